@@ -1,0 +1,55 @@
+"""stemscale: distortion correction and learned filtering of rapid-scan STEM series, at scale.
+
+Every verb of the command line is a function here: ``stemscale.ingest(...)``,
+``stemscale.process(...)``. Rooms are imported when first used, so that ``stemscale --help``
+is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stemscale.ingestion import ingest
+    from stemscale.pipeline import calibrate, info, process, summarize, train, verify
+    from stemscale.reports import report
+    from stemscale.simulation import simulate
+    from stemscale.workflows import demo
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "calibrate",
+    "demo",
+    "info",
+    "ingest",
+    "process",
+    "report",
+    "simulate",
+    "summarize",
+    "train",
+    "verify",
+]
+
+_ROOMS = {
+    "calibrate": "pipeline",
+    "demo": "workflows",
+    "info": "pipeline",
+    "ingest": "ingestion",
+    "process": "pipeline",
+    "report": "reports",
+    "simulate": "simulation",
+    "summarize": "pipeline",
+    "train": "pipeline",
+    "verify": "pipeline",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'stemscale' has no attribute {name!r}")
+    return getattr(import_module(f"stemscale.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

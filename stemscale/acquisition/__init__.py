@@ -1,0 +1,26 @@
+"""Scan settings and per-frame metadata come in; names, units and coordinates checked go out."""
+
+from stemscale.acquisition.frame_metadata import (
+    FRAME_QUANTITIES,
+    check_frame_metadata,
+    frame_coordinates,
+    image_coordinates,
+)
+from stemscale.acquisition.images import Frames, Image, check_dtype, check_pixels
+from stemscale.acquisition.names import check_name
+from stemscale.acquisition.scan_settings import ScanSettings, check_same_scan, check_same_view
+
+__all__ = [
+    "FRAME_QUANTITIES",
+    "Frames",
+    "Image",
+    "ScanSettings",
+    "check_dtype",
+    "check_frame_metadata",
+    "check_name",
+    "check_pixels",
+    "check_same_scan",
+    "check_same_view",
+    "frame_coordinates",
+    "image_coordinates",
+]

@@ -1,0 +1,133 @@
+"""Metadata that belong to one frame each, with the units they have in every store."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemscale.acquisition.scan_settings import ScanSettings
+from stemscale.errors import SeriesError
+
+FRAME_QUANTITIES: dict[str, tuple[str, str]] = {
+    "time": ("s", "time since the first frame"),
+    "temperature": ("degC", "temperature of the specimen"),
+    "stage_x": ("nm", "stage position x"),
+    "stage_y": ("nm", "stage position y"),
+    "stage_z": ("nm", "stage position z"),
+    "tilt_alpha": ("degree", "stage tilt alpha"),
+    "tilt_beta": ("degree", "stage tilt beta"),
+    "beam_current": ("nA", "beam current"),
+}
+"""Name of a coordinate along ``frame``: its CF units and long name."""
+
+# Columns as people write them: name_unit.
+_COLUMN_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "C": 1.0, "degC": 1.0, "nm": 1.0, "um": 1e3}
+
+
+def check_frame_metadata(
+    columns: Mapping[str, NDArray[Any]], n_frames: int, *, source: str
+) -> dict[str, NDArray[np.float64]]:
+    """Bring per-frame columns to the store's names and units.
+
+    Parameters
+    ----------
+    columns : mapping of str to ndarray, shape (n_frames,)
+        A column is named ``quantity`` or ``quantity_unit``: ``time_s``, ``temperature_C``.
+        A quantity that stemscale does not know is kept under its own name, without units.
+    n_frames : int
+        Frames in the series.
+    source : str
+        Named in errors.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (n_frames,)
+        In the units of `FRAME_QUANTITIES`.
+
+    Raises
+    ------
+    SeriesError
+        If a column has another length, or its values are not numbers.
+    """
+    found: dict[str, NDArray[np.float64]] = {}
+    for column, values in columns.items():
+        if len(values) != n_frames:
+            raise SeriesError(
+                f"{source}: column {column!r} has {len(values)} values, but the series has "
+                f"{n_frames} frames: give one row a frame"
+            )
+        name, _, unit = column.rpartition("_")
+        if name not in FRAME_QUANTITIES or unit not in _COLUMN_UNITS:
+            name, unit = column, ""
+        try:
+            numbers = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise SeriesError(
+                f"{source}: column {column!r} holds values that are not numbers "
+                f"(first: {values[0]!r}): leave the column out, or write numbers"
+            ) from error
+        found[name] = numbers * _COLUMN_UNITS.get(unit, 1.0)
+    return found
+
+
+def frame_coordinates(
+    settings: ScanSettings, per_frame: Mapping[str, NDArray[np.float64]], n_frames: int
+) -> dict[str, tuple[str, NDArray[Any], dict[str, str]]]:
+    """Build the coordinates of a group of frames.
+
+    Parameters
+    ----------
+    settings : ScanSettings
+        Of the frames; the time of each follows from them where the file does not say.
+    per_frame : mapping of str to ndarray, shape (n_frames,)
+        In the units of `FRAME_QUANTITIES`.
+    n_frames : int
+        Frames in the series.
+
+    Returns
+    -------
+    dict of str to (dimension, values, attributes)
+        ``frame``, ``y``, ``x`` and one entry per quantity along ``frame``; x and y in nm where the
+        pixel size is known, else in px; CF ``units`` and ``long_name``.
+    """
+    per_frame = dict(per_frame)
+    interval = settings.frame_interval_s
+    if "time" not in per_frame and interval is not None:
+        per_frame["time"] = np.arange(n_frames, dtype=np.float64) * interval
+    coordinates: dict[str, tuple[str, NDArray[Any], dict[str, str]]] = {
+        "frame": ("frame", np.arange(n_frames, dtype=np.int64), {"long_name": "frame number"}),
+        **image_coordinates(settings),
+    }
+    for name, values in per_frame.items():
+        units, long_name = FRAME_QUANTITIES.get(name, ("", name))
+        attrs = {"long_name": long_name, **({"units": units} if units else {})}
+        coordinates[name] = ("frame", values, attrs)
+    return coordinates
+
+
+def image_coordinates(
+    settings: ScanSettings,
+) -> dict[str, tuple[str, NDArray[Any], dict[str, str]]]:
+    """Build the coordinates ``y`` and ``x`` of one image.
+
+    Parameters
+    ----------
+    settings : ScanSettings
+        Of the image.
+
+    Returns
+    -------
+    dict of str to (dimension, values, attributes)
+        Pixel centres from 0, in nm where the pixel size is known, else in px.
+    """
+    step = settings.pixel_size_nm or 1.0
+    units = "px" if settings.pixel_size_nm is None else "nm"
+    return {
+        axis: (
+            axis,
+            np.arange(n, dtype=np.float64) * step,
+            {"units": units, "long_name": f"position along {axis}, the {kind} axis"},
+        )
+        for axis, n, kind in (("y", settings.n_y, "slow"), ("x", settings.n_x, "fast"))
+    }

@@ -1,0 +1,67 @@
+"""What may be the pixels of a frame or a slow scan."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemscale.errors import SeriesError
+
+_PIXEL_TYPES = (np.integer, np.floating)
+
+Image = NDArray[Any]
+"""One image, shape (y, x); x is the fast axis."""
+
+Frames = NDArray[Any]
+"""A series of frames, shape (frame, y, x)."""
+
+
+def check_dtype(dtype: np.dtype[Any], *, source: str) -> None:
+    """Refuse pixels that are not plain intensities.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of one pixel.
+    source : str
+        Named in the error.
+
+    Raises
+    ------
+    SeriesError
+        If a pixel is not an integer or a real number of at most 64 bit.
+    """
+    if not issubclass(dtype.type, _PIXEL_TYPES) or dtype.itemsize > 8:
+        raise SeriesError(
+            f"{source} has pixels of type {dtype}, but an intensity is an integer or a real "
+            f"number: pick another signal of the file with --detector, or export it as such"
+        )
+
+
+def check_pixels(frames: Frames, *, source: str, first_frame: int = 0) -> None:
+    """Refuse pixels that are no intensity (NaN, infinity).
+
+    Parameters
+    ----------
+    frames : ndarray, shape (frame, y, x)
+        Any real dtype.
+    source : str
+        Named in the error.
+    first_frame : int
+        Number of the first of these frames in its series.
+
+    Raises
+    ------
+    SeriesError
+        If any pixel is NaN or infinite; names the first frame that has one.
+    """
+    if frames.dtype.kind != "f":
+        return
+    bad = ~np.isfinite(frames).all(axis=(1, 2))
+    if bad.any():
+        at = int(np.flatnonzero(bad)[0])
+        count = int((~np.isfinite(frames[at])).sum())
+        raise SeriesError(
+            f"{source}: frame {first_frame + at} has {count} pixels that are NaN or infinite; "
+            f"replace them in the file (or leave the frame out) and ingest it again"
+        )

@@ -1,0 +1,158 @@
+"""How an image was scanned, as it travels beside the pixels."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from stemscale.errors import SeriesError, SettingsError
+
+_VIEW_TOLERANCE = 0.2  # the rapid view is broader than the slow one (paper: "extra view")
+_SAME_SETTING = 1e-3  # relative; files round dwell times and pixel sizes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanSettings:
+    """Settings of one scan. ``None`` means that the file does not say.
+
+    Attributes
+    ----------
+    n_x, n_y : int
+        Pixels along the fast axis (scan direction) and the slow axis.
+    pixel_size_nm : float or None
+        Nominal size of a pixel [nm].
+    dwell_time_ns : float or None
+        Time the beam rests on a pixel [ns]: 100 for a rapid scan, 5000 for a slow one (row D1, D2).
+    flyback_time_us : float or None
+        Time lost between two lines [µs].
+    frame_time_s : float or None
+        From the start of one frame to the start of the next [s], as the file says.
+    high_tension_kv : float or None
+        Acceleration voltage [kV].
+    magnification : float or None
+        As the microscope shows it.
+    detector, instrument : str or None
+        Names as the file has them.
+    """
+
+    n_x: int
+    n_y: int
+    pixel_size_nm: float | None = None
+    dwell_time_ns: float | None = None
+    flyback_time_us: float | None = None
+    frame_time_s: float | None = None
+    high_tension_kv: float | None = None
+    magnification: float | None = None
+    detector: str | None = None
+    instrument: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_x < 1 or self.n_y < 1:
+            raise SettingsError(f"an image of {self.n_y} x {self.n_x} pixels is empty")
+        for name in ("pixel_size_nm", "dwell_time_ns", "frame_time_s"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise SettingsError(f"{name} is {value}, but must be a positive number")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Pixels (n_y, n_x) of one image."""
+        return self.n_y, self.n_x
+
+    @property
+    def frame_interval_s(self) -> float | None:
+        """From one frame to the next [s]: as the file says, else dwell and flyback of all lines."""
+        if self.frame_time_s is not None:
+            return self.frame_time_s
+        if self.dwell_time_ns is None:
+            return None
+        line_s = self.n_x * self.dwell_time_ns * 1e-9 + (self.flyback_time_us or 0.0) * 1e-6
+        return self.n_y * line_s
+
+    @property
+    def view_nm(self) -> tuple[float, float] | None:
+        """Size (y, x) of the field of view [nm]."""
+        if self.pixel_size_nm is None:
+            return None
+        return self.n_y * self.pixel_size_nm, self.n_x * self.pixel_size_nm
+
+    def to_attrs(self) -> dict[str, Any]:
+        """Give the known settings as attributes of a group; pixel counts are the array's shape."""
+        known = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {k: v for k, v in known.items() if v is not None and k not in ("n_x", "n_y")}
+
+    @classmethod
+    def from_attrs(cls, attrs: Mapping[str, Any], shape: tuple[int, int]) -> Self:
+        """Read back what `to_attrs` gave.
+
+        Parameters
+        ----------
+        attrs : mapping
+            Attributes of a group.
+        shape : tuple of int
+            (n_y, n_x) of its images.
+
+        Returns
+        -------
+        ScanSettings
+        """
+        known = {f.name for f in fields(cls)} - {"n_x", "n_y"}
+        given = {k: v for k, v in attrs.items() if k in known}
+        return cls(n_x=shape[1], n_y=shape[0], **given)
+
+
+def check_same_view(rapid: ScanSettings, slow: ScanSettings, *, slow_source: str) -> None:
+    """Refuse a slow scan that shows another field of view than the rapid frames.
+
+    Parameters
+    ----------
+    rapid, slow : ScanSettings
+        Another pixel count is fine where count times pixel size agrees to 20 % on both axes.
+        Without pixel sizes the pixel counts must agree so.
+    slow_source : str
+        Named in the error.
+
+    Raises
+    ------
+    SeriesError
+        If the fields of view differ by more.
+    """
+    in_nm = rapid.view_nm is not None and slow.view_nm is not None
+    a = rapid.view_nm if in_nm else tuple(map(float, rapid.shape))
+    b = slow.view_nm if in_nm else tuple(map(float, slow.shape))
+    unit = "nm" if in_nm else "px"
+    assert a is not None  # narrowed by in_nm
+    assert b is not None
+    for axis, size_a, size_b in zip("yx", a, b, strict=True):
+        if abs(size_b - size_a) > _VIEW_TOLERANCE * size_a:
+            raise SeriesError(
+                f"{slow_source}: the slow scan shows {size_b:.4g} {unit} along {axis}, but the "
+                f"rapid frames show {size_a:.4g} {unit}: give the slow scan of the same field of "
+                f"view, or correct the pixel size with --pixel-size / --slow-pixel-size"
+            )
+
+
+def check_same_scan(ours: ScanSettings, theirs: ScanSettings, *, what: str) -> None:
+    """Refuse to carry a distortion over to frames of another scan setting (row C7).
+
+    The distortion is a property of the scan coils' timing: frame size, dwell time and flyback
+    must agree; magnification may differ.
+
+    Parameters
+    ----------
+    ours, theirs : ScanSettings
+        Of the frames, and of those on which the distortion was estimated.
+    what : str
+        Named in the error.
+
+    Raises
+    ------
+    SeriesError
+        If a setting that both know differs.
+    """
+    for name in ("n_x", "n_y", "dwell_time_ns", "flyback_time_us"):
+        a, b = getattr(ours, name), getattr(theirs, name)
+        if a is not None and b is not None and abs(a - b) > _SAME_SETTING * abs(b):
+            raise SeriesError(
+                f"{what} has {name} {a:g}, but the distortion was estimated at {b:g}: "
+                f"calibrate on a slow scan of this setting, or process with --distortion none"
+            )

@@ -1,0 +1,49 @@
+"""Every exception that stemscale raises on purpose; each also is the built-in that it refines."""
+
+
+class StemscaleError(Exception):
+    """Base of all errors that a user can mend; the message names thing, value and remedy."""
+
+
+class SettingsError(StemscaleError, ValueError):
+    """A parameter, or a set of them, makes no sense."""
+
+
+class InputFileError(StemscaleError, ValueError):
+    """A microscope file, log or manifest is missing, damaged, or not what it should be."""
+
+
+class SeriesError(StemscaleError, ValueError):
+    """A frame series or a slow scan breaks a rule on dimensions, dtype, units or values."""
+
+
+class FrameShapeError(StemscaleError, ValueError):
+    """Two images that must have one shape do not."""
+
+
+class StoreError(StemscaleError, ValueError):
+    """A store does not exist, is of another format, or does not hold what was asked for."""
+
+
+class StoreConflictError(StoreError):
+    """A store already holds something else under that name, or somebody else is writing it."""
+
+
+class DamagedDataError(StoreError):
+    """Data in a store do not match what was recorded when they were written."""
+
+
+class DistortionError(StemscaleError, ValueError):
+    """A distortion cannot be estimated from these images, or does not fit these frames."""
+
+
+class FilterError(StemscaleError, ValueError):
+    """A filter file or filter word is unknown, damaged, or does not fit these frames."""
+
+
+class TrainingError(StemscaleError, ValueError):
+    """There is nothing to train on, or training failed to converge."""
+
+
+class ProcessingError(StemscaleError, RuntimeError):
+    """Frames could not be processed."""

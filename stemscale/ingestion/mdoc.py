@@ -1,0 +1,100 @@
+"""The text file that SerialEM writes beside an MRC stack: exposure, tilt, stage, times."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemscale.acquisition import ScanSettings
+
+# key in a [ZValue] section: (quantity, factor to its unit)
+_PER_FRAME = {"TiltAngle": ("tilt_alpha", 1.0), "StageZ": ("stage_z", 1e3)}
+
+
+def read_mdoc(
+    mrc: Path, settings: ScanSettings, n_frames: int
+) -> tuple[ScanSettings, dict[str, NDArray[np.float64]]]:
+    """Add what an ``.mdoc`` says to the settings of an MRC stack.
+
+    Parameters
+    ----------
+    mrc : Path
+        The stack; its metadata are looked for in ``<stack>.mdoc``.
+    settings : ScanSettings
+        From the stack itself.
+    n_frames : int
+        Images in the stack.
+
+    Returns
+    -------
+    settings : ScanSettings
+        With frame time, dwell time (exposure over pixels), voltage, magnification and detector.
+    per_frame : dict of str to ndarray, shape (n_frames,)
+        Stage and tilt of each frame; times, where they are resolved better than the exposure.
+    """
+    file = mrc.with_name(mrc.name + ".mdoc")
+    if not file.is_file():
+        return settings, {}
+    head, *sections = re.split(r"^\[ZValue[^\]]*\]", file.read_text("latin-1"), flags=re.MULTILINE)
+    common = _pairs(head)
+    frames = [_pairs(s) for s in sections][:n_frames]
+    first = frames[0] if frames else {}
+    exposure = _number(first, "ExposureTime")
+    settings = replace(
+        settings,
+        frame_time_s=exposure or settings.frame_time_s,
+        dwell_time_ns=exposure * 1e9 / (settings.n_x * settings.n_y)
+        if exposure
+        else settings.dwell_time_ns,
+        high_tension_kv=_number(common, "Voltage") or settings.high_tension_kv,
+        magnification=_number(first, "Magnification") or settings.magnification,
+        detector=first.get("ChannelName") or settings.detector,
+    )
+    if len(frames) != n_frames:
+        return settings, {}
+    return settings, _per_frame(frames, exposure)
+
+
+def _per_frame(
+    frames: list[dict[str, str]], exposure: float | None
+) -> dict[str, NDArray[np.float64]]:
+    columns: dict[str, list[float | None]] = {
+        name: [n and n * factor for n in (_number(f, key) for f in frames)]
+        for key, (name, factor) in _PER_FRAME.items()
+    }
+    stage = [f.get("StagePosition", "").split() for f in frames]
+    for i, name in enumerate(("stage_x", "stage_y")):
+        columns[name] = [float(s[i]) * 1e3 if len(s) == 2 else None for s in stage]
+    columns["time"] = _times(frames, exposure)
+    return {
+        name: np.array(values, dtype=np.float64)
+        for name, values in columns.items()
+        if all(v is not None for v in values)
+    }
+
+
+def _times(frames: list[dict[str, str]], exposure: float | None) -> list[float | None]:
+    # Clock times have a resolution of 1 s: of use only where frames are further apart.
+    try:
+        clock = [datetime.strptime(f["DateTime"], "%d-%b-%y  %H:%M:%S") for f in frames]
+    except (KeyError, ValueError):
+        return [None] * len(frames)
+    seconds = [(c - clock[0]).total_seconds() for c in clock]
+    steps = np.diff(seconds)
+    return list(seconds) if len(steps) and steps.min() > max(1.0, exposure or 0.0) else [None]
+
+
+def _pairs(text: str) -> dict[str, str]:
+    found = re.findall(r"^(\w+) = (.*?)\s*$", text, flags=re.MULTILINE)
+    return dict(found)
+
+
+def _number(pairs: Mapping[str, str], key: str) -> float | None:
+    try:
+        return float(pairs[key])
+    except (KeyError, ValueError):
+        return None

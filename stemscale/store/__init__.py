@@ -1,0 +1,66 @@
+"""A checked series comes in and becomes groups of a Zarr v3 store, recorded block by block."""
+
+from stemscale.store.acquisition_store import AcquisitionStore, check_fov, natural_order
+from stemscale.store.commit import commit_block, is_on_disk
+from stemscale.store.finish import FrameVariable, finish_frames
+from stemscale.store.frames import FramesArray, fill_value
+from stemscale.store.layout import (
+    FORMAT,
+    SUMMARY,
+    block_bounds,
+    block_count,
+    calibration_group,
+    filtered_group,
+    frames_per_block,
+    rapid_group,
+    slow_group,
+)
+from stemscale.store.lease import check_epoch, current_epoch, hold_lease
+from stemscale.store.ledger import (
+    FRAME_STATUS,
+    BlockRecord,
+    Ledger,
+    checksum,
+    ledger_root,
+    read_json,
+    write_json,
+)
+from stemscale.store.ngff import multiscales
+from stemscale.store.verify import Damage, block_checksums, find_damage, frame_groups, slow_damage
+
+__all__ = [
+    "FORMAT",
+    "FRAME_STATUS",
+    "SUMMARY",
+    "AcquisitionStore",
+    "BlockRecord",
+    "Damage",
+    "FrameVariable",
+    "FramesArray",
+    "Ledger",
+    "block_bounds",
+    "block_checksums",
+    "block_count",
+    "calibration_group",
+    "check_epoch",
+    "check_fov",
+    "checksum",
+    "commit_block",
+    "current_epoch",
+    "fill_value",
+    "filtered_group",
+    "find_damage",
+    "finish_frames",
+    "frame_groups",
+    "frames_per_block",
+    "hold_lease",
+    "is_on_disk",
+    "ledger_root",
+    "multiscales",
+    "natural_order",
+    "rapid_group",
+    "read_json",
+    "slow_damage",
+    "slow_group",
+    "write_json",
+]

@@ -1,0 +1,309 @@
+"""A store on disk: one Zarr v3 hierarchy that plain xarray opens as a DataTree."""
+
+import re
+import shutil
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+
+from stemscale.acquisition import Frames, Image, ScanSettings, check_name
+from stemscale.errors import StoreError
+from stemscale.store.frames import FramesArray, codecs, create_frames
+from stemscale.store.layout import CONVENTIONS, FORMAT, SUMMARY, rapid_group
+from stemscale.store.ledger import Ledger, ledger_root
+from stemscale.store.ngff import multiscales
+
+
+class AcquisitionStore:
+    """An acquisition: FOVs with their frames, slow scans, calibrations and filtered frames.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of the store.
+
+    Raises
+    ------
+    StoreError
+        If there is no store of this format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        if not (self.path / "zarr.json").is_file():
+            raise StoreError(
+                f"{self.path} is not a stemscale store: make one with `stemscale ingest`"
+            )
+        found = self.attrs("").get("stemscale_format")
+        if found != FORMAT:
+            raise StoreError(
+                f"{self.path} has stemscale format {found!r}, but this version reads {FORMAT!r}: "
+                f"use the version that wrote it, or ingest the files into a new store"
+            )
+
+    @classmethod
+    def create(cls, path: str | Path) -> "AcquisitionStore":
+        """Open a store, making it if there is none.
+
+        Raises
+        ------
+        StoreError
+            If something else lies there.
+        """
+        path = Path(path)
+        if path.exists() and not (path / "zarr.json").is_file() and any(path.iterdir()):
+            raise StoreError(f"{path} exists and is not a stemscale store: choose another path")
+        if not (path / "zarr.json").is_file():
+            attributes = {"Conventions": CONVENTIONS, "stemscale_format": FORMAT, "history": ""}
+            zarr.create_group(path, zarr_format=3, attributes=attributes)
+        return cls(path)
+
+    def fovs(self) -> list[str]:
+        """Names of the FOVs, in natural order."""
+        names = (f.parent.parent.name for f in self.path.glob("*/rapid/zarr.json"))
+        return sorted(names, key=natural_order)
+
+    def require_fovs(self, names: tuple[str, ...] | list[str]) -> list[str]:
+        """Give the FOVs asked for, or all.
+
+        Raises
+        ------
+        StoreError
+            If one is not there, or there is none at all.
+        """
+        there = self.fovs()
+        missing = [n for n in names if n not in there]
+        if missing or not there:
+            listed = ", ".join(there) or "none"
+            raise StoreError(f"{self.path} has no FOV {', '.join(missing)}: it has {listed}")
+        return [n for n in there if not names or n in names]
+
+    def filters(self, fov: str) -> list[str]:
+        """Names of what a FOV has been filtered with, in natural order."""
+        found = self.path.glob(f"{fov}/filtered/*/frames/zarr.json")
+        return sorted((f.parent.parent.name for f in found), key=natural_order)
+
+    def has(self, group: str) -> bool:
+        """Tell whether a group exists."""
+        return (self.path / group / "zarr.json").is_file()
+
+    def group(self, path: str) -> zarr.Group:
+        """Open a group for writing, making it and its parents if needed."""
+        return zarr.open_group(self.path, mode="r+", use_consolidated=False).require_group(path)
+
+    def attrs(self, group: str) -> dict[str, Any]:
+        """Read the attributes of a group.
+
+        Raises
+        ------
+        StoreError
+            If there is no such group.
+        """
+        try:
+            found = zarr.open_group(
+                self.path, path=group, mode="r", zarr_format=3, use_consolidated=False
+            )
+        except (FileNotFoundError, ValueError, KeyError) as error:
+            raise StoreError(f"{self.path} cannot be read at /{group}: {error}") from error
+        return dict(found.attrs)
+
+    def set_attrs(self, group: str, attrs: Mapping[str, Any]) -> None:
+        """Add or change attributes of a group; None takes one away."""
+        target = zarr.open_group(self.path, path=group, mode="r+", use_consolidated=False)
+        merged = {**dict(target.attrs), **attrs}
+        target.attrs.put({k: v for k, v in merged.items() if v is not None})
+
+    def dataset(self, group: str) -> xr.Dataset:
+        """Open a group lazily, as plain xarray sees it, without Dask.
+
+        Raises
+        ------
+        StoreError
+            If there is no such group.
+        """
+        if not self.has(group):
+            raise StoreError(f"{self.path} has nothing at {group}")
+        found: xr.Dataset = xr.open_zarr(self.path, group=group, consolidated=False, chunks=None)
+        return found
+
+    def frames(self, group: str) -> FramesArray:
+        """Open the frames of a group as a row of blocks."""
+        return FramesArray(self.path, group)
+
+    def settings(self, group: str) -> ScanSettings:
+        """Read the scan settings of the images of a group."""
+        name = "image" if (self.path / group / "image").is_dir() else "frames"
+        shape = zarr.open_array(self.path / group / name, mode="r").shape
+        return ScanSettings.from_attrs(self.attrs(group), (shape[-2], shape[-1]))
+
+    def ledger(self, group: str) -> Ledger:
+        """Open the ledger of a group's frames."""
+        return Ledger(self.path, group)
+
+    def write_dataset(self, group: str, dataset: xr.Dataset, *, replace: bool = False) -> None:
+        """Write small variables (all but frames) into a group.
+
+        Parameters
+        ----------
+        group : str
+            Path of the group; made if needed.
+        dataset : Dataset
+            Variables, coordinates and attributes, in memory.
+        replace : bool
+            Whether to take away first what the group held.
+        """
+        if replace:
+            shutil.rmtree(self.path / group, ignore_errors=True)
+        elif self.has(group):
+            dataset = dataset.assign_attrs({**self.attrs(group), **dataset.attrs})
+        if "/" in group:
+            self.group(group.rpartition("/")[0])
+        # One chunk each: they are written by one process and read whole.
+        encoding = {n: {"chunks": v.shape} for n, v in dataset.variables.items() if v.ndim}
+        dataset.to_zarr(
+            self.path,
+            group=group,
+            mode="a",
+            consolidated=False,
+            zarr_format=3,
+            encoding={str(n): e for n, e in encoding.items()},
+        )
+
+    def create_frames(
+        self,
+        fov: str,
+        group: str,
+        dataset: xr.Dataset,
+        settings: ScanSettings,
+        *,
+        n_frames: int,
+        dtype: np.dtype[Any],
+        with_fill: bool,
+        long_name: str,
+        block: int,
+    ) -> FramesArray:
+        """Lay out a group of frames: coordinates and attributes first, then an empty array.
+
+        Parameters
+        ----------
+        fov : str
+            For the name that viewers show.
+        group : str
+            Path of the group; what it held is taken away.
+        dataset : Dataset
+            Coordinates, per-frame variables and attributes.
+        settings : ScanSettings
+            Of these frames.
+        n_frames : int
+            Length of the series.
+        dtype : dtype
+            Of one pixel.
+        with_fill : bool
+            Whether pixels may be missing.
+        long_name : str
+            CF long name of the frames.
+        block : int
+            Frames in a shard.
+
+        Returns
+        -------
+        FramesArray
+        """
+        self.ledger(group).clear()
+        ome = multiscales("frames", settings, name=f"{fov} {long_name}", series=True)
+        attrs = {**dataset.attrs, **settings.to_attrs(), "ome": ome}
+        self.write_dataset(group, dataset.assign_attrs(attrs), replace=True)
+        return create_frames(
+            self.group(group),
+            (n_frames, settings.n_y, settings.n_x),
+            dtype,
+            block=block,
+            coordinates=[str(n) for n, c in dataset.coords.items() if n not in dataset.dims],
+            with_fill=with_fill,
+            long_name=long_name,
+        )
+
+    def write_image(self, group: str, name: str, image: Image, attrs: Mapping[str, Any]) -> None:
+        """Write one image (y, x) as an array of one chunk, checksummed.
+
+        Parameters
+        ----------
+        group : str
+            Path of the group; must exist.
+        name : str
+            Of the array.
+        image : ndarray, shape (y, x)
+            Values as they are to be kept.
+        attrs : mapping
+            ``units`` and ``long_name``.
+        """
+        image = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
+        array = self.group(group).create_array(
+            name,
+            shape=image.shape,
+            dtype=image.dtype,
+            chunks=image.shape,
+            compressors=codecs(),
+            fill_value=0,
+            dimension_names=("y", "x"),
+            attributes=dict(attrs),
+            overwrite=True,
+            config={"write_empty_chunks": True},
+        )
+        array[:] = image
+
+    def slow_image(self, fov: str) -> Image | None:
+        """Read the slow scan of a FOV, or None where there is none."""
+        if not (self.path / fov / "slow" / "image" / "zarr.json").is_file():
+            return None
+        return np.asarray(zarr.open_array(self.path / fov / "slow" / "image", mode="r")[:])
+
+    def first_frames(self, fov: str, count: int = 64) -> Frames:
+        """Read the first frames of a FOV."""
+        frames = self.frames(rapid_group(fov))
+        return frames.read(0, min(count, frames.shape[0]))
+
+    def delete(self, group: str) -> None:
+        """Take away a group and its ledger."""
+        shutil.rmtree(self.path / group, ignore_errors=True)
+        shutil.rmtree(self.ledger(group).folder, ignore_errors=True)
+
+    def destroy(self) -> None:
+        """Take away the whole store and its ledgers."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(ledger_root(self.path), ignore_errors=True)
+
+    def add_history(self, command: str) -> None:
+        """Add a line to the history of the store: when, which version, what."""
+        from stemscale import __version__
+
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        line = f"{now} stemscale {__version__}: {' '.join(command.split())}"
+        before = self.attrs("").get("history", "")
+        self.set_attrs("", {"history": f"{before}\n{line}".strip()})
+
+    def consolidate(self) -> None:
+        """Gather all metadata in the root, so that xarray opens the store without a warning."""
+        with warnings.catch_warnings():
+            # zarr warns that consolidated metadata are not in the v3 specification yet.
+            warnings.simplefilter("ignore")
+            zarr.consolidate_metadata(self.path)
+
+
+def natural_order(name: str) -> list[tuple[int, int | str]]:
+    """Sort key that puts fov2 before fov10."""
+    return [(0, int(p)) if p.isdigit() else (1, p) for p in re.split(r"(\d+)", name) if p]
+
+
+def check_fov(name: str) -> str:
+    """Accept a FOV name, see `check_name`."""
+    return check_name(name, kind="FOV")
+
+
+__all__ = ["SUMMARY", "AcquisitionStore", "check_fov", "natural_order"]

@@ -1,0 +1,82 @@
+"""The one way a block gets into a store: pixels first, record last."""
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from stemscale.acquisition import Frames
+from stemscale.errors import DamagedDataError
+from stemscale.store.frames import FramesArray
+from stemscale.store.ledger import BlockRecord, Ledger, checksum, fsync_folder
+
+
+def commit_block(
+    array: FramesArray,
+    ledger: Ledger,
+    index: int,
+    frames: Frames,
+    *,
+    still_mine: Callable[[], None] = lambda: None,
+    **details: Any,
+) -> BlockRecord:
+    """Write a block so that it is either recorded and whole, or not recorded.
+
+    Parameters
+    ----------
+    array : FramesArray
+        Where the block belongs.
+    ledger : Ledger
+        Where it is recorded.
+    index : int
+        Number of the block.
+    frames : ndarray, shape (frames of the block, y, x)
+        In the array's dtype.
+    still_mine : callable
+        Raises when this run may not write any more; asked before the pixels and before the record.
+    **details
+        Further fields of `BlockRecord`.
+
+    Returns
+    -------
+    BlockRecord
+        As recorded.
+
+    Raises
+    ------
+    DamagedDataError
+        If the shard is not there after the write.
+    """
+    shard = array.shard(index)
+    still_mine()
+    ledger.forget(index)
+    shard.unlink(missing_ok=True)  # a torn shard would be read, and fail, before its own rewrite
+    array.write(index, frames)
+    if not shard.is_file():
+        raise DamagedDataError(f"{shard} is missing right after it was written")
+    with shard.open("rb") as stream:
+        os.fsync(stream.fileno())
+    for folder in shard.parents[:3]:  # the folders of a shard are as new as the shard
+        fsync_folder(folder)
+    size, crc32 = checksum(shard)
+    start, stop = array.bounds(index)
+    record = BlockRecord(
+        block=index,
+        start=start,
+        stop=stop,
+        size=size,
+        crc32=crc32,
+        host=socket.gethostname(),
+        **details,
+    )
+    still_mine()
+    ledger.commit(record)
+    return record
+
+
+def is_on_disk(array: FramesArray, record: BlockRecord | None) -> bool:
+    """Tell whether a recorded block still has a shard of the recorded size."""
+    if record is None or (record.start, record.stop) != array.bounds(record.block):
+        return False
+    shard = array.shard(record.block)
+    return shard.is_file() and shard.stat().st_size == record.size

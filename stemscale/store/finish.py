@@ -1,0 +1,100 @@
+"""What the driver writes into a group once its blocks are made: scores, states, checksums."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.ledger import FRAME_STATUS, BlockRecord
+
+_STATUS_ATTRS = {
+    "long_name": "what became of the frame",
+    "flag_values": list(FRAME_STATUS.values()),
+    "flag_meanings": " ".join(FRAME_STATUS),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameVariable:
+    """A result of each frame that the block records carry.
+
+    Attributes
+    ----------
+    attrs : mapping
+        CF ``units`` and ``long_name``.
+    more : tuple of (str, int)
+        Further dimensions after ``frame``, with their lengths.
+    """
+
+    attrs: Mapping[str, Any]
+    more: tuple[tuple[str, int], ...] = field(default=())
+
+
+def finish_frames(
+    store: AcquisitionStore,
+    group: str,
+    records: Mapping[int, BlockRecord],
+    *,
+    variables: Mapping[str, FrameVariable] | None = None,
+    failed_blocks: Collection[int] = (),
+    with_status: bool = True,
+) -> str:
+    """Write per-frame results and per-block checksums of a group into the group itself.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    group : str
+        Path of the group of frames.
+    records : mapping of int to BlockRecord
+        Every block that is on disk.
+    variables : mapping of str to FrameVariable
+        Results that the records carry as ``scores``.
+    failed_blocks : collection of int
+        Blocks that were tried and given up.
+    with_status : bool
+        Whether to write ``frame_status``.
+
+    Returns
+    -------
+    str
+        The state written: ``complete``, or ``partial`` where a frame is not done.
+    """
+    frames = store.frames(group)
+    n_frames = frames.shape[0]
+    status = np.zeros(n_frames, dtype=np.uint8)
+    sizes = np.zeros(frames.n_blocks, dtype=np.int64)
+    crcs = np.zeros(frames.n_blocks, dtype=np.int64)
+    for index, record in records.items():
+        status[record.start : record.stop] = record.status or FRAME_STATUS["done"]
+        sizes[index], crcs[index] = record.size, record.crc32
+    for index in failed_blocks:
+        status[slice(*frames.bounds(index))] = FRAME_STATUS["failed"]
+    written: dict[str, Any] = {
+        "block_size": ("block", sizes, {"units": "byte", "long_name": "size of the shard"}),
+        "block_crc32": ("block", crcs, {"long_name": "CRC-32 of the shard"}),
+    }
+    if with_status:
+        written["frame_status"] = ("frame", status, _STATUS_ATTRS)
+    for name, variable in (variables or {}).items():
+        shape = (n_frames, *(n for _, n in variable.more))
+        dims = ("frame", *(d for d, _ in variable.more))
+        written[name] = (dims, _gather(name, records, shape), dict(variable.attrs))
+    state = "complete" if bool((status == FRAME_STATUS["done"]).all()) else "partial"
+    store.write_dataset(group, xr.Dataset(written))
+    store.set_attrs(group, {"state": state})
+    return state
+
+
+def _gather(
+    name: str, records: Mapping[int, BlockRecord], shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    values = np.full(shape, np.nan)
+    for record in records.values():
+        if name in record.scores:  # None, JSON's way to say NaN, becomes NaN again
+            values[record.start : record.stop] = np.array(record.scores[name], dtype=np.float64)
+    return values

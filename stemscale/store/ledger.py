@@ -1,0 +1,189 @@
+"""What is already written: one record per block beside the store, committed after its pixels.
+
+STORE.zarr.stemscale/<group>/run.json            what is being made, with its fingerprint
+                             lease.json          who is making it
+                             blocks/<block>.json one per block on disk; the commit point
+"""
+
+import json
+import os
+import shutil
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from stemscale.errors import StoreError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockRecord:
+    """One block that is on disk, whole.
+
+    Attributes
+    ----------
+    block : int
+        Number of the block.
+    start, stop : int
+        Its frames: from ``start`` up to, not including, ``stop``.
+    size : int
+        Bytes of its shard.
+    crc32 : int
+        CRC-32 of its shard.
+    input_crc32 : list of int
+        CRC-32 of the shards that it was made from.
+    status : list of int
+        Per frame, as in `FRAME_STATUS`.
+    scores : mapping of str to list
+        Per-frame results, by name of the variable that they become.
+    counts : mapping of str to int
+        Pixels clipped, pixels masked and the like.
+    seconds : mapping of str to float
+        Time spent, by step.
+    host : str
+        Where it was made.
+    """
+
+    block: int
+    start: int
+    stop: int
+    size: int
+    crc32: int
+    input_crc32: list[int] = field(default_factory=list)
+    status: list[int] = field(default_factory=list)
+    scores: Mapping[str, list[Any]] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    host: str = ""
+
+
+FRAME_STATUS = {"pending": 0, "done": 1, "failed": 2, "damaged_input": 3}
+"""What ``frame_status`` says of a frame."""
+
+
+class Ledger:
+    """Records of one array of frames.
+
+    Parameters
+    ----------
+    root : Path
+        The store.
+    group : str
+        Path of the group that holds the frames.
+    """
+
+    def __init__(self, root: Path, group: str) -> None:
+        self.folder = ledger_root(root) / group
+
+    @property
+    def run_file(self) -> Path:
+        """File that says what is being made."""
+        return self.folder / "run.json"
+
+    @property
+    def lease_file(self) -> Path:
+        """File that says who is making it."""
+        return self.folder / "lease.json"
+
+    def run(self) -> dict[str, Any] | None:
+        """Read what is being made, or None where nothing ever was."""
+        return read_json(self.run_file)
+
+    def start(self, run: Mapping[str, Any]) -> None:
+        """Say what is being made, before the first block."""
+        (self.folder / "blocks").mkdir(parents=True, exist_ok=True)
+        write_json(self.run_file, run)
+
+    def clear(self) -> None:
+        """Forget everything but who holds the lease."""
+        self.run_file.unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "blocks", ignore_errors=True)
+
+    def commit(self, record: BlockRecord) -> None:
+        """Record a block whose pixels are safely on disk."""
+        write_json(self._record_file(record.block), asdict(record))
+
+    def forget(self, block: int) -> None:
+        """Take a record back: the block counts as not written."""
+        self._record_file(block).unlink(missing_ok=True)
+
+    def record(self, block: int) -> BlockRecord | None:
+        """Read the record of one block, or None where there is none."""
+        found = read_json(self._record_file(block))
+        return None if found is None else _record_from(found, self._record_file(block))
+
+    def records(self) -> dict[int, BlockRecord]:
+        """Read all records, by number of the block."""
+        folder = self.folder / "blocks"
+        files = list(folder.glob("*.json")) if folder.is_dir() else []
+        found = (_record_from(read_json(f) or {}, f) for f in files)
+        return {r.block: r for r in sorted(found, key=lambda r: r.block)}
+
+    def _record_file(self, block: int) -> Path:
+        return self.folder / "blocks" / f"{block:08d}.json"
+
+
+def ledger_root(root: Path) -> Path:
+    """Folder of all ledgers: beside the store, since a foreign folder inside makes opens warn."""
+    return root.with_name(root.name + ".stemscale")
+
+
+def _record_from(found: dict[str, Any], file: Path) -> BlockRecord:
+    try:
+        return BlockRecord(**found)
+    except TypeError as error:
+        known = ", ".join(f.name for f in fields(BlockRecord))
+        raise StoreError(
+            f"{file} is not a block record of this version ({error}; it has {known}): "
+            f"delete that file to have the block made again"
+        ) from error
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """Read a JSON object, or None where there is no file.
+
+    Raises
+    ------
+    StoreError
+        If the file holds anything else.
+    """
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{file} cannot be read ({error}): delete it and run again") from error
+    if not isinstance(found, dict):
+        raise StoreError(f"{file} holds no JSON object: delete it and run again")
+    return found
+
+
+def write_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file so that after a crash it is there whole, or not at all."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8") as stream:
+        json.dump(content, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+    fsync_folder(file.parent)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make the names in a folder survive a crash."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def checksum(file: Path) -> tuple[int, int]:
+    """Size [bytes] and CRC-32 of a file, read in pieces."""
+    crc = size = 0
+    with file.open("rb") as stream:
+        while piece := stream.read(2**22):
+            crc = zlib.crc32(piece, crc)
+            size += len(piece)
+    return size, crc
