@@ -1,0 +1,25 @@
+"""Seeds and settings of a microscope come in; files as it leaves them, and the truth, go out."""
+
+from stemscale.simulation.field_of_view import FieldOfView, SimulatedFrame
+from stemscale.simulation.presets import PRESETS, preset_settings
+from stemscale.simulation.settings import (
+    EFFECTS,
+    HeatingSettings,
+    SceneSettings,
+    SimulationSettings,
+)
+from stemscale.simulation.simulate import FrameSimulated, Listener, simulate
+
+__all__ = [
+    "EFFECTS",
+    "PRESETS",
+    "FieldOfView",
+    "FrameSimulated",
+    "HeatingSettings",
+    "Listener",
+    "SceneSettings",
+    "SimulatedFrame",
+    "SimulationSettings",
+    "preset_settings",
+    "simulate",
+]
