@@ -1,0 +1,147 @@
+"""Power spectrum of an image, its profile along the scan line, and how far two of them agree."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import fft2, fftshift
+from scipy.ndimage import uniform_filter1d
+from scipy.signal.windows import hann
+
+from stemscale.errors import FrameShapeError, SettingsError
+from stemscale.quality.common import FloatImage, Image
+
+_NM_PER_UM = 1000.0
+Profile = npt.NDArray[np.float64]
+
+
+def power_spectrum(image: Image) -> FloatImage:
+    """Return the natural logarithm of the power of an image's Fourier transform.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x)
+        Intensities; NaN (not seen) counts as the mean of what is seen.
+
+    Returns
+    -------
+    ndarray of float64, shape (y, x)
+        ln |F|² after a Hann window, zero frequency at pixel (n_y // 2, n_x // 2). Where there is
+        no power at all, the logarithm of the smallest positive number (about -708).
+
+    Raises
+    ------
+    FrameShapeError
+        If the image is not (y, x).
+
+    Notes
+    -----
+    Source: Ihara 2022, Results (row Q4). The Hann window keeps the jump between opposite borders
+    from drawing a cross over the spectrum, where it would hide the streak of the lag (row Q6).
+    """
+    if image.ndim != 2:
+        raise FrameShapeError(f"image has shape {image.shape}, needed is (y, x)")
+    values = np.asarray(image, dtype=np.float64)
+    seen = ~np.isnan(values)
+    filled = np.where(seen, values, values[seen].mean() if seen.any() else 0.0)
+    n_y, n_x = filled.shape
+    window = np.outer(hann(n_y, sym=False), hann(n_x, sym=False))
+    transform = fftshift(fft2(filled * window))
+    power = transform.real**2 + transform.imag**2
+    logarithm: FloatImage = np.log(np.maximum(power, np.finfo(np.float64).tiny))
+    return logarithm
+
+
+def horizontal_profile(image: Image, *, pixel_size_nm: float | None) -> tuple[Profile, Profile]:
+    """Return the line profile of the power spectrum along x, from its centre outwards.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x)
+        Intensities; NaN (not seen) counts as the mean of what is seen.
+    pixel_size_nm : float or None
+        Pixel size [nm]; None where it is not known.
+
+    Returns
+    -------
+    wave_number : ndarray of float64, shape ((n_x + 1) // 2,)
+        0 and up [1/µm], or [1/px] without a pixel size. 1/wave number is the period: 120 /µm is
+        8.3 nm, which is 4 px of 2.1 nm.
+    ln_power : ndarray of float64, shape ((n_x + 1) // 2,)
+        ln |F|² there.
+
+    Raises
+    ------
+    FrameShapeError
+        If the image is not (y, x).
+    SettingsError
+        If the pixel size is not positive.
+
+    Notes
+    -----
+    Source: Ihara 2022, Fig. 4c (row Q4).
+    """
+    if pixel_size_nm is not None and not pixel_size_nm > 0:
+        raise SettingsError(f"pixel_size_nm is {pixel_size_nm:g}: needed is a size above 0 nm")
+    spectrum = power_spectrum(image)
+    n_y, n_x = spectrum.shape
+    ln_power = spectrum[n_y // 2, n_x // 2 :]
+    per_px = np.arange(ln_power.size) / n_x
+    scale = 1.0 if pixel_size_nm is None else _NM_PER_UM / pixel_size_nm
+    return per_px * scale, ln_power
+
+
+def agreement_cutoff(
+    profile: Profile,
+    reference_profile: Profile,
+    wave_number: Profile,
+    *,
+    tolerance: float = 1.0,
+    smooth_bins: int = 9,
+) -> float:
+    """Find the wave number up to which one spectrum follows another.
+
+    Parameters
+    ----------
+    profile, reference_profile : ndarray, shape (n,)
+        ln power of a filtered image and of the slow scan, from :func:`horizontal_profile`. Put
+        both images on one scale before (:func:`match_gain`): a gain shifts the whole profile.
+    wave_number : ndarray, shape (n,)
+        Ascending from 0 [1/µm].
+    tolerance : float
+        Largest difference of ln power that counts as agreement; 1 is a factor of 2.7 in power.
+    smooth_bins : int
+        Width of the running mean over the difference [bins]: single bins scatter by more than
+        any tolerance.
+
+    Returns
+    -------
+    float
+        The last wave number before the two part for the first time [1/µm]; 0 where they part at
+        once, the last one where they never do.
+
+    Raises
+    ------
+    FrameShapeError
+        If the three arrays are not of one length.
+    SettingsError
+        If ``tolerance`` is not positive or ``smooth_bins`` below 1.
+
+    Notes
+    -----
+    Source: Ihara 2022, Fig. 4c and 6c (row Q5), which reads the number off by eye. Equal power
+    is not equal detail: noise that fills in lost power counts as agreement here. Where there is
+    a truth, trust coherence with it instead.
+    """
+    if not profile.shape == reference_profile.shape == wave_number.shape or profile.ndim != 1:
+        raise FrameShapeError(
+            f"profiles and wave numbers have shapes {profile.shape}, {reference_profile.shape} "
+            f"and {wave_number.shape}: needed are three lists of one length"
+        )
+    if not tolerance > 0 or smooth_bins < 1:
+        raise SettingsError(
+            f"tolerance is {tolerance:g} and smooth_bins {smooth_bins}: "
+            "needed are more than 0 and at least 1"
+        )
+    difference = uniform_filter1d(profile - reference_profile, smooth_bins, mode="nearest")
+    apart = np.flatnonzero(np.abs(difference) > tolerance)
+    last = int(apart[0]) - 1 if apart.size else wave_number.size - 1
+    return float(wave_number[max(last, 0)])
