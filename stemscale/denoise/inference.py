@@ -1,0 +1,150 @@
+"""Run a filter over frames."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stemscale.denoise.filter_file import Filter
+from stemscale.denoise.scaling import SeriesScale, frame_min_max, normalise, to_counts
+from stemscale.denoise.unet import UNet, pad_to_multiple
+from stemscale.denoise.unseen import fill_unseen
+from stemscale.errors import FilterError, FrameShapeError
+
+FloatFrames = NDArray[np.float32]  # (frame, y, x)
+
+# A frame of more pixels is filtered in tiles: 1,024² of 64 channels are 268 MB an activation.
+MAX_PIXELS = 1024 * 1024
+
+
+def denoise_frames(
+    frames: NDArray[Any],
+    filter: Filter,
+    *,
+    scale: SeriesScale,
+    batch: int | None = None,
+    device: str = "cpu",
+    max_pixels: int = MAX_PIXELS,
+) -> FloatFrames:
+    """Filter frames, one by one.
+
+    Parameters
+    ----------
+    frames : ndarray, shape (frame, y, x)
+        Corrected rapid frames [counts], any real dtype; NaN = not seen.
+    filter : Filter
+    scale : SeriesScale
+        Of the series these frames are from (``series_scale``); the same for every block, so that
+        a frame filtered alone and inside any block gives the same. A filter trained on frames
+        min-max scaled one by one does not use it.
+    batch : int, optional
+        Frames the network takes at once; 1 by default on a CPU (the quickest there), 4 elsewhere.
+        It changes speed and memory only.
+    device : str
+        torch's name of it.
+    max_pixels : int
+        Frames of more pixels are filtered in tiles of at most so many.
+
+    Returns
+    -------
+    ndarray of float32, shape (frame, y, x)
+        [counts], on the scale of the input; NaN where the input is NaN.
+
+    Raises
+    ------
+    FrameShapeError
+        If ``frames`` is not (frame, y, x).
+    FilterError
+        If the batch is below 1, or ``max_pixels`` leaves no room for the smallest tile.
+    """
+    if frames.ndim != 3 or 0 in frames.shape[1:]:
+        raise FrameShapeError(f"frames have shape {frames.shape}: needed is (frame, y, x)")
+    if batch is None:
+        batch = 1 if torch.device(device).type == "cpu" else 4
+    if batch < 1:
+        raise FilterError(f"batch is {batch} frames: needed is 1 or more")
+    network = filter.network_on(device)
+    result = np.empty(frames.shape, dtype=np.float32)
+    for start in range(0, len(frames), batch):
+        block = frames[start : start + batch]
+        by_frame = filter.normalisation == "frame_min_max"
+        scales = [frame_min_max(frame) if by_frame else scale for frame in block]
+        inputs = np.stack(
+            [fill_unseen(normalise(f, s)) for f, s in zip(block, scales, strict=True)]
+        )
+        outputs = run_network(network, inputs, device=device, max_pixels=max_pixels)
+        for offset, (output, own) in enumerate(zip(outputs, scales, strict=True)):
+            result[start + offset] = to_counts(output, own)
+    if frames.dtype.kind == "f":
+        result[~np.isfinite(frames)] = np.nan
+    return result
+
+
+def run_network(
+    network: UNet, inputs: FloatFrames, *, device: str = "cpu", max_pixels: int = MAX_PIXELS
+) -> FloatFrames:
+    """Pass frames through a network, whole or in tiles.
+
+    Parameters
+    ----------
+    network : UNet
+        On ``device``, in evaluation mode.
+    inputs : ndarray of float32, shape (frame, y, x)
+        Normalised, every pixel finite.
+    device : str
+    max_pixels : int
+        Frames of more pixels are filtered in tiles of at most so many.
+
+    Returns
+    -------
+    ndarray of float32, shape (frame, y, x)
+
+    Raises
+    ------
+    FilterError
+        If ``max_pixels`` leaves no room for the smallest tile.
+    """
+    height, width = inputs.shape[1:]
+    with torch.inference_mode():
+        frames = torch.from_numpy(inputs).to(device).unsqueeze(1)  # (frame, 1, y, x)
+        padded = pad_to_multiple(frames, network.settings.multiple_px)
+        padded = padded.contiguous(memory_format=torch.channels_last)
+        if padded.shape[-2] * padded.shape[-1] <= max_pixels:
+            output = network.forward_padded(padded)
+        else:
+            output = _run_in_tiles(network, padded, max_pixels)
+        result: FloatFrames = output[:, 0, :height, :width].cpu().numpy()
+        return result
+
+
+def _run_in_tiles(network: UNet, frames: torch.Tensor, max_pixels: int) -> torch.Tensor:
+    """Filter padded frames (batch, 1, y, x) tile by tile; the same as filtering them whole.
+
+    A tile carries a halo as wide as the network can see and lies on the network's pooling grid,
+    so its core comes out as in the whole frame, and there is no seam to blend.
+    """
+    unit = network.settings.multiple_px
+    halo = -(-network.settings.halo_px // unit) * unit
+    largest = int(max_pixels**0.5) // unit * unit - 2 * halo  # of a core
+    if largest < unit:
+        raise FilterError(
+            f"tiles of {max_pixels} pixels are too small for this network, which sees "
+            f"{network.settings.halo_px} px far: allow {(unit + 2 * halo) ** 2} or more"
+        )
+    result = torch.empty_like(frames[:, :1])
+    size_y, size_x = frames.shape[-2:]
+    for top, bottom in _cores(size_y, largest):
+        for left, right in _cores(size_x, largest):
+            first_y, first_x = max(0, top - halo), max(0, left - halo)
+            tile = frames[..., first_y : bottom + halo, first_x : right + halo]
+            output = network.forward_padded(tile.contiguous(memory_format=torch.channels_last))
+            core = output[..., top - first_y : bottom - first_y, left - first_x : right - first_x]
+            result[..., top:bottom, left:right] = core
+    return result
+
+
+def _cores(size: int, largest: int) -> Iterator[tuple[int, int]]:
+    for start in range(0, size, largest):
+        yield start, min(start + largest, size)

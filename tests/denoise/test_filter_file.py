@@ -1,0 +1,167 @@
+import json
+import os
+import re
+
+import pytest
+import torch
+from denoise.builders import scan_of, tiny_filter
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from stemscale.denoise import (
+    Filter,
+    denoise_frames,
+    filter_hash,
+    load_filter,
+    save_filter,
+    series_scale,
+)
+from stemscale.errors import FilterError
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    save_filter(tiny_filter(), path)
+    return path
+
+
+def card_of(path):
+    with safe_open(path, framework="pt") as file:
+        return json.loads(file.metadata()["stemscale_filter"])
+
+
+def rewrite(path, *, card=None, tensors=None):
+    """Change a filter file as somebody with a hex editor and patience would."""
+    new_card = {**card_of(path), **(card or {})}
+    new_tensors = {**load_file(path), **(tensors or {})}
+    save_file(new_tensors, path, metadata={"stemscale_filter": json.dumps(new_card)})
+
+
+def test_a_loaded_filter_gives_the_same_output(path):
+    frames = scan_of(64, frames=2).rapid
+    scale = series_scale(frames)
+    one = denoise_frames(frames, tiny_filter(), scale=scale)
+    other = denoise_frames(frames, load_filter(path), scale=scale)
+    assert (one == other).all()
+
+
+def test_a_trained_filter_survives_the_file(learned, tmp_path):
+    trained, _ = learned
+    path = tmp_path / "trained.safetensors"
+    save_filter(trained, path)
+    loaded = load_filter(path)
+    assert {k: v for k, v in loaded.card.items() if k != "sha256"} == trained.card
+    save_filter(loaded, tmp_path / "again.safetensors")
+    assert filter_hash(tmp_path / "again.safetensors") == filter_hash(path)
+
+
+def test_the_hash_tells_filters_apart(path, tmp_path):
+    save_filter(tiny_filter(seed=1), tmp_path / "other.safetensors")
+    assert re.fullmatch("[0-9a-f]{64}", filter_hash(path))
+    assert filter_hash(path) != filter_hash(tmp_path / "other.safetensors")
+
+
+def test_nothing_of_a_failed_write_remains(path, monkeypatch):
+    before = path.read_bytes()
+
+    def full_disk(handle):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(FilterError, match="No space left"):
+        save_filter(tiny_filter(seed=2), path)
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_filter_file_is_named_safetensors(tmp_path):
+    with pytest.raises(FilterError, match="safetensors"):
+        save_filter(tiny_filter(), tmp_path / "tiny.pt")
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FilterError, match="nowhere"):
+        save_filter(tiny_filter(), tmp_path / "nowhere" / "tiny.safetensors")
+
+
+def tampered_weights(path):
+    name, tensor = next(iter(load_file(path).items()))
+    tensor.view(-1)[0] += 1e-6
+    rewrite(path, tensors={name: tensor})
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def foreign(path):
+    save_file({"weight": torch.zeros(3)}, path)
+
+
+def no_safetensors(path):
+    path.write_bytes(b"PK\x03\x04 a pickle in disguise")
+
+
+def wrong_shape(path):
+    name, tensor = next(iter(load_file(path).items()))
+    rewrite(path, tensors={name: torch.zeros(*tensor.shape, 2)})
+
+
+def extra_tensor(path):
+    rewrite(path, tensors={"backdoor": torch.zeros(3)})
+
+
+def half_precision(path):
+    rewrite(path, tensors={name: t.half() for name, t in load_file(path).items()})
+
+
+def arguments(**changes):
+    def change(path):
+        architecture = card_of(path)["architecture"]
+        architecture["arguments"].update(changes)
+        rewrite(path, card={"architecture": architecture})
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        (truncated, "not a whole safetensors file"),
+        (no_safetensors, "not a whole safetensors file"),
+        (foreign, "no filter of stemscale"),
+        (tampered_weights, "changed after"),
+        (wrong_shape, "do not fit"),
+        (extra_tensor, "do not fit"),
+        (half_precision, "float16"),
+        (arguments(width=16), "do not fit"),
+        (arguments(stem=3), "do not fit"),
+        (arguments(kernel=5), "do not fit"),
+        (lambda path: rewrite(path, card={"architecture": {"name": "vit"}}), "known is unet"),
+        (lambda path: rewrite(path, card={"normalisation": "log"}), "frame_min_max"),
+        (lambda path: rewrite(path, card={"format_version": 99}), "99"),
+        (lambda path: rewrite(path, card={"scores": {"validation_psnr_db": 99}}), "changed after"),
+        (lambda path: path.unlink(), "no such file"),
+    ],
+    ids=[
+        "truncated", "no safetensors", "foreign", "weights", "shape", "extra tensor", "half",
+        "width", "stem", "argument", "architecture", "normalisation", "version", "card", "missing",
+    ],
+)  # fmt: skip
+def test_a_damaged_or_foreign_file_is_refused_by_name(path, harm, says):
+    harm(path)
+    with pytest.raises(FilterError, match=says) as error:
+        load_filter(path)
+    assert str(path) in str(error.value)
+
+
+def test_a_card_without_its_entries_is_refused(path):
+    save_file(load_file(path), path, metadata={"stemscale_filter": '{"format_version": 1}'})
+    with pytest.raises(FilterError, match="lacks architecture"):
+        load_filter(path)
+
+
+def test_the_file_holds_no_pickle(path):
+    assert isinstance(load_filter(path), Filter)
+    assert path.read_bytes()[8:9] == b"{"  # the header's JSON, after its length
