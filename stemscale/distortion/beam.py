@@ -1,0 +1,126 @@
+"""The beam's path along a line: a smooth curve, what is known of it beforehand, and its inverse."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import BSpline
+
+FloatArray = NDArray[np.float64]
+
+INDEPENDENT_PX = 25.0
+"""Stretches of the path this long bend independently of each other, for the prior [rapid px]."""
+
+
+class BeamPath:
+    """Cubic B-splines for the slow-grid column that the beam sees at each rapid column.
+
+    The prior says how much a path bends: strongly while the scan coils recover from the flyback,
+    little later. It carries the path through stretches without contrast, where a fit would
+    otherwise follow noise, and it hardly matters where there is contrast.
+
+    Parameters
+    ----------
+    n_x : int
+        Columns of a rapid frame.
+    knot_px : float
+        Distance of the knots [px].
+    bend : float
+        Standard deviation of the path's second derivative far from the line start [1/px].
+    start_bend : float
+        The same at the line start [1/px], decaying with ``start_px`` [px].
+    start_px : float
+        Length over which the line start is forgotten [px].
+    """
+
+    def __init__(
+        self, n_x: int, *, knot_px: float, bend: float, start_bend: float, start_px: float
+    ) -> None:
+        pieces = max(4, round((n_x - 1) / knot_px))
+        width = (n_x - 1) / pieces
+        self._knots = np.arange(-3, pieces + 4) * width
+        columns = np.arange(n_x, dtype=np.float64)
+        self.n_x = n_x
+        self.basis = self.design(columns)
+        count = self.basis.shape[1]
+        second = BSpline(self._knots, np.eye(count), 3).derivative(2)(columns)
+        spread = bend + start_bend * np.exp(-columns / start_px)
+        scaled = second / spread[:, None]
+        self.prior: FloatArray = scaled.T @ scaled / INDEPENDENT_PX
+
+    def design(self, columns: FloatArray) -> FloatArray:
+        """Return the value of each B-spline at rapid columns, shape (n, knots)."""
+        if columns.size == 0:
+            return np.zeros((0, self._knots.size - 4))
+        # the last knot belongs to no piece of its own
+        inside = np.clip(columns, 0, (self.n_x - 1) * (1 - 1e-12))
+        dense: FloatArray = BSpline.design_matrix(inside, self._knots, 3).toarray()
+        return dense
+
+    def path(self, coefficients: FloatArray) -> FloatArray:
+        """Return the slow-grid column at each rapid column, shape (n_x,) [px]."""
+        return self.basis @ coefficients
+
+    def source_x(self, coefficients: FloatArray, at: FloatArray) -> FloatArray:
+        """Return the rapid column at which the beam passes slow-grid columns.
+
+        Parameters
+        ----------
+        coefficients : ndarray of float64, shape (knots,)
+            Of a path that increases everywhere.
+        at : ndarray of float64, shape (n,)
+            Slow-grid columns [px]; beyond the path's ends it goes on straight.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+        """
+        fine = np.linspace(0, self.n_x - 1, 8 * (self.n_x - 1) + 1)
+        path = self.design(fine) @ coefficients
+        reach = self.n_x
+        first, last = (path[1] - path[0]) * 8, (path[-1] - path[-2]) * 8
+        fine = np.concatenate([[-reach], fine, [self.n_x - 1 + reach]])
+        path = np.concatenate([[path[0] - reach * first], path, [path[-1] + reach * last]])
+        return np.interp(at, path, fine)
+
+
+def through_points(
+    beam: BeamPath, source_x: FloatArray, weight: FloatArray, offset_std: float
+) -> tuple[FloatArray, FloatArray]:
+    """Return the smooth path nearest to rough matches of columns, of several views at once.
+
+    Parameters
+    ----------
+    beam : BeamPath
+    source_x : ndarray of float64, shape (view, n_x)
+        Rapid column per slow column [px]; outside ``[0, n_x - 1]`` it is left out.
+    weight : ndarray of float64, shape (view, n_x)
+        Inverse variance of each [1/px²].
+    offset_std : float
+        Prior standard deviation of each view's own offset along x [px].
+
+    Returns
+    -------
+    coefficients : ndarray of float64, shape (knots,)
+    offsets : ndarray of float64, shape (view,)
+        What to add to the path in each view [px].
+    """
+    views, n_x = source_x.shape
+    knots = beam.basis.shape[1]
+    normal = np.zeros((knots + views, knots + views))
+    right = np.zeros(knots + views)
+    normal[:knots, :knots] = beam.prior
+    columns = np.arange(n_x, dtype=np.float64)
+    for view in range(views):
+        normal[knots + view, knots + view] += 1 / offset_std**2
+        used = (source_x[view] >= 0) & (source_x[view] <= beam.n_x - 1)
+        rows = np.zeros((int(used.sum()), knots + views))
+        rows[:, :knots] = beam.design(source_x[view, used])
+        rows[:, knots + view] = 1
+        weighted = rows * weight[view, used, None]
+        normal += weighted.T @ rows
+        right += weighted.T @ columns[used]
+    solution = np.asarray(
+        np.linalg.solve(normal + 1e-9 * np.eye(knots + views), right), dtype=np.float64
+    )
+    return solution[:knots], solution[knots:]

@@ -1,0 +1,153 @@
+"""What is left of an image once background and gain are taken off: the part two scans share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, uniform_filter
+
+from stemscale.errors import DistortionError
+
+Image = NDArray[Any]
+Float32 = NDArray[np.float32]
+
+SATURATED_SHARE = 0.5  # of the pixels at one and the same value
+
+
+def require_contrast(image: Image, name: str) -> None:
+    """Stop when an image shows nothing that could be matched.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x)
+        Intensities; NaN = not seen.
+    name : str
+        Named in the error.
+
+    Raises
+    ------
+    DistortionError
+        If the image is not (y, x), is smaller than 32 x 32, holds infinity, is constant, or has
+        more than half of its pixels at one extreme value (saturated or cut off).
+    """
+    if image.ndim != 2 or min(image.shape) < 32:
+        raise DistortionError(
+            f"{name} has shape {image.shape}, needed is (y, x) of at least 32 x 32 pixels"
+        )
+    values = image[~np.isnan(image)] if image.dtype.kind == "f" else image.ravel()
+    if not values.size or not np.isfinite(values).all():
+        raise DistortionError(f"{name} holds infinite values or was not seen at all (only NaN)")
+    low, high = values.min(), values.max()
+    if low == high:
+        raise DistortionError(
+            f"{name} is constant ({low:g}): nothing can be matched; use a FOV with dislocations "
+            "in all directions"
+        )
+    for extreme, word in ((high, "saturated"), (low, "cut off")):
+        share = float(np.mean(values == extreme))
+        if share > SATURATED_SHARE:
+            raise DistortionError(
+                f"{name} is {word}: {share:.0%} of its pixels are {extreme:g}; "
+                "record it again with another brightness, or use another FOV"
+            )
+
+
+class HighPass:
+    """Takes off what varies slowly: a pixel less the mean over a triangle-weighted window.
+
+    Two box means in a row cost the same at any width, and this runs at every step of a fit. Only
+    pixels that count enter the means, so that what one image shows beyond the border of the other
+    does not leak in.
+
+    Parameters
+    ----------
+    counted : ndarray of bool, shape (y, x)
+    width_px : int
+        Width of each box [px]; the window's standard deviation is 0.41 times that.
+    """
+
+    def __init__(self, counted: NDArray[np.bool_], width_px: int) -> None:
+        self._counted = counted.astype(np.float32)
+        self._width_px = width_px
+        self._weight = np.maximum(self._box(self._counted), np.float32(1e-3))
+
+    def __call__(self, image: Float32) -> Float32:
+        """Return the high-passed image (y, x), 0 where nothing counts; without NaN."""
+        inside = image * self._counted
+        result: Float32 = inside - self._counted * (self._box(inside) / self._weight)
+        return result
+
+    def _box(self, image: Float32) -> Float32:
+        once = uniform_filter(image, self._width_px, mode="constant")
+        twice: Float32 = uniform_filter(once, self._width_px, mode="constant")
+        return twice
+
+
+def fill_unseen(image: Image, smooth_px: float) -> tuple[Float32, NDArray[np.bool_]]:
+    """Return the image smoothed a little, scaled to unit spread, with NaN replaced by its mean.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x)
+        Intensities; NaN = not seen.
+    smooth_px : float
+        Standard deviation of the Gaussian [px]; 0 leaves the image as it is.
+
+    Returns
+    -------
+    image : ndarray of float32, shape (y, x)
+    seen : ndarray of bool, shape (y, x)
+    """
+    values = np.asarray(image, dtype=np.float64)
+    seen = ~np.isnan(values)
+    centre, spread = values[seen].mean(), values[seen].std()
+    filled = (np.where(seen, values - centre, 0.0) / spread).astype(np.float32)
+    if smooth_px > 0:
+        filled = gaussian_filter(filled, smooth_px, mode="nearest")
+    return filled, seen
+
+
+def local_spread(high_passed: Float32, width_px: int) -> Float32:
+    """Return the local standard deviation of a high-passed image, never below a floor.
+
+    The floor (half of the image's root mean square) keeps stretches without contrast from being
+    blown up into noise.
+
+    Parameters
+    ----------
+    high_passed : ndarray of float32, shape (y, x)
+    width_px : int
+        Width of the window [px].
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+    """
+    power = uniform_filter(high_passed**2, width_px, mode="nearest")
+    floor = 0.25 * float(np.mean(high_passed**2))
+    result: Float32 = np.sqrt(np.maximum(power, 0) + np.float32(floor))
+    return result
+
+
+def structure_to_noise(image: Image) -> float:
+    """Return how far an image's structure stands above its noise.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x)
+        Intensities, noise independent from row to row.
+
+    Returns
+    -------
+    float
+        Variance of the high-passed image after smoothing by 1 px, over what the noise alone would
+        leave of its own: about 1 for an empty image.
+    """
+    filled, seen = fill_unseen(image, 0.0)
+    steps = np.diff(filled, axis=0)[seen[1:] & seen[:-1]]
+    # the median passes by the few rows where structure begins or ends; 0.6745: of a Gaussian
+    noise = (float(np.median(np.abs(steps))) / 0.6745) ** 2 / 2
+    left = HighPass(seen, 39)(gaussian_filter(filled, 1.0, mode="nearest"))
+    return float(np.var(left[seen])) / max(noise / (4 * np.pi), 1e-12)

@@ -1,0 +1,192 @@
+"""Where on the rapid frame each pixel of the slow scan's grid is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemscale.errors import DistortionError
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DistortionMap:
+    """Fractional column and row of the rapid frame that shows each pixel of the slow grid.
+
+    The slow scan's grid is the corrected grid. Pixel centres lie at integers, counted from 0, on
+    both grids; a source outside ``[0, n - 1]`` of the rapid frame was not seen by it.
+
+    Parameters
+    ----------
+    source_x : ndarray of float64, shape (1, n_x) or (n_y, n_x)
+        Column of the rapid frame [px], strictly increasing along x: the beam never turns back
+        within a line.
+    source_y : ndarray of float64, shape (n_y, 1), (1, n_x) or (n_y, n_x)
+        Row of the rapid frame [px], strictly increasing along y.
+    source_x_std : ndarray of float64, shape (1, n_x), or None
+        Standard uncertainty of ``source_x`` [px], where the method gives one.
+    rapid_shape : tuple of int
+        (n_y, n_x) of the rapid frames.
+
+    Raises
+    ------
+    DistortionError
+        If an array has another shape, holds NaN or infinity, or is not monotone.
+
+    Notes
+    -----
+    The arrays are made read-only: one map serves many frames. Source: rows C6 and C7.
+    """
+
+    source_x: FloatArray
+    source_y: FloatArray
+    rapid_shape: tuple[int, int]
+    source_x_std: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("source_x", "source_y", "source_x_std"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _as_plane(value, name))
+        n_y, n_x = self.shape
+        _check_shape(self.source_x, "source_x", {(1, n_x), (n_y, n_x)})
+        _check_shape(self.source_y, "source_y", {(n_y, 1), (1, n_x), (n_y, n_x)})
+        _check_increasing(self.source_x, "source_x", axis=1)
+        _check_increasing(self.source_y, "source_y", axis=0)
+        if self.source_x_std is not None:
+            _check_shape(self.source_x_std, "source_x_std", {(1, n_x)})
+            if (self.source_x_std < 0).any():
+                raise DistortionError("source_x_std holds negative values, needed are px above 0")
+        rapid = tuple(int(n) for n in self.rapid_shape)
+        if len(rapid) != 2 or min(rapid) < 1:
+            raise DistortionError(f"rapid_shape is {self.rapid_shape}, needed is (n_y, n_x)")
+        object.__setattr__(self, "rapid_shape", rapid)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_y, n_x) of the slow grid."""
+        try:
+            n_y, n_x = np.broadcast_shapes(self.source_x.shape, self.source_y.shape)
+        except ValueError as error:
+            raise DistortionError(
+                f"source_x of shape {self.source_x.shape} and source_y of shape "
+                f"{self.source_y.shape} do not span one grid (n_y, n_x)"
+            ) from error
+        return n_y, n_x
+
+    @classmethod
+    def identity(cls, shape: tuple[int, int]) -> DistortionMap:
+        """Return the map of a scan without distortion.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            (n_y, n_x) of both grids.
+
+        Returns
+        -------
+        DistortionMap
+        """
+        n_y, n_x = shape
+        return cls(
+            source_x=np.arange(n_x, dtype=np.float64)[None],
+            source_y=np.arange(n_y, dtype=np.float64)[:, None],
+            rapid_shape=(n_y, n_x),
+        )
+
+    def shifted(self, shift_y: float, shift_x: float) -> DistortionMap:
+        """Return the map for a frame whose scene has drifted.
+
+        Parameters
+        ----------
+        shift_y, shift_x : float
+            Where the reference's scene lies in the frame [rapid px], as from `estimate_shifts`.
+
+        Returns
+        -------
+        DistortionMap
+        """
+        return DistortionMap(
+            source_x=self.source_x + shift_x,
+            source_y=self.source_y + shift_y,
+            source_x_std=self.source_x_std,
+            rapid_shape=self.rapid_shape,
+        )
+
+
+def shared_map(maps: Sequence[DistortionMap]) -> DistortionMap:
+    """Return the map of a scan setting, for a series that has no slow scan of its own.
+
+    The distortion belongs to the scan, the small offsets between the views to each field of view
+    (FOV): the mean over the FOVs keeps the first and takes the mean of the second.
+
+    Parameters
+    ----------
+    maps : sequence of DistortionMap
+        One per FOV of one scan setting, as from `fit_spline`.
+
+    Returns
+    -------
+    DistortionMap
+        With the mean ``source_x`` and ``source_y``; ``source_x_std`` is the root mean square of
+        theirs (FOVs fitted together share their error, so it does not shrink with their number).
+
+    Raises
+    ------
+    DistortionError
+        If there is no map, or the maps are on different grids.
+
+    Notes
+    -----
+    Source: row C7.
+    """
+    if not maps:
+        raise DistortionError("there is no map to share: calibrate at least one FOV first")
+    grids = {(m.shape, m.rapid_shape) for m in maps}
+    if len(grids) > 1:
+        raise DistortionError(
+            f"maps of {len(grids)} grids (slow, rapid) cannot be shared: {sorted(grids)}; "
+            "share only among FOVs of one scan setting"
+        )
+    stds = [m.source_x_std for m in maps if m.source_x_std is not None]
+    return DistortionMap(
+        source_x=_mean([m.source_x for m in maps]),
+        source_y=_mean([m.source_y for m in maps]),
+        source_x_std=np.sqrt(_mean([s**2 for s in stds])) if len(stds) == len(maps) else None,
+        rapid_shape=maps[0].rapid_shape,
+    )
+
+
+def _mean(planes: Sequence[FloatArray]) -> FloatArray:
+    mean: FloatArray = np.mean(np.broadcast_arrays(*planes), axis=0)
+    return mean
+
+
+def _as_plane(value: Any, name: str) -> FloatArray:
+    plane = np.array(value, dtype=np.float64)
+    if plane.ndim != 2:
+        raise DistortionError(f"{name} has shape {plane.shape}, needed are two axes (y, x)")
+    if not np.isfinite(plane).all():
+        raise DistortionError(f"{name} holds NaN or infinite values: estimate the map again")
+    plane.flags.writeable = False
+    return plane
+
+
+def _check_shape(plane: FloatArray, name: str, allowed: set[tuple[int, int]]) -> None:
+    if plane.shape not in allowed:
+        raise DistortionError(f"{name} has shape {plane.shape}, needed is one of {sorted(allowed)}")
+
+
+def _check_increasing(plane: FloatArray, name: str, *, axis: int) -> None:
+    steps = np.diff(plane, axis=axis)
+    if (steps <= 0).any():
+        at = int(np.argwhere(steps <= 0)[0][axis])
+        raise DistortionError(
+            f"{name} does not increase from pixel {at} to {at + 1} along {'yx'[axis]}: "
+            "a map that folds is torn; estimate it again, or on another FOV"
+        )

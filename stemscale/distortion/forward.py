@@ -1,0 +1,184 @@
+"""Predict the rapid scan from the slow scan: where the beam was, lag, gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d, spline_filter1d
+from scipy.optimize import nnls
+from scipy.signal import lfilter
+
+from stemscale.distortion.contrast import HighPass
+
+Float32 = NDArray[np.float32]
+FloatArray = NDArray[np.float64]
+
+LAG_PX = (0.0, 1.0, 2.5, 6.0, 14.0)
+"""Decay lengths of the causal exponentials that the lag is made of [rapid px]; 0 is no lag."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Sampled:
+    """The slow scan as the beam of the rapid scan passed over it, high-passed, before any lag."""
+
+    image: Float32  # (y, x) on the rapid grid
+    slope_x: Float32  # its change per px of beam position along x
+    slope_y: Float32  # its change per px of row offset
+
+
+class SlowScan:
+    """The slow scan as a smooth function of position, to be sampled along the beam's path.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (y, x)
+        On the rapid frames' pixel count, without NaN.
+    smooth_px : float
+        Gaussian against noise, as for the DCFI [px]. Along x it acts on the rapid grid, as does
+        the high-pass: on the slow grid the path would stretch it, and the difference be taken for
+        lag.
+    """
+
+    def __init__(self, image: Float32, *, smooth_px: float) -> None:
+        if smooth_px > 0:
+            image = gaussian_filter1d(image, smooth_px, axis=0, mode="nearest")
+        coefficients = spline_filter1d(image, 3, axis=0, mode="mirror")
+        coefficients = spline_filter1d(coefficients, 3, axis=1, mode="mirror")
+        self._coefficients = coefficients.astype(np.float32)
+        self._smooth_px = smooth_px
+
+    def sample(self, path: FloatArray, row_offset: float, high_pass: HighPass) -> Sampled:
+        """Return what the beam saw.
+
+        Parameters
+        ----------
+        path : ndarray of float64, shape (n_x,)
+            Column of the slow scan at each rapid column [px]; clipped to the scan's border.
+        row_offset : float
+            Rapid row less slow row [px].
+        high_pass : HighPass
+            The one that the DCFI went through.
+
+        Returns
+        -------
+        Sampled
+        """
+        n_y, n_x = self._coefficients.shape
+        rows = np.clip(np.arange(n_y) - row_offset, 0, n_y - 1)
+        columns = np.clip(path, 0, n_x - 1)
+        values = _interpolate(self._coefficients, rows, 0)
+        along_y = _interpolate(self._coefficients, rows, 0, slope=True)
+        planes = (
+            _interpolate(values, columns, 1),
+            _interpolate(values, columns, 1, slope=True),
+            -_interpolate(along_y, columns, 1),
+        )
+        image, slope_x, slope_y = (high_pass(self._smoothed(plane)) for plane in planes)
+        return Sampled(image=image, slope_x=slope_x, slope_y=slope_y)
+
+    def _smoothed(self, plane: Float32) -> Float32:
+        if self._smooth_px == 0:
+            return plane
+        smooth: Float32 = gaussian_filter1d(plane, self._smooth_px, axis=1, mode="nearest")
+        return smooth
+
+
+def _interpolate(
+    coefficients: Float32, at: FloatArray, axis: int, *, slope: bool = False
+) -> Float32:
+    """Evaluate a cubic B-spline (or its derivative) along one axis."""
+    n = coefficients.shape[axis]
+    base = np.floor(at).astype(np.int64)
+    f = at - base
+    if slope:
+        taps = (-0.5 * (1 - f) ** 2, 1.5 * f**2 - 2 * f, -1.5 * f**2 + f + 0.5, 0.5 * f**2)
+    else:
+        taps = (
+            (1 - f) ** 3 / 6,
+            (3 * f**3 - 6 * f**2 + 4) / 6,
+            (-3 * f**3 + 3 * f**2 + 3 * f + 1) / 6,
+            f**3 / 6,
+        )
+    out: Float32 | None = None
+    for number, weight in enumerate(taps):
+        index = base + number - 1
+        index = np.where(index < 0, -index, index)
+        index = np.where(index > n - 1, 2 * (n - 1) - index, index)
+        weight32 = weight.astype(np.float32)
+        part = np.take(coefficients, index, axis=axis)
+        part *= weight32[:, None] if axis == 0 else weight32[None]
+        out = part if out is None else out + part
+    assert out is not None
+    return out
+
+
+def lagged(image: Float32, weights: FloatArray) -> Float32:
+    """Smear an image along x by a mixture of causal exponentials.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (y, x)
+    weights : ndarray of float64, shape (len(LAG_PX),)
+        Share of each decay length of `LAG_PX`; their sum is the gain.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+    """
+    out = np.float32(weights[0]) * image
+    for length, weight in zip(LAG_PX[1:], weights[1:], strict=True):
+        if weight > 0:
+            out += np.float32(weight) * delayed(image, length)
+    return out
+
+
+def delayed(image: Float32, length: float) -> Float32:
+    """Smear an image along x by one causal exponential of sum 1.
+
+    Parameters
+    ----------
+    image : ndarray of float32, shape (y, x)
+    length : float
+        Decay length [px]; 0 leaves the image as it is.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+    """
+    if length == 0:
+        return image
+    keep = np.float32(np.exp(-1.0 / length))
+    smeared = lfilter(
+        np.array([1 - keep], dtype=np.float32),
+        np.array([1, -keep], dtype=np.float32),
+        image,
+        axis=1,
+    )
+    result: Float32 = smeared.astype(np.float32, copy=False)
+    return result
+
+
+def fit_lag(image: Float32, target: Float32, weight: Float32) -> FloatArray:
+    """Find the lag that turns one image into another (non-negative least squares).
+
+    Parameters
+    ----------
+    image, target, weight : ndarray of float32, shape (y, x)
+        Beam's-eye view without lag, the rapid scan, and the weight of each pixel.
+
+    Returns
+    -------
+    ndarray of float64, shape (len(LAG_PX),)
+        Weights for `lagged`.
+    """
+    columns = [(delayed(image, length) * weight).ravel() for length in LAG_PX]
+    wanted = (target * weight).ravel()
+    gram = np.array([[float(a @ b) for b in columns] for a in columns])
+    right = np.array([float(a @ wanted) for a in columns])
+    # the normal equations as a small least-squares problem: L Lᵀ = gram
+    root = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) * np.eye(len(columns)))
+    solution, _ = nnls(root.T, np.linalg.solve(root, right))
+    result: FloatArray = np.asarray(solution, dtype=np.float64)
+    return result

@@ -1,0 +1,249 @@
+"""Fit the beam's path by Gauss-Newton steps on what the slow scan predicts for the rapid one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemscale.distortion.beam import BeamPath
+from stemscale.distortion.contrast import HighPass, fill_unseen
+from stemscale.distortion.forward import LAG_PX, Sampled, SlowScan, delayed, fit_lag, lagged
+
+Image = NDArray[Any]
+Float32 = NDArray[np.float32]
+FloatArray = NDArray[np.float64]
+
+EDGE_PX = 2.0  # next to the border of the slow view, where the spline has half of its taps
+_CORRELATED_PX = 10  # residuals further apart are taken as independent
+_MIN_RATE = 0.2  # slow columns per rapid column: below, the path is about to fold
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class State:
+    """What is fitted: one path, and each view's own offsets."""
+
+    path: FloatArray  # (knots,) spline coefficients
+    offset_x: FloatArray  # (view,) added to the path [slow px]
+    offset_y: FloatArray  # (view,) rapid row less slow row [px]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Offsets:
+    """What is known of the views' offsets before the fit: mean and standard deviation [px]."""
+
+    std_x: float
+    mean_y: FloatArray
+    std_y: float
+
+
+class View:
+    """One pair of images, smoothed for one level of the fit, and the pixels that count.
+
+    The pixels are chosen once, from the path at the start: were those that leave the slow view to
+    drop out of the cost, a fit could lower it by pushing everything out.
+    """
+
+    def __init__(self, rapid: Image, slow: Image, *, smooth_px: float, background_px: int) -> None:
+        self._filled, self._seen = fill_unseen(rapid, smooth_px)
+        self._slow = SlowScan(fill_unseen(slow, 0.0)[0], smooth_px=smooth_px)
+        self._edge_px = EDGE_PX + 2 * smooth_px  # what smoothing carries in from beyond the border
+        self._background_px = background_px
+        self._choose(self._seen)
+        self.precision = 1.0
+
+    def count(self, path: FloatArray, row_offset: float) -> None:
+        """Choose the pixels that count: seen by the rapid scan and within the slow one."""
+        n_y, n_x = self._seen.shape
+        row = np.arange(n_y) - row_offset
+        columns = (path >= self._edge_px) & (path <= n_x - 1 - self._edge_px)
+        rows = (row >= self._edge_px) & (row <= n_y - 1 - self._edge_px)
+        self._choose(self._seen & columns[None] & rows[:, None])
+
+    def _choose(self, counted: NDArray[np.bool_]) -> None:
+        self._high_pass = HighPass(counted, self._background_px)
+        self.rapid = self._high_pass(self._filled)
+        self.counted = counted.astype(np.float32)
+
+    def compare(self, path: FloatArray, row_offset: float) -> Comparison:
+        """Predict the rapid image and say how far off it is."""
+        sampled = self._slow.sample(path, row_offset, self._high_pass)
+        lag = fit_lag(sampled.image, self.rapid, self.counted)
+        residual = self.counted * (self.rapid - lagged(sampled.image, lag))
+        return Comparison(sampled=sampled, lag=lag, residual=residual)
+
+    def weigh(self, residual: Float32) -> None:
+        """Set the precision of a pixel from the residuals: their power, and how they correlate."""
+        power = float((residual**2).sum()) / max(float(self.counted.sum()), 1.0)
+        extent = _correlation_length(residual, 0) * _correlation_length(residual, 1)
+        self.precision = 1.0 / max(power * extent, 1e-12)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Comparison:
+    """The rapid image against what one path predicts."""
+
+    sampled: Sampled
+    lag: FloatArray
+    residual: Float32
+
+    @property
+    def cost(self) -> float:
+        """Sum of squared residuals."""
+        return float((self.residual**2).sum())
+
+
+def _correlation_length(residual: Float32, axis: int) -> float:
+    """Return how many pixels along an axis carry the information of one."""
+    moved = np.moveaxis(residual, axis, -1)
+    power = float((moved**2).mean()) + 1e-12
+    total = 1.0
+    for lag in range(1, _CORRELATED_PX + 1):
+        share = float((moved[..., lag:] * moved[..., :-lag]).mean()) / power
+        if share < 0.02:
+            break
+        total += 2 * share
+    return total
+
+
+class Fit:
+    """Views of one scan setting and the path through them."""
+
+    def __init__(self, views: Sequence[View], beam: BeamPath, offsets: Offsets) -> None:
+        self._views = views
+        self._beam = beam
+        self._offsets = offsets
+
+    def run(self, state: State, *, steps: int) -> State:
+        """Improve a state until the steps become small (Levenberg-Marquardt).
+
+        Only steps that lower the cost and keep the path rising are taken.
+
+        Parameters
+        ----------
+        state : State
+            Within a few px of the answer.
+        steps : int
+            At most.
+
+        Returns
+        -------
+        State
+        """
+        path = self._beam.path(state.path)
+        for number, view in enumerate(self._views):
+            view.count(path + state.offset_x[number], state.offset_y[number])
+        compared = self._compare(state)
+        damping = 1e-3
+        for _ in range(steps):
+            for view, comparison in zip(self._views, compared, strict=True):
+                view.weigh(comparison.residual)
+            normal, right = self._normal_equations(state, compared)
+            cost = self._cost(state, compared)
+            while True:
+                scale = damping * np.diag(np.diag(normal))
+                step = np.asarray(np.linalg.solve(normal + scale, right), dtype=np.float64)
+                tried = self._moved(state, step)
+                if np.diff(self._beam.path(tried.path)).min() > _MIN_RATE:
+                    outcome = self._compare(tried)
+                    if self._cost(tried, outcome) < cost:
+                        break
+                damping *= 10
+                if damping > 1e4:
+                    return state
+            state, compared, damping = tried, outcome, max(damping / 10, 1e-6)
+            if np.abs(step).max() < 0.01:
+                break
+        return state
+
+    def covariance(self, state: State) -> FloatArray:
+        """Return the covariance of (path, offset_x, offset_y) from the curvature of the cost."""
+        compared = self._compare(state)
+        for view, comparison in zip(self._views, compared, strict=True):
+            view.weigh(comparison.residual)
+        normal, _ = self._normal_equations(state, compared)
+        return np.asarray(np.linalg.inv(normal), dtype=np.float64)
+
+    def _compare(self, state: State) -> list[Comparison]:
+        path = self._beam.path(state.path)
+        return [
+            view.compare(path + state.offset_x[number], state.offset_y[number])
+            for number, view in enumerate(self._views)
+        ]
+
+    def _cost(self, state: State, compared: Sequence[Comparison]) -> float:
+        data = sum(v.precision * c.cost for v, c in zip(self._views, compared, strict=True))
+        bend = float(state.path @ self._beam.prior @ state.path)
+        away = ((state.offset_x / self._offsets.std_x) ** 2).sum()
+        away += (((state.offset_y - self._offsets.mean_y) / self._offsets.std_y) ** 2).sum()
+        return float(data + bend + away)
+
+    def _moved(self, state: State, step: FloatArray) -> State:
+        knots, views = state.path.size, state.offset_x.size
+        return replace(
+            state,
+            path=state.path + step[:knots],
+            offset_x=state.offset_x + step[knots : knots + views],
+            offset_y=state.offset_y + step[knots + views :],
+        )
+
+    def _normal_equations(
+        self, state: State, compared: Sequence[Comparison]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return the curvature matrix and minus the gradient (both halved), prior included.
+
+        A whole column moves with the path, so the images enter by their column sums only.
+        """
+        knots, views = state.path.size, state.offset_x.size
+        size = knots + 2 * views
+        normal = np.zeros((size, size))
+        right = np.zeros(size)
+        normal[:knots, :knots] = self._beam.prior
+        right[:knots] = -self._beam.prior @ state.path
+        for number, (view, comparison) in enumerate(zip(self._views, compared, strict=True)):
+            at = np.array([*range(knots), knots + number, knots + views + number])
+            block, gradient = _column_sums(view, comparison, self._beam.basis)
+            normal[np.ix_(at, at)] += view.precision * block
+            right[at] += view.precision * gradient
+        on_x, on_y = slice(knots, knots + views), slice(knots + views, size)
+        ones = np.ones(views)
+        normal[on_x, on_x] += np.diag(ones / self._offsets.std_x**2)
+        normal[on_y, on_y] += np.diag(ones / self._offsets.std_y**2)
+        right[on_x] -= state.offset_x / self._offsets.std_x**2
+        right[on_y] -= (state.offset_y - self._offsets.mean_y) / self._offsets.std_y**2
+        return normal, right
+
+
+def _column_sums(
+    view: View, comparison: Comparison, basis: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return one view's part of the normal equations for (path, offset_x, offset_y).
+
+    What the lag could make good of a step is taken off the curvature (variable projection): a
+    shift of all columns and a longer lag look much alike, and steps that ignore this creep.
+    """
+    slope_x = view.counted * lagged(comparison.sampled.slope_x, comparison.lag)
+    slope_y = view.counted * lagged(comparison.sampled.slope_y, comparison.lag)
+    both = np.concatenate([basis, np.ones((basis.shape[0], 1))], axis=1)  # path, then offset_x
+
+    def onto(image: Float32) -> FloatArray:
+        on_path = both.T @ (slope_x * image).sum(axis=0, dtype=np.float64)
+        return np.append(on_path, (slope_y * image).sum(dtype=np.float64))
+
+    x_x = (slope_x * slope_x).sum(axis=0, dtype=np.float64)
+    cross = onto(slope_y)
+    path_path = both.T @ (x_x[:, None] * both)
+    block = np.block([[path_path, cross[:-1, None]], [cross[None, :-1], cross[-1]]])
+    tails = [
+        view.counted * delayed(comparison.sampled.image, length)
+        for length, weight in zip(LAG_PX, comparison.lag, strict=True)
+        if weight > 0
+    ]
+    if tails:
+        gram = np.array([[float((a * b).sum(dtype=np.float64)) for b in tails] for a in tails])
+        shared = np.stack([onto(tail) for tail in tails], axis=1)
+        block -= shared @ np.linalg.pinv(gram, rcond=1e-9, hermitian=True) @ shared.T
+    return block, onto(comparison.residual)

@@ -1,0 +1,300 @@
+"""The default: one smooth beam path, fitted to all columns and all fields of view at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemscale.distortion.beam import BeamPath, through_points
+from stemscale.distortion.columns import ColumnMatch, match_columns, normalised
+from stemscale.distortion.contrast import require_contrast, structure_to_noise
+from stemscale.distortion.distortion_map import DistortionMap
+from stemscale.distortion.gauss_newton import Fit, Offsets, State, View
+from stemscale.distortion.grids import on_other_count, onto_pixel_count
+from stemscale.distortion.warp import Warp
+from stemscale.errors import DistortionError, SettingsError
+from stemscale.quality import zncc
+
+logger = logging.getLogger(__name__)
+
+Image = NDArray[Any]
+FloatArray = NDArray[np.float64]
+
+MIN_STRUCTURE = 2.0
+"""Variance of a slow scan over that of its noise alone; less is an empty view."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplineFit:
+    """How smooth the beam's path is taken to be, and when a fit is refused.
+
+    Attributes
+    ----------
+    knot_px : float
+        Distance of the spline's knots [rapid px].
+    bend, start_bend, start_px : float
+        Prior of the path's second derivative: its standard deviation far from the line start
+        [1/px], what is added to it at the line start [1/px], and the length over which that decays
+        [rapid px]. It matters where there is no contrast.
+    smooth_px : tuple of float
+        Gaussian against noise at each level, coarse to fine [px].
+    background_px : int
+        Width of the windows whose mean counts as background [px].
+    max_row_offset : float
+        Row offsets up to this share of the rows are looked for.
+    view_shift_px : float
+        Standard deviation, along x, of the offset of one view against the others [px].
+    min_zncc : float
+        Least ZNCC of the matched columns; below, the slow scan shows another area.
+    max_std_px : float
+        Largest median of ``source_x_std``; above, there is too little contrast along x [px].
+    steps : int
+        Largest number of Gauss-Newton steps per level.
+    """
+
+    knot_px: float = 16.0
+    bend: float = 0.0015
+    start_bend: float = 0.02
+    start_px: float = 80.0
+    smooth_px: tuple[float, ...] = (3.0, 0.7)
+    background_px: int = 39
+    max_row_offset: float = 0.06
+    view_shift_px: float = 2.0
+    min_zncc: float = 0.5
+    max_std_px: float = 1.0
+    steps: int = 12
+
+    def __post_init__(self) -> None:
+        lengths = ("knot_px", "start_px", "background_px", "view_shift_px", "max_std_px")
+        for name in (*lengths, "bend", "start_bend", "steps"):
+            if not getattr(self, name) > 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}: needed is a number above 0")
+        if not self.smooth_px or min(self.smooth_px) < 0:
+            raise SettingsError(f"smooth_px is {self.smooth_px}: needed are widths from 0 px up")
+        for name in ("max_row_offset", "min_zncc"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}: needed is a share below 1")
+
+
+def fit_spline(
+    pairs: Sequence[tuple[Image, Image]],
+    *,
+    settings: SplineFit = SplineFit(),
+) -> list[DistortionMap]:
+    """Estimate the distortion of one scan setting from one or more fields of view (FOVs).
+
+    Parameters
+    ----------
+    pairs : sequence of tuple of ndarray
+        For each FOV the average of its rapid frames, shape (y, x), NaN = not seen, and its slow
+        scan of the same area, on any number of pixels [counts].
+    settings : SplineFit
+
+    Returns
+    -------
+    list of DistortionMap
+        One per FOV, in their order: one shape for all, each with its own offset along x and y.
+
+    Raises
+    ------
+    DistortionError
+        If there is no pair, or the rapid frames differ in shape; if an image is constant or
+        saturated; if a slow scan shows another area; if there is too little contrast along x (an
+        empty FOV, or all lines along the scan direction); if the fit does not hold. A FOV with
+        too little contrast is not refused where others of the same call have enough: it borrows
+        their map.
+
+    Notes
+    -----
+    Rough to fine. Columns are matched by dynamic programming over all pairs of columns. Then one
+    smooth path of the beam, shared by all FOVs (row C7), and two offsets per FOV are fitted by
+    Gauss-Newton steps, so that the slow scan, sampled along the path, smeared by a lag and scaled,
+    predicts the rapid scan; both are high-passed, so gain and background do not count.
+
+    The lag (a mixture of causal exponentials) is fitted along with the path, so that the map says
+    where the beam was and not where the smear peaks. A shift of all columns can hide in the lag to
+    some extent: ``source_x`` may be off by a few tenths of a pixel as a whole (more where there is
+    little contrast). ``source_x_std``, from the curvature of the cost, does not contain that.
+    """
+    if not pairs:
+        raise DistortionError("there is nothing to fit: give one rapid and one slow scan at least")
+    _require_one_shape([dcfi for dcfi, _ in pairs])
+    names = _names(len(pairs))
+    for (dcfi, slow), name in zip(pairs, names, strict=True):
+        require_contrast(dcfi, f"{name}the average of the rapid frames")
+        require_contrast(slow, f"{name}the slow scan")
+    same = [(dcfi, onto_pixel_count(slow, dcfi.shape)) for dcfi, slow in pairs]
+    matches = _match_all(same, names, settings)
+    beam, start, offsets = _start(matches, pairs[0][0].shape[1], settings)
+    state = start
+    fit = _fit_level(same, beam, offsets, settings.smooth_px[0], settings)
+    for number, smooth_px in enumerate(settings.smooth_px):
+        if number:
+            fit = _fit_level(same, beam, offsets, smooth_px, settings)
+        state = fit.run(state, steps=settings.steps)
+    covariance = fit.covariance(state)
+    maps = [
+        _map(beam, state, covariance, number, dcfi.shape, slow.shape)
+        for number, (dcfi, slow) in enumerate(pairs)
+    ]
+    _require_fit(maps, pairs, matches, names, settings)
+    return maps
+
+
+def _fit_level(
+    pairs: Sequence[tuple[Image, Image]],
+    beam: BeamPath,
+    offsets: Offsets,
+    smooth_px: float,
+    settings: SplineFit,
+) -> Fit:
+    views = [
+        View(dcfi, slow, smooth_px=smooth_px, background_px=settings.background_px)
+        for dcfi, slow in pairs
+    ]
+    return Fit(views, beam, offsets)
+
+
+def _match_all(
+    pairs: Sequence[tuple[Image, Image]], names: Sequence[str], settings: SplineFit
+) -> list[ColumnMatch | None]:
+    """Match the columns of each pair; None where there is too little contrast to."""
+    matches: list[ColumnMatch | None] = []
+    for (dcfi, slow), name in zip(pairs, names, strict=True):
+        if structure_to_noise(slow) < MIN_STRUCTURE:
+            matches.append(None)
+            continue
+        rapid, fixed = (
+            normalised(image, background_px=settings.background_px, smooth_px=1.0)
+            for image in (dcfi, slow)
+        )
+        limit = max(1, round(settings.max_row_offset * dcfi.shape[0]))
+        match = match_columns(rapid, fixed, max_row_offset=limit)
+        logger.debug("%scolumns match with a ZNCC of %.3f", name, match.zncc)
+        if match.zncc < settings.min_zncc:
+            raise DistortionError(
+                f"{name}the slow scan shows another area than the rapid frames, or they are "
+                f"flipped or transposed: their columns match with a ZNCC of {match.zncc:.2f}, "
+                f"needed is {settings.min_zncc:g}; check which files belong together"
+            )
+        matches.append(match)
+    if not any(matches):
+        raise DistortionError(
+            "the slow scan shows no structure above its noise, so nothing can be matched: "
+            "calibrate on a FOV with dislocations in all directions"
+        )
+    return matches
+
+
+def _start(
+    matches: Sequence[ColumnMatch | None], n_x: int, settings: SplineFit
+) -> tuple[BeamPath, State, Offsets]:
+    """Return the path through the matched columns, and what is known of the offsets."""
+    beam = BeamPath(
+        n_x,
+        knot_px=settings.knot_px,
+        bend=settings.bend,
+        start_bend=settings.start_bend,
+        start_px=settings.start_px,
+    )
+    # one view alone: its offset is the path's
+    std_x = 1e-6 if len(matches) == 1 else settings.view_shift_px
+    nowhere = np.full(n_x, -1.0)
+    path, offset_x = through_points(
+        beam,
+        np.stack([m.source_x if m else nowhere for m in matches]),
+        np.stack([1 / m.variance if m else np.zeros(n_x) for m in matches]),
+        std_x,
+    )
+    usual = float(np.median([m.row_offset for m in matches if m]))
+    rows = np.array([float(m.row_offset) if m else usual for m in matches])
+    state = State(path=path, offset_x=offset_x, offset_y=rows)
+    return beam, state, Offsets(std_x=std_x, mean_y=rows, std_y=settings.view_shift_px)
+
+
+def _map(
+    beam: BeamPath,
+    state: State,
+    covariance: FloatArray,
+    number: int,
+    rapid_shape: tuple[int, ...],
+    slow_shape: tuple[int, ...],
+) -> DistortionMap:
+    n_y, n_x = slow_shape
+    x = on_other_count(np.arange(n_x), n_x, rapid_shape[1])
+    y = on_other_count(np.arange(n_y), n_y, rapid_shape[0])
+    source_x = beam.source_x(state.path, x - state.offset_x[number])
+    along = np.concatenate([beam.design(source_x), np.ones((n_x, 1))], axis=1)
+    knots = state.path.size
+    own = [*range(knots), knots + number]
+    variance = np.einsum("ij,jk,ik->i", along, covariance[np.ix_(own, own)], along)
+    # the path is uncertain along the slow grid; along the rapid one it is so times their ratio
+    std = np.sqrt(np.maximum(variance, 0)) * np.gradient(source_x, x)
+    return DistortionMap(
+        source_x=source_x[None],
+        source_y=(y + state.offset_y[number])[:, None],
+        source_x_std=std[None],
+        rapid_shape=(rapid_shape[0], rapid_shape[1]),
+    )
+
+
+def _require_fit(
+    maps: Sequence[DistortionMap],
+    pairs: Sequence[tuple[Image, Image]],
+    matches: Sequence[ColumnMatch | None],
+    names: Sequence[str],
+    settings: SplineFit,
+) -> None:
+    """Stop where the maps are too uncertain, or do worse than the matched columns they began at."""
+    stds = [float(np.median(m.source_x_std)) for m in maps if m.source_x_std is not None]
+    if min(stds) > settings.max_std_px:
+        raise DistortionError(
+            f"the distortion is uncertain by {min(stds):.1f} px (allowed: {settings.max_std_px:g}):"
+            " too little changes along the scan direction, as where all lines run along it; "
+            "calibrate on a FOV with dislocations in all directions, or on several together"
+        )
+    for number, match in enumerate(matches):
+        logger.info("%sdistortion fitted, uncertain by %.2f px", names[number], stds[number])
+        if match is None:
+            logger.info("%shas too little contrast: it borrows the others' map", names[number])
+            continue
+        dcfi, slow = pairs[number]
+        score = _agreement(dcfi, slow, maps[number], settings.background_px)
+        if score < max(settings.min_zncc, match.zncc - 0.1):
+            raise DistortionError(
+                f"{names[number]}the fit of the distortion ran away: the corrected image agrees "
+                f"with the slow scan by a ZNCC of {score:.2f}, rough matching gave "
+                f"{match.zncc:.2f}; try method strips, or another FOV"
+            )
+
+
+def _agreement(dcfi: Image, slow: Image, found: DistortionMap, background_px: int) -> float:
+    warp = Warp(found)
+    corrected = warp(np.asarray(dcfi)[None])[0]
+    if not warp.inside.any():
+        return 0.0
+    left, right = (
+        np.where(
+            np.isnan(corrected), np.nan, normalised(i, background_px=background_px, smooth_px=1)
+        )
+        for i in (corrected, slow)
+    )
+    return float(np.nan_to_num(zncc(left, right)))
+
+
+def _names(count: int) -> list[str]:
+    return [""] if count == 1 else [f"pair {number + 1}: " for number in range(count)]
+
+
+def _require_one_shape(dcfis: Sequence[Image]) -> None:
+    shapes = sorted({dcfi.shape for dcfi in dcfis})
+    if len(shapes) > 1:
+        raise DistortionError(
+            f"rapid frames of {len(shapes)} shapes {shapes} have no distortion in common: "
+            "fit the FOVs of one scan setting together"
+        )

@@ -1,0 +1,191 @@
+import numpy as np
+import pytest
+from distortion.builders import beam_path, make_scan, random_scene, rms_after_shift
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stemscale.distortion import SplineFit, StripSearch, fit_spline, fit_strips, shared_map
+from stemscale.errors import DistortionError, SettingsError
+
+N = 192
+
+
+def _pair(scan):
+    return scan.dcfi, scan.slow
+
+
+def _fitted(scan, **kwargs):
+    return fit_spline([_pair(scan)], settings=SplineFit(**kwargs))[0]
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    start=st.floats(-0.4, 0.7),
+    decay=st.floats(0.08, 0.3),
+    wave=st.floats(-0.08, 0.08),
+    extra=st.floats(0.03, 0.12),
+)
+@settings(deadline=None, max_examples=12)
+def test_a_random_monotone_map_is_recovered_from_its_own_warp(seed, start, decay, wave, extra):
+    """Rows C3 to C7: without noise, lag or another response, to 0.05 px."""
+    column = np.arange(N) / N
+    rate = 1 + start * np.exp(-column / decay) + wave * np.sin(9 * column)
+    path = np.cumsum(rate)
+    path = (path - path[0]) / (path[-1] - path[0]) * (1 + extra) * (N - 1) - 0.5 * extra * N
+    scan = make_scan(seed, N, path=path, noise=False, lag=False, response=False, lines=24)
+    found = _fitted(scan)
+    assert rms_after_shift(found.source_x, scan.source_x) < 0.05
+    inner = np.s_[8:-8]
+    assert abs(np.mean((found.source_x[0] - scan.source_x)[inner])) < 0.1
+    assert found.source_y[0, 0] == pytest.approx(scan.row_offset, abs=0.05)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_spline_beats_the_strips_under_noise_lag_and_another_response(seed):
+    scan = make_scan(seed, N)
+    spline = rms_after_shift(_fitted(scan).source_x, scan.source_x)
+    strips = rms_after_shift(
+        fit_strips(*_pair(scan), search=StripSearch(strip_step_px=3)).source_x, scan.source_x
+    )
+    assert spline < 0.2
+    assert spline < 0.7 * strips
+
+
+def test_the_lag_is_told_from_the_shift():
+    # the smear peaks some 1.3 px downstream of where the beam was
+    scan = make_scan(11, 256)
+    found = _fitted(scan)
+    assert abs(np.mean(found.source_x[0] - scan.source_x)) < 0.4
+    assert found.source_y[0, 0] == pytest.approx(scan.row_offset, abs=0.1)
+
+
+def test_views_fitted_together_share_one_shape_and_keep_their_offsets():
+    """Row C7."""
+    path = beam_path(np.random.default_rng(5), N)
+    offsets = (-1.0, 0.0, 1.2)
+    scans = [make_scan(20 + k, N, path=path, offset_x=dx) for k, dx in enumerate(offsets)]
+    maps = fit_spline([_pair(scan) for scan in scans])
+    for scan, found in zip(scans, maps, strict=True):
+        assert rms_after_shift(found.source_x, scan.source_x) < 0.1
+        assert found.source_y[0, 0] == pytest.approx(scan.row_offset, abs=0.1)
+    middle = N // 2
+    moved = [m.source_x[0, middle] - s.source_x[middle] for m, s in zip(maps, scans, strict=True)]
+    assert np.ptp(moved) < 0.15  # each view's own offset is found
+    assert rms_after_shift(shared_map(maps).source_x, scans[1].source_x) < 0.15
+
+
+def test_an_empty_view_borrows_the_map_of_the_others_and_is_refused_alone():
+    path = beam_path(np.random.default_rng(5), N)
+    good = make_scan(20, N, path=path)
+    empty = make_scan(21, N, path=path, lines=0)
+    maps = fit_spline([_pair(good), _pair(empty)])
+    assert rms_after_shift(maps[1].source_x, good.source_x) < 0.2
+    assert maps[1].source_x_std.mean() > maps[0].source_x_std.mean()
+    with pytest.raises(DistortionError, match="no structure above its noise"):
+        fit_spline([_pair(empty)])
+
+
+def test_lines_along_the_scan_direction_alone_are_refused():
+    rng = np.random.default_rng(0)
+    row = np.exp(-0.5 * ((np.arange(N)[:, None] - rng.uniform(0, N, 12)) / 2.0) ** 2).sum(axis=1)
+    slow = 9000 - 4000 * np.broadcast_to(row[:, None], (N, N)) + rng.normal(0, 60, (N, N))
+    rapid = 7000 - 3000 * np.broadcast_to(row[:, None], (N, N)) + rng.normal(0, 200, (N, N))
+    with pytest.raises(DistortionError, match="along the scan direction"):
+        fit_spline([(rapid, slow)])
+
+
+def test_a_slow_scan_on_twice_the_pixels_is_fitted_on_its_own_grid():
+    scan = make_scan(12, N)
+    rows = np.arange(2 * N, dtype=float)[:, None]
+    scene = random_scene(np.random.default_rng(12), N)
+    fine = scene.at((rows + 0.5) / 2 - 0.5, ((rows + 0.5) / 2 - 0.5).T)
+    found = fit_spline([(scan.dcfi, fine)])[0]
+    assert found.shape == (2 * N, 2 * N)
+    assert found.rapid_shape == (N, N)
+    expected = np.interp((rows[:, 0] + 0.5) / 2 - 0.5, np.arange(N), scan.source_x)
+    assert rms_after_shift(found.source_x, expected, margin=0.03) < 0.2
+    # rows of half the size, from a quarter of a rapid pixel before row 0 on
+    np.testing.assert_allclose(np.diff(found.source_y[:, 0]), 0.5)
+    assert found.source_y[0, 0] == pytest.approx(scan.row_offset - 0.25, abs=0.1)
+
+
+def test_a_slow_scan_that_sticks_out_of_the_rapid_view_is_fitted_where_both_see():
+    path = np.arange(N) * 0.93 + 12.0  # slow columns 12 to 190 of 192: 12 are not seen
+    scan = make_scan(9, N, path=path, noise=False, lag=False, response=False)
+    found = _fitted(scan)
+    seen = np.s_[14:186]
+    truth = (np.arange(N) - 12.0) / 0.93
+    np.testing.assert_allclose(found.source_x[0, seen], truth[seen], atol=0.15)
+    assert found.source_x[0, 0] < 0  # unseen, not squeezed into the frame
+
+
+def test_the_uncertainty_is_larger_where_there_is_no_contrast():
+    scan = make_scan(13, 256)
+    half = scan.slow.copy(), scan.dcfi.copy()
+    rng = np.random.default_rng(0)
+    for image, noise in zip(half, (300, 500), strict=True):
+        image[:, 150:215] = image.mean() + rng.normal(0, noise, (256, 65))
+    found = fit_spline([(half[1], half[0])])[0]
+    std = found.source_x_std[0]
+    assert std.shape == (256,)
+    assert std[175:190].mean() > 2 * std[60:120].mean()
+
+
+@pytest.mark.parametrize("frames", [2, 50])
+def test_the_error_is_of_the_size_of_the_stated_uncertainty(frames):
+    scaled = []
+    for seed in range(4):
+        scan = make_scan(seed + 40, N, frames=frames)
+        found = _fitted(scan)
+        rms = rms_after_shift(found.source_x, scan.source_x)
+        scaled.append(rms / np.sqrt((found.source_x_std**2).mean()))
+    assert 0.2 < np.median(scaled) < 1.8
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        pytest.param(lambda d, s: (d, make_scan(99, N).slow), "another area", id="another area"),
+        pytest.param(lambda d, s: (d[:, ::-1], s), "flipped", id="flipped"),
+        pytest.param(lambda d, s: (d.T, s), "transposed", id="transposed"),
+        pytest.param(lambda d, s: (d, np.full_like(s, 3.0)), "constant", id="constant slow"),
+        pytest.param(lambda d, s: (np.full_like(d, 3.0), s), "constant", id="constant rapid"),
+        pytest.param(lambda d, s: (d, np.minimum(s, 9000.0)), "saturated", id="saturated"),
+    ],
+)
+def test_what_cannot_be_fitted_is_refused_with_the_reason(change, words):
+    with pytest.raises(DistortionError, match=words):
+        fit_spline([change(*_pair(make_scan(1, N)))])
+
+
+def test_the_pair_that_is_wrong_is_named():
+    good, other = make_scan(1, 128), make_scan(2, 128)
+    with pytest.raises(DistortionError, match="pair 2: .*another area"):
+        fit_spline([_pair(good), (other.dcfi, good.slow)])
+
+
+def test_no_pair_and_rapid_frames_of_two_shapes_are_refused():
+    with pytest.raises(DistortionError, match="at least"):
+        fit_spline([])
+    with pytest.raises(DistortionError, match="2 shapes"):
+        fit_spline([_pair(make_scan(1, 64)), _pair(make_scan(2, 96))])
+
+
+def test_a_result_worse_than_its_start_is_refused(monkeypatch):
+    from stemscale.distortion import gauss_newton
+
+    def run_away(self, state, *, steps):
+        bent = state.path + 25 * np.sin(np.linspace(0, 3, state.path.size))
+        return gauss_newton.replace(state, path=bent)
+
+    monkeypatch.setattr(gauss_newton.Fit, "run", run_away)
+    with pytest.raises(DistortionError, match="ran away"):
+        fit_spline([_pair(make_scan(1, N))])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"knot_px": 0.0}, {"smooth_px": ()}, {"min_zncc": 1.0}, {"steps": 0}, {"bend": -1.0}]
+)
+def test_settings_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(SettingsError):
+        SplineFit(**wrong)
