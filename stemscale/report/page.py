@@ -1,0 +1,128 @@
+"""A store comes in; one HTML page that needs nothing else goes out."""
+
+import logging
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+import jinja2
+import markupsafe
+import numpy as np
+import xarray as xr
+import zarr
+
+import stemscale
+from stemscale.errors import SettingsError
+from stemscale.report.figures import distortion_figure, psnr_figure, series_figure
+from stemscale.report.scores import AFTER, TRAINED, score_table
+from stemscale.report.sections import fov_sections
+from stemscale.report.store_view import FovView, StoreView, read_store
+from stemscale.report.tables import (
+    calibration_row,
+    facts,
+    filter_cards,
+    fov_row,
+    headline,
+    score_rows,
+    short,
+    warnings,
+)
+
+logger = logging.getLogger(__name__)
+
+_LAST_HISTORY_LINES = 100
+_MOST_SERIES = 6
+
+
+def write_report(store: str | Path, output: Path | None = None) -> Path:
+    """Write one page about a store: pictures, scores, spectra, distortion, provenance.
+
+    Parameters
+    ----------
+    store : str or Path
+        Folder of the store. Works at any state of it: without slow scans, calibrations or
+        filters, those parts are left out.
+    output : Path, optional
+        The HTML file; by default beside the store, ``demo.zarr`` → ``demo.html``.
+
+    Returns
+    -------
+    Path
+        The file written. It is self-contained, below 20 MB, and was written at once or not at
+        all.
+
+    Raises
+    ------
+    StoreError
+        If there is no stemscale store, or it holds no field of view.
+    SettingsError
+        If ``output`` is a folder, lies in the store, or its folder does not exist.
+    """
+    target = _checked_output(Path(store), output)
+    view = read_store(store)
+    page = _render(view)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.write_text(page, encoding="utf-8")
+    temporary.replace(target)
+    logger.info("%s: report of %d FOVs, %d bytes", target, len(view.fovs), len(page))
+    return target
+
+
+def _checked_output(store: Path, output: Path | None) -> Path:
+    target = store.with_suffix(".html") if output is None else Path(output)
+    if target.is_dir():
+        raise SettingsError(f"output {target} is a folder: name a file that ends in .html")
+    if not target.parent.is_dir():
+        raise SettingsError(f"output {target}: there is no folder {target.parent}; make it first")
+    if store.resolve() in target.resolve().parents:
+        raise SettingsError(f"output {target} lies in the store: put it beside it")
+    return target
+
+
+def _render(view: StoreView) -> str:
+    rows = score_table(view)
+    sections = fov_sections(view)
+    source = files("stemscale.report")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    environment.filters["short"] = short
+    template = environment.from_string(source.joinpath("page.html").read_text(encoding="utf-8"))
+    return template.render(
+        # our own file: anything from the store is escaped
+        style=markupsafe.Markup(source.joinpath("page.css").read_text(encoding="utf-8")),
+        name=view.name,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        versions=_versions(),
+        facts=facts(view),
+        warnings=warnings(view),
+        sections=sections,
+        not_shown=len(view.fovs) - len(sections),
+        rows=score_rows(rows),
+        has_truth=any(r.truth_mean_db is not None for r in rows),
+        has_smear=any(r.smear is not None for r in rows),
+        has_after=any(r.fov_group == AFTER for r in rows),
+        has_trained=any(r.fov_group == TRAINED for r in rows),
+        headline=headline(rows),
+        psnr_figure=psnr_figure(rows),
+        has_slow=any(f.slow for f in view.fovs),
+        distortion_figure=distortion_figure(view.fovs),
+        calibrations=[calibration_row(f) for f in view.fovs if f.calibration is not None],
+        series=_series(view.fovs),
+        fovs=[fov_row(f) for f in view.fovs],
+        cards=filter_cards(view.fovs),
+        history=view.history[-_LAST_HISTORY_LINES:],
+    )
+
+
+def _series(fovs: Sequence[FovView]) -> list[tuple[str, str]]:
+    drawn = ((fov.name, series_figure(fov)) for fov in fovs)
+    return [(name, figure) for name, figure in drawn if figure is not None][:_MOST_SERIES]
+
+
+def _versions() -> str:
+    return (
+        f"stemscale {stemscale.__version__}, Python {platform.python_version()}, "
+        f"numpy {np.__version__}, xarray {xr.__version__}, zarr {zarr.__version__}"
+    )

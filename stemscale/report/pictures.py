@@ -1,0 +1,146 @@
+"""Images become PNG pictures for a page, with a scale bar of a round length."""
+
+import base64
+import io
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image as PngImage
+
+from stemscale.report.display import Crop, Display
+from stemscale.report.pixels import FovShots, Shot
+
+FloatImage = npt.NDArray[np.float64]
+
+_LONGEST_SIDE_PX = 640  # beyond, a page of 1920 px cannot show more, and files grow
+_WIDEST_BAR = 0.3  # of the image
+_TALLEST = 1.6  # height over the width of a column
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScaleBar:
+    """A bar over a picture."""
+
+    percent: float  # of the width of the picture
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """One panel of a FOV, as the page's template wants it."""
+
+    title: str
+    note: str
+    role: str
+    psnr_db: float | None
+    source: str  # data URI
+    width: int
+    height: int
+    width_percent: float  # of its column: a tall image takes less
+    bar: ScaleBar | None
+    crop_source: str | None
+    crop_bar: ScaleBar | None
+    box: tuple[float, float, float, float] | None  # left, top, width, height of the crop [%]
+
+
+def picture(shots: FovShots, display: Display, index: int) -> Picture:
+    """Render one image of a FOV and its magnified part.
+
+    Parameters
+    ----------
+    shots : FovShots
+        The images.
+    display : Display
+        Their common scale.
+    index : int
+        Which one.
+
+    Returns
+    -------
+    Picture
+    """
+    shot, image = shots.shots[index], display.images[index]
+    n_y, n_x = image.shape
+    crop = display.crop if image.shape == shots.reference.image.shape else None
+    return Picture(
+        title=shot.name,
+        note=shot.note,
+        role=shot.role,
+        psnr_db=shot.psnr_db,
+        source=png_uri(image, black=display.black, white=display.white),
+        width=n_x,
+        height=n_y,
+        width_percent=min(100.0, 100.0 * _TALLEST * n_x / n_y),
+        bar=_bar(shot, n_x),
+        crop_source=None
+        if crop is None
+        else png_uri(crop.of(image), black=display.black, white=display.white),
+        crop_bar=None if crop is None else _bar(shot, crop.size),
+        box=None if crop is None else _box(crop, n_y, n_x),
+    )
+
+
+def scale_bar(view_nm: float) -> ScaleBar:
+    """Choose the longest bar of 1, 2 or 5 × 10ⁿ nm that takes at most 30 % of a view.
+
+    Parameters
+    ----------
+    view_nm : float
+        Width of the view [nm].
+
+    Returns
+    -------
+    ScaleBar
+        Labelled in nm below 1000 nm, else in µm.
+    """
+    longest = _WIDEST_BAR * view_nm
+    power = 10.0 ** math.floor(math.log10(longest))
+    # a hair of slack: 0.3 * 10/3 must still count as 1
+    length = max(f * power for f in (1, 2, 5) if f * power <= longest * (1 + 1e-9))
+    label = f"{length:g} nm" if length < 1000 else f"{length / 1000:g} µm"
+    return ScaleBar(percent=100 * length / view_nm, label=label)
+
+
+def png_uri(image: FloatImage, *, black: float, white: float) -> str:
+    """Render an image as an 8-bit PNG in a data URI.
+
+    Parameters
+    ----------
+    image : ndarray, shape (y, x)
+        NaN (not seen) becomes transparent.
+    black, white : float
+        Intensities of the darkest and the brightest grey.
+
+    Returns
+    -------
+    str
+        ``data:image/png;base64,…``; at most 640 px on the longer side, larger images averaged.
+    """
+    grey = np.clip((image - black) / (white - black), 0, 1) * 255
+    seen = np.isfinite(grey)
+    bytes_ = np.where(seen, np.rint(grey), 0).astype(np.uint8)
+    rendered = PngImage.fromarray(bytes_)
+    if not seen.all():
+        rendered.putalpha(PngImage.fromarray(seen.astype(np.uint8) * 255))
+    longest = max(rendered.size)
+    if longest > _LONGEST_SIDE_PX:
+        size = tuple(max(1, round(n * _LONGEST_SIDE_PX / longest)) for n in rendered.size)
+        rendered = rendered.resize((size[0], size[1]), PngImage.Resampling.BOX)
+    stream = io.BytesIO()
+    rendered.save(stream, format="PNG")
+    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _bar(shot: Shot, width_px: int) -> ScaleBar | None:
+    return None if shot.pixel_size_nm is None else scale_bar(width_px * shot.pixel_size_nm)
+
+
+def _box(crop: Crop, n_y: int, n_x: int) -> tuple[float, float, float, float]:
+    return (
+        100 * crop.left / n_x,
+        100 * crop.top / n_y,
+        100 * crop.size / n_x,
+        100 * crop.size / n_y,
+    )

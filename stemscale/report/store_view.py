@@ -1,0 +1,329 @@
+"""What a store holds, read through plain xarray and zarr, without touching a pixel."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+import zarr
+
+from stemscale.errors import StoreError
+from stemscale.store import FRAME_STATUS, SUMMARY, natural_order
+
+FloatArray = npt.NDArray[np.float64]
+
+PENDING, DONE, FAILED, DAMAGED = (
+    FRAME_STATUS[name] for name in ("pending", "done", "failed", "damaged_input")
+)
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, IndexError)
+"""What zarr and xarray raise on damaged data; a report names the part and goes on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlowView:
+    """Slow scan of a FOV."""
+
+    shape: tuple[int, int]
+    pixel_size_nm: float | None
+    dwell_time_ns: float | None
+    relation: str  # "same" view all along, or "after" an in-situ series
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CalibrationView:
+    """Distortion of a FOV's scan; the map itself as one line, the mean over the rows."""
+
+    source_x: FloatArray  # (x,) column of the rapid frame [px]
+    source_x_std: FloatArray | None  # (x,) [px]
+    shape: tuple[int, int]  # of the corrected grid
+    pixel_ratio: float  # rapid pixels per corrected pixel, nominally
+    attrs: Mapping[str, Any]
+    has_dcfi: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FilterView:
+    """Output of one filter on one FOV."""
+
+    name: str
+    label: str  # word or file name
+    state: str
+    shape: tuple[int, int, int]  # (frame, y, x)
+    pixel_size_nm: float | None
+    trained_on: bool
+    card: Mapping[str, Any] | None
+    history: str
+    status: npt.NDArray[np.int64]  # (frame,)
+    frame_numbers: npt.NDArray[np.int64]  # (frame,) of the rapid series
+    scores: Mapping[str, FloatArray]  # psnr, psnr_rapid: (frame,) [dB]
+
+    @property
+    def kind(self) -> str:
+        """Tell ``dcfi``, ``none``, ``bm3d`` or ``learned``."""
+        if self.card is not None or self.label.endswith(".safetensors"):
+            return "learned"
+        return self.label if self.label in ("dcfi", "none", "bm3d") else "other"
+
+    def count(self, status: int) -> int:
+        """Count the frames of one status."""
+        return int(np.count_nonzero(self.status == status))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FovView:
+    """One field of view and all that was made of it."""
+
+    name: str
+    use: str
+    shape: tuple[int, int, int]  # (frame, y, x) of the rapid frames
+    dtype: str
+    state: str
+    pixel_size_nm: float | None
+    dwell_time_ns: float | None
+    flyback_time_us: float | None
+    frame_interval_s: float | None
+    time: FloatArray | None  # (frame,) [s]
+    temperature: FloatArray | None  # (frame,) [degC]
+    slow: SlowView | None
+    calibration: CalibrationView | None
+    filters: tuple[FilterView, ...]
+
+    @property
+    def trained(self) -> bool:
+        """Whether any filter has seen this FOV in training."""
+        return any(f.trained_on for f in self.filters)
+
+    @property
+    def slow_is_after(self) -> bool:
+        """Whether the slow scan shows only the end of the series."""
+        return self.slow is not None and self.slow.relation == "after"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class StoreView:
+    """A store, its FOVs in natural order, and what could not be read of it."""
+
+    path: str
+    history: tuple[str, ...]
+    fovs: tuple[FovView, ...]
+    summary: xr.Dataset | None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return Path(self.path).name
+
+
+def read_store(path: str | Path) -> StoreView:
+    """Read names, settings and scores of a store.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of the store.
+
+    Returns
+    -------
+    StoreView
+        Parts that cannot be read are left out and named in ``problems``.
+
+    Raises
+    ------
+    StoreError
+        If there is no stemscale store, or it holds no field of view.
+    """
+    path = str(path)
+    try:
+        root = zarr.open_group(path, mode="r", use_consolidated=False)
+    except (FileNotFoundError, ValueError, OSError) as error:
+        raise StoreError(
+            f"{path} is not a stemscale store: make one with `stemscale ingest`"
+        ) from error
+    if "stemscale_format" not in root.attrs:
+        raise StoreError(
+            f"{path} is a Zarr group without the attribute stemscale_format: "
+            "make a store with `stemscale ingest`"
+        )
+    problems: list[str] = []
+    fovs = []
+    for name in sorted(root.group_keys(), key=natural_order):
+        if name == SUMMARY:
+            continue
+        try:
+            fovs.append(_read_fov(path, root[name], name, problems))
+        except UNREADABLE as error:
+            problems.append(f"{name} cannot be read: {first_line(error)}")
+    if not fovs:
+        raise StoreError(
+            f"{path} holds no field of view that can be read"
+            f" ({'; '.join(problems) or 'it is empty'}): add one with `stemscale ingest`"
+        )
+    summary = _open_if_there(path, SUMMARY, root, problems)
+    if summary is not None:
+        summary = summary.load()
+    history = str(root.attrs.get("history", "")).splitlines()
+    return StoreView(
+        path=path, history=tuple(history), fovs=tuple(fovs), summary=summary, problems=problems
+    )
+
+
+def open_group(path: str, group: str) -> xr.Dataset:
+    """Open a group of the store lazily, fill values as NaN, without Dask.
+
+    Parameters
+    ----------
+    path : str
+        Folder of the store.
+    group : str
+        Path of the group in it.
+
+    Returns
+    -------
+    Dataset
+        Times stay plain numbers [s].
+    """
+    # not consolidated: those metadata may be older than a store that still grows
+    found: xr.Dataset = xr.open_zarr(
+        path, group=group, consolidated=False, chunks=None, decode_times=False
+    )
+    return found
+
+
+def first_line(error: BaseException) -> str:
+    """Say in one line what went wrong."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
+def _read_fov(path: str, group: Any, name: str, problems: list[str]) -> FovView:
+    rapid = open_group(path, f"{name}/rapid")
+    frames = rapid["frames"]
+    n_frames, n_y, n_x = (int(n) for n in frames.shape)
+    filters = []
+    if "filtered" in group:
+        for filter_name in sorted(group["filtered"].group_keys(), key=natural_order):
+            try:
+                filters.append(_read_filter(path, f"{name}/filtered/{filter_name}", filter_name))
+            except UNREADABLE as error:
+                problems.append(f"{name}/filtered/{filter_name}: {first_line(error)}")
+    slow = _open_if_there(path, f"{name}/slow", group, problems)
+    calibration = _open_if_there(path, f"{name}/calibration", group, problems)
+    time = _per_frame(rapid, "time")
+    return FovView(
+        name=name,
+        use=str(group.attrs.get("use") or ""),
+        shape=(n_frames, n_y, n_x),
+        dtype=str(frames.encoding.get("dtype", frames.dtype)),
+        state=str(rapid.attrs.get("state", "complete")),
+        pixel_size_nm=positive(rapid.attrs.get("pixel_size_nm")),
+        dwell_time_ns=positive(rapid.attrs.get("dwell_time_ns")),
+        flyback_time_us=positive(rapid.attrs.get("flyback_time_us")),
+        frame_interval_s=_interval(time) or positive(rapid.attrs.get("frame_time_s")),
+        time=time,
+        temperature=_per_frame(rapid, "temperature"),
+        slow=None if slow is None or "image" not in slow else _slow_view(slow),
+        calibration=_calibration_view(calibration, f"{name}/calibration", problems),
+        filters=tuple(filters),
+    )
+
+
+def _slow_view(slow: xr.Dataset) -> SlowView:
+    n_y, n_x = slow["image"].shape
+    return SlowView(
+        shape=(int(n_y), int(n_x)),
+        pixel_size_nm=positive(slow.attrs.get("pixel_size_nm")),
+        dwell_time_ns=positive(slow.attrs.get("dwell_time_ns")),
+        relation=str(slow.attrs.get("relation", "same")),
+    )
+
+
+def _calibration_view(
+    found: xr.Dataset | None, where: str, problems: list[str]
+) -> CalibrationView | None:
+    if found is None or "source_x" not in found or "source_y" not in found:
+        return None
+    try:
+        source_x = np.atleast_1d(found["source_x"].values.astype(np.float64))
+        std = found["source_x_std"].values if "source_x_std" in found else None
+        grid = np.broadcast_shapes(
+            source_x.shape if source_x.ndim == 2 else (1, source_x.size),
+            _as_plane(found["source_y"]),
+        )
+    except UNREADABLE as error:
+        problems.append(f"{where}: {first_line(error)}")
+        return None
+    return CalibrationView(
+        source_x=source_x.reshape(-1, source_x.shape[-1]).mean(axis=0),
+        source_x_std=None if std is None else np.atleast_1d(std.astype(np.float64)).reshape(-1),
+        shape=(grid[0], grid[1]),
+        pixel_ratio=positive(found.attrs.get("pixel_ratio")) or 1.0,
+        attrs=dict(found.attrs),
+        has_dcfi="dcfi" in found,
+    )
+
+
+def _as_plane(source_y: xr.DataArray) -> tuple[int, int]:
+    sizes = {str(k): int(v) for k, v in source_y.sizes.items()}
+    return sizes.get("y", 1), sizes.get("x", 1)
+
+
+def _read_filter(path: str, group: str, name: str) -> FilterView:
+    found = open_group(path, group)
+    n_frames, n_y, n_x = (int(n) for n in found["frames"].shape)
+    state = str(found.attrs.get("state", "complete"))
+    card = found.attrs.get("filter_card")
+    numbers = _per_frame(found, "frame")
+    status = _per_frame(found, "frame_status")
+    default_status = DONE if state == "complete" else PENDING
+    return FilterView(
+        name=name,
+        label=str(found.attrs.get("filter", name)),
+        state=state,
+        shape=(n_frames, n_y, n_x),
+        pixel_size_nm=positive(found.attrs.get("pixel_size_nm")),
+        trained_on=bool(found.attrs.get("trained_on", False)),
+        card=dict(card) if isinstance(card, Mapping) else None,
+        history=str(found.attrs.get("history", "")),
+        status=np.full(n_frames, default_status) if status is None else status.astype(np.int64),
+        frame_numbers=np.arange(n_frames) if numbers is None else numbers.astype(np.int64),
+        scores={
+            score: values
+            for score in ("psnr", "psnr_rapid")
+            if (values := _per_frame(found, score)) is not None
+        },
+    )
+
+
+def _open_if_there(path: str, group: str, parent: Any, problems: list[str]) -> xr.Dataset | None:
+    if group.rpartition("/")[2] not in parent:
+        return None
+    try:
+        return open_group(path, group)
+    except UNREADABLE as error:
+        problems.append(f"{group} cannot be read: {first_line(error)}")
+        return None
+
+
+def _per_frame(dataset: xr.Dataset, name: str) -> FloatArray | None:
+    if name not in dataset.variables or dataset[name].dims != ("frame",):
+        return None
+    values: FloatArray = np.asarray(dataset[name].values, dtype=np.float64)
+    return values
+
+
+def _interval(time: FloatArray | None) -> float | None:
+    if time is None or time.size < 2:
+        return None
+    return positive(float(np.median(np.diff(time))))
+
+
+def positive(value: Any) -> float | None:
+    """Return a positive, finite number, or None where an attribute holds something else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < float("inf") else None

@@ -1,0 +1,119 @@
+"""Colours and type of all figures, told apart also without colour."""
+
+import base64
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, safe for colour-blind readers; the slow scan is black.
+_FIXED = {"rapid": "#8a8f98", "dcfi": "#e69f00", "slow": "#000000"}
+_FILTERS = ("#0072b2", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
+_DASHES: Sequence[Any] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
+_INK = "#1d2330"
+
+_RC: Any = {  # matplotlib's own type lists every key
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: pages look alike everywhere
+    "font.size": 9,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 9,
+    "axes.unicode_minus": True,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "hatch.linewidth": 0.6,
+    "svg.hashsalt": "stemscale",  # equal data give equal files
+    "text.usetex": False,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """How one type of image is drawn."""
+
+    colour: str
+    dashes: Any
+
+
+def looks(types: Sequence[str]) -> dict[str, Look]:
+    """Give each type of image its colour and dashes.
+
+    Parameters
+    ----------
+    types : sequence of str
+        ``rapid``, ``dcfi``, ``slow`` have fixed looks; filters take the palette in turn.
+
+    Returns
+    -------
+    dict of str to Look
+    """
+    # by name: a filter keeps its colour from figure to figure
+    filters = sorted(t for t in types if t not in _FIXED)
+    fixed = {t: Look(colour=c, dashes="-") for t, c in _FIXED.items() if t in types}
+    return fixed | {
+        t: Look(
+            colour=_FILTERS[i % len(_FILTERS)],
+            dashes=_DASHES[i // len(_FILTERS) % len(_DASHES)],
+        )
+        for i, t in enumerate(filters)
+    }
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Set matplotlib's defaults for the figures of a page, and set them back."""
+    with mpl.rc_context(_RC):
+        yield
+
+
+def svg_uri(figure: Figure) -> str:
+    """Render a figure as SVG in a data URI, without date or creator.
+
+    Parameters
+    ----------
+    figure : Figure
+        Made without pyplot.
+
+    Returns
+    -------
+    str
+        ``data:image/svg+xml;base64,…``.
+    """
+    stream = io.BytesIO()
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def figure_text(text: str, *, longest: int = 28) -> str:
+    """Make a name from a store safe as a label.
+
+    Parameters
+    ----------
+    text : str
+        Any string.
+    longest : int
+        Length at which it is cut.
+
+    Returns
+    -------
+    str
+        Dollar signs would be read as mathematics, a leading underscore would drop the label from
+        a legend, and signs that the font lacks would warn.
+    """
+    plain = re.sub(r"[^ -~°µ·×±–−]", "?", text)
+    if len(plain) > longest:
+        plain = plain[: longest - 3] + "..."
+    plain = plain.replace("$", r"\$")
+    return f" {plain}" if plain.startswith("_") else plain

@@ -1,0 +1,244 @@
+"""Everything on a page that is words and numbers."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from stemscale.report.scores import AFTER, ALL, HELD_OUT, RAPID, TRAINED, ScoreRow, type_label
+from stemscale.report.store_view import (
+    DAMAGED,
+    FAILED,
+    PENDING,
+    FilterView,
+    FovView,
+    StoreView,
+)
+
+_LONGEST_CARD = 6000
+_LONGEST_TEXT = 300
+_MOST_LINES = 6  # of the headline
+_GROUP_TEXTS = {
+    HELD_OUT: "Held-out FOVs: no filter was trained on them",
+    ALL: "All FOVs: no filter here was trained on any of them",
+    TRAINED: "FOVs that a filter was trained on: no test of that filter",
+    AFTER: "In-situ series: the slow scan was taken afterwards",
+}
+
+
+def facts(view: StoreView) -> list[tuple[str, str]]:
+    """Name what was measured, in a few words and numbers."""
+    fovs = view.fovs
+    frames = sum(f.shape[0] for f in fovs)
+    return [
+        ("fields of view", str(len(fovs))),
+        ("rapid frames", f"{frames:,}"),
+        ("frame size", _common([size(f.shape[1:]) for f in fovs])),
+        ("pixel size", _common([_unit(f.pixel_size_nm, "nm") for f in fovs])),
+        ("dwell time", _common([_unit(f.dwell_time_ns, "ns") for f in fovs])),
+        ("time per frame", _common([_milliseconds(f.frame_interval_s) for f in fovs])),
+    ]
+
+
+def _common(values: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(values))
+    return ", ".join(distinct) if len(distinct) <= 2 else "various"
+
+
+def _unit(value: float | None, unit: str) -> str:
+    return "not known" if value is None else f"{value:.4g} {unit}"
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return "not known" if seconds is None else f"{1000 * seconds:.3g} ms"
+
+
+def _dwell(dwell_time_ns: float | None) -> str:
+    if dwell_time_ns is None or dwell_time_ns < 1000:
+        return _unit(dwell_time_ns, "ns")
+    return _unit(dwell_time_ns / 1000, "µs")
+
+
+def warnings(view: StoreView) -> list[str]:
+    """List what a reader must know before trusting the page: failed, missing, partial."""
+    found = list(view.problems)
+    for fov in view.fovs:
+        if fov.state != "complete":
+            found.append(f"{fov.name}: the rapid frames were not ingested to the end")
+        for filtered in fov.filters:
+            found += _filter_warnings(fov.name, filtered)
+    without = [f.name for f in view.fovs if f.slow is None]
+    if without:
+        found.append(f"no slow scan, hence no PSNR: {_listed(without)}")
+    uncorrected = [f.name for f in view.fovs if f.calibration is None and f.filters]
+    if uncorrected:
+        found.append(f"filtered without a calibration of their own: {_listed(uncorrected)}")
+    return found
+
+
+def _filter_warnings(fov: str, filtered: FilterView) -> list[str]:
+    found = []
+    for status, what in ((FAILED, "failed"), (DAMAGED, "damaged input")):
+        numbers = filtered.frame_numbers[filtered.status == status]
+        if numbers.size:
+            listed = _listed([str(n) for n in numbers])
+            frames = f"{numbers.size} frame{'s' if numbers.size > 1 else ''}"
+            found.append(f"{fov}/{filtered.name}: {what}: {frames} ({listed})")
+    pending = filtered.count(PENDING)
+    if pending:
+        found.append(f"{fov}/{filtered.name}: {pending} of {filtered.shape[0]} frames not done yet")
+    return found
+
+
+def _listed(names: Sequence[str], *, most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def headline(rows: Sequence[ScoreRow]) -> list[str]:
+    """Say what each filter gained over the rapid frames, on the FOVs that count."""
+    rapid = {r.fov_group: r for r in rows if r.type == RAPID}
+    found = []
+    for row in rows:
+        base = rapid.get(row.fov_group)
+        if base is None or row.type == RAPID or row.fov_group in (TRAINED, AFTER):
+            continue
+        gain = row.psnr_mean_db - base.psnr_mean_db
+        if not np.isfinite(gain):
+            continue
+        where = "held-out FOVs" if row.fov_group == HELD_OUT else "all FOVs"
+        text = (
+            f"{type_label(row.type)}: {abs(gain):.1f} dB {'above' if gain >= 0 else 'below'} the "
+            f"rapid frames ({gain / base.psnr_mean_db:+.0%}) on {where}"
+        )
+        if row.truth_mean_db is not None and base.truth_mean_db is not None:
+            text += f", {row.truth_mean_db - base.truth_mean_db:+.1f} dB against the truth"
+        if row.smear is not None and base.smear is not None:
+            text += f", smear {row.smear:.2f} (rapid {base.smear:.2f})"
+        found.append(text)
+    return found[:_MOST_LINES]
+
+
+def score_rows(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
+    """Lines of the PSNR table, each with its gain over the rapid frames of its group."""
+    rapid = {r.fov_group: r.psnr_mean_db for r in rows if r.type == RAPID}
+    found = []
+    for row in rows:
+        gain = row.psnr_mean_db - rapid.get(row.fov_group, np.nan)
+        known = row.type != RAPID and np.isfinite(gain)
+        percent = gain / rapid[row.fov_group] if known else 0.0
+        found.append(
+            {
+                **asdict(row),
+                "label": type_label(row.type),
+                "psnr": decibels(row.psnr_mean_db, row.psnr_std_db if row.n_frames > 1 else None),
+                "truth": decibels(
+                    row.truth_mean_db, row.truth_std_db if row.n_frames > 1 else None
+                ),
+                "smear": "–" if row.smear is None else f"{row.smear + 0.0:.2f}",
+                "group_text": _GROUP_TEXTS[row.fov_group],
+                "gain": f"{gain:+.2f} dB ({percent:+.0%})" if known else "",
+            }
+        )
+    return found
+
+
+def calibration_row(fov: FovView) -> dict[str, Any]:
+    """Line of the table of distortions."""
+    calibration = fov.calibration
+    assert calibration is not None  # the caller's choice
+    attrs = calibration.attrs
+    columns = np.arange(calibration.source_x.size)
+    departure = calibration.source_x - columns * calibration.pixel_ratio
+    std = calibration.source_x_std
+    return {
+        "fov": fov.name,
+        "method": str(attrs.get("method", "")),
+        "estimated_on": str(attrs.get("estimated_on", "")),
+        "carried_over": bool(attrs.get("carried_over", False)),
+        "span": f"{np.ptp(departure):.1f} px",
+        "std": "" if std is None else f"{np.sqrt(np.mean(std**2)):.2f} px",
+        "before": _likeness(attrs.get("zncc_before")),
+        "after": _likeness(attrs.get("zncc_after")),
+    }
+
+
+def _likeness(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, int | float) else ""
+
+
+def fov_row(fov: FovView) -> dict[str, Any]:
+    """Line of the table of all FOVs."""
+    slow = "–"
+    if fov.slow is not None:
+        slow = f"{size(fov.slow.shape)}, {_dwell(fov.slow.dwell_time_ns)}"
+        slow += ", taken after" if fov.slow_is_after else ""
+    return {
+        "name": fov.name,
+        "use": fov.use or "–",
+        "frames": f"{fov.shape[0]:,}",
+        "size": size(fov.shape[1:]),
+        "dtype": fov.dtype,
+        "pixel": _unit(fov.pixel_size_nm, "nm"),
+        "dwell": _dwell(fov.dwell_time_ns),
+        "interval": _milliseconds(fov.frame_interval_s),
+        "slow": slow,
+        "filters": [
+            {
+                "name": f.name,
+                "state": f.state,
+                "done": f"{f.shape[0] - f.count(PENDING) - f.count(FAILED) - f.count(DAMAGED):,}"
+                f" of {f.shape[0]:,}",
+                "failed": f.count(FAILED) + f.count(DAMAGED),
+                "trained_on": f.trained_on,
+            }
+            for f in fov.filters
+        ],
+    }
+
+
+def filter_cards(fovs: Sequence[FovView]) -> list[dict[str, Any]]:
+    """One card for each filter, though every FOV carries it."""
+    found: dict[str, dict[str, Any]] = {}
+    for fov in fovs:
+        for filtered in fov.filters:
+            key = f"{filtered.name}\n{filtered.label}\n{_as_json(filtered.card)}"
+            found.setdefault(
+                key,
+                {
+                    "name": filtered.name,
+                    "label": filtered.label,
+                    "card": "" if filtered.card is None else _as_json(filtered.card),
+                    "history": filtered.history,
+                },
+            )
+    return list(found.values())
+
+
+def _as_json(card: Mapping[str, Any] | None) -> str:
+    text = json.dumps(card, indent=2, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST_CARD else f"{text[:_LONGEST_CARD]} …"
+
+
+def short(text: object, longest: int = _LONGEST_TEXT) -> str:
+    """Cut a text of the store to what a line bears; control characters become blanks."""
+    plain = "".join(c if c.isprintable() else " " for c in str(text))
+    return plain if len(plain) <= longest else f"{plain[:longest]} …"
+
+
+def decibels(mean: float | None, std: float | None = None) -> str:
+    """Write mean ± std, a dash where not known."""
+    if mean is None or np.isnan(mean):
+        return "–"
+    if np.isinf(mean):
+        return "∞ (equal)"
+    if std is None or not np.isfinite(std):
+        return f"{mean:.2f}"
+    return f"{mean:.2f} ± {std:.2f}"
+
+
+def size(shape: Sequence[int]) -> str:
+    """Write a shape (y, x) as people do: width × height."""
+    return f"{shape[1]} × {shape[0]} px"
