@@ -162,6 +162,8 @@ class AcquisitionStore:
             shutil.rmtree(self.path / group, ignore_errors=True)
         elif self.has(group):
             dataset = dataset.assign_attrs({**self.attrs(group), **dataset.attrs})
+            for name in dataset.variables:  # xarray refuses to change how one is stored
+                shutil.rmtree(self.path / group / str(name), ignore_errors=True)
         if "/" in group:
             self.group(group.rpartition("/")[0])
         # One chunk each: they are written by one process and read whole.

@@ -1,0 +1,1 @@
+"""The command ``stemscale``: reads options, calls one library function, prints."""

@@ -1,0 +1,146 @@
+"""``stemscale process``."""
+
+from typing import Annotated, Any
+
+import typer
+
+from stemscale_cli.options import Fovs, Json, Overwrite, Quiet, Store
+
+
+def process(
+    store: Store,
+    filter: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILTER",
+            help="A filter file (.safetensors), or dcfi, bm3d, none.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Name of the output. [default: the word, or the file's stem]"
+        ),
+    ] = None,
+    distortion: Annotated[
+        str | None,
+        typer.Option(
+            metavar="STORE|none",
+            help="A store whose distortion is carried over, or none. "
+            "[default: each FOV's own calibration]",
+        ),
+    ] = None,
+    fov: Fovs = None,
+    window: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="For dcfi: odd number of frames averaged around each. [default: all, to one]",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="local|ADDRESS", help="local, or the address of a running Dask scheduler."
+        ),
+    ] = "local",
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", help="Local worker processes. [default: one a core]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, do nothing.")] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Filter every frame of STORE that is not filtered yet, on Dask.
+
+    Frames are corrected for distortion where the FOV is calibrated, filtered, scored against the
+    slow scan where there is one, and written block by block; the same command goes on after any
+    interruption. Exit code 3 means that some frames failed.
+    """
+    from stemscale.pipeline import plan_process
+    from stemscale.pipeline import process as run
+    from stemscale_cli.output import print_json, talk
+    from stemscale_cli.progress import bar, processing
+
+    asked: dict[str, Any] = {
+        "filter": filter,
+        "name": name,
+        "fovs": fov or [],
+        "distortion": distortion,
+        "window": window,
+        "overwrite": overwrite,
+    }
+    if dry_run:
+        _show_plan(plan_process(store, **asked), as_json=as_json)
+        return
+    with bar(processing, quiet=quiet or as_json, unit="frames") as listener:
+        done = run(store, **asked, scheduler=scheduler, workers=workers, listener=listener)
+    if as_json:
+        print_json(done)
+    else:
+        there = f", {done.frames_skipped} were there already" if done.frames_skipped else ""
+        typer.echo(
+            f"{done.store}: {done.frames} frames to filtered/{done.name} in {done.seconds:.1f} s "
+            f"({done.frames_per_s:.1f} frames/s){there}"
+        )
+        if done.clipped:
+            talk(f"{done.clipped} pixels were clipped to the range of the frames' dtype")
+    for what, by_fov in (("failed", done.failed), ("have damaged raw data", done.damaged)):
+        for one, frames in by_fov.items():
+            why = f" ({done.reasons[one]})" if one in done.reasons else ""
+            talk(f"{one}: {len(frames)} frames {what}: {_ranges(frames)}{why}")
+    if done.failed or done.damaged:
+        talk("run the same command again to try those frames once more")
+        raise typer.Exit(3)
+
+
+def _show_plan(plan: Any, *, as_json: bool) -> None:
+    from stemscale_cli.output import print_json, size
+
+    rows = [
+        {
+            "fov": s.fov,
+            "frames": s.frames_todo,
+            "blocks": len(s.todo),
+            "frames_there_already": s.done_frames,
+            "correction": s.correction,
+        }
+        for s in plan.series
+    ]
+    if as_json:
+        totals = {
+            "store": plan.store,
+            "name": plan.name,
+            "tasks": plan.tasks,
+            "frames": plan.frames,
+            "bytes_read": plan.bytes_read,
+            "bytes_written": plan.bytes_written,
+            "bytes_per_task": plan.bytes_per_task,
+        }
+        print_json({**totals, "fovs": rows})
+        return
+    typer.echo(f"{plan.store}: filter {plan.choice.label}, to filtered/{plan.name}")
+    for row in rows:
+        there = row["frames_there_already"]
+        skipped = f", {there} frames skipped (there already)" if there else ""
+        typer.echo(
+            f"  {row['fov']}: {row['frames']} frames in {row['blocks']} blocks, "
+            f"correction {row['correction']}{skipped}"
+        )
+    typer.echo(
+        f"{plan.tasks} tasks, {plan.frames} frames; reads {size(plan.bytes_read)}, writes "
+        f"{size(plan.bytes_written)} before compression; about {size(plan.bytes_per_task)} a task"
+    )
+
+
+def _ranges(frames: list[int]) -> str:
+    """Write frame numbers as people read them: 0-31, 64."""
+    parts: list[list[int]] = []
+    for frame in frames:
+        if parts and frame == parts[-1][1] + 1:
+            parts[-1][1] = frame
+        else:
+            parts.append([frame, frame])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)

@@ -1,0 +1,72 @@
+"""``stemscale simulate``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stemscale_cli.options import Json, Overwrite, Quiet
+
+
+def simulate(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="Where the files go.", show_default=False)
+    ],
+    fovs: Annotated[
+        int | None, typer.Option(metavar="N", help="Fields of view. [default: 8; in situ 1]")
+    ] = None,
+    frames: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Rapid frames of each. [default: 20; in situ 200]"),
+    ] = None,
+    size: Annotated[int, typer.Option(metavar="N", help="Pixels along x and along y.")] = 512,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the specimen and the noise.")] = 0,
+    scan_seed: Annotated[
+        int, typer.Option(metavar="N", help="Of the microscope: distortion, response.")
+    ] = 0,
+    in_situ: Annotated[
+        bool, typer.Option("--in-situ", help="Heat the specimen; the slow scan comes after.")
+    ] = False,
+    preset: Annotated[
+        str, typer.Option(metavar="NAME", help="reference, or replica (a real 500 ns/px scan).")
+    ] = "reference",
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="EFFECT",
+            help="Leave an effect out; may be repeated. An unknown one lists them.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Simulate rapid scans of dislocations as files a microscope leaves, with the truth beside.
+
+    FOLDER gets 16-bit TIFF stacks, one slow scan a FOV, fovs.csv (the manifest to ingest), and
+    truth.zarr: noise-free images and the true distortion.
+    """
+    from stemscale.simulation import preset_settings
+    from stemscale.simulation import simulate as run
+    from stemscale_cli.output import print_json
+    from stemscale_cli.progress import bar, simulating
+
+    settings = preset_settings(preset).without(*(without or []))
+    with bar(simulating, quiet=quiet or as_json, unit="frames") as listener:
+        manifest = run(
+            folder,
+            fovs=fovs,
+            frames=frames,
+            size=size,
+            seed=seed,
+            scan_seed=scan_seed,
+            in_situ=in_situ,
+            preset=preset,
+            settings=settings,
+            overwrite=overwrite,
+            listeners=[listener],
+        )
+    if as_json:
+        print_json({"manifest": manifest, "truth": folder / "truth.zarr"})
+        return
+    typer.echo(f"{manifest}: ingest it with --manifest; the truth is {folder / 'truth.zarr'}")

@@ -1,0 +1,23 @@
+"""Options that several verbs share, each named once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Store = Annotated[
+    Path, typer.Argument(metavar="STORE", help="Folder of the acquisition.", show_default=False)
+]
+
+Fovs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--fov", metavar="NAME", help="Only this field of view; may be repeated. [default: all]"
+    ),
+]
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]

@@ -1,0 +1,156 @@
+"""Progress bars, fed by the events of the library; on a terminal only."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Listener = Callable[[Any], None]
+
+
+@contextmanager
+def bar(
+    listener_of: Callable[[Any, Any], Listener], *, quiet: bool, unit: str
+) -> Iterator[Listener]:
+    """Show a bar while something long runs.
+
+    Parameters
+    ----------
+    listener_of : callable
+        Given the bar and its task, returns the listener that moves it.
+    quiet : bool
+        Whether to show nothing.
+    unit : str
+        Of what is counted: "frames", "FOVs".
+
+    Yields
+    ------
+    callable
+        The listener; one that shows nothing where stderr is no terminal.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda event: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text("" if task.speed is None else f"{task.speed:.3g} {unit}/s")
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        Rate(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("", total=None, note="")
+        yield listener_of(progress, task)
+
+
+def counted(description: str) -> Callable[[Any, Any], Listener]:
+    """Count FOVs, for steps that handle one after the other."""
+
+    def listener_of(progress: Any, task: Any) -> Listener:
+        def listen(event: Any) -> None:
+            progress.update(
+                task,
+                description=f"{description} {event.fov}",
+                completed=event.done,
+                total=event.total,
+            )
+
+        return listen
+
+    return listener_of
+
+
+def ingesting(progress: Any, task: Any) -> Listener:
+    """Follow `ingest`: frames, and MB/s as a note."""
+    import time
+
+    began = time.perf_counter()
+    n_bytes = 0
+
+    def listen(event: Any) -> None:
+        nonlocal n_bytes
+        n_bytes += event.bytes
+        rate = n_bytes / 1e6 / max(1e-9, time.perf_counter() - began)
+        progress.update(
+            task,
+            description=f"ingest {event.fov}",
+            advance=event.frames,
+            total=event.frames_in_all,
+            note=f"{rate:.0f} MB/s",
+        )
+
+    return listen
+
+
+def training(progress: Any, task: Any) -> Listener:
+    """Follow `train`: share of the training, with loss and validation PSNR."""
+
+    def listen(event: Any) -> None:
+        from stemscale.pipeline import TrainingStep
+
+        if not isinstance(event, TrainingStep):
+            progress.update(
+                task, description=f"read {event.fov}", completed=event.done, total=event.total
+            )
+            return
+        now = event.progress
+        psnr = now.validation_psnr
+        shown = "" if psnr is None else f", validation {psnr:.2f} dB"
+        note = f"loss {now.loss:.3g}{shown}, {now.patches_per_s:.0f} patches/s"
+        progress.update(
+            task, description="train", completed=round(100 * now.share), total=100, note=note
+        )
+
+    return listen
+
+
+def processing(progress: Any, task: Any) -> Listener:
+    """Follow `process`: frames, failed ones, PSNR, and the address of the dashboard."""
+    failed = 0
+
+    def listen(event: Any) -> None:
+        from stemscale.pipeline import BlockDone, BlockFailed, RunStarted
+
+        nonlocal failed
+        if isinstance(event, RunStarted):
+            progress.console.print(f"dashboard: {event.dashboard}", highlight=False)
+            progress.update(task, description="process", total=event.frames)
+        elif isinstance(event, BlockDone):
+            note = "" if event.psnr is None else f"PSNR {event.psnr:.2f} dB"
+            lost = f", {failed} failed" if failed else ""
+            progress.update(
+                task, description=f"process {event.fov}", advance=event.frames, note=note + lost
+            )
+        elif isinstance(event, BlockFailed) and event.given_up:
+            failed += event.frames
+
+    return listen
+
+
+def simulating(progress: Any, task: Any) -> Listener:
+    """Follow `simulate`, frame by frame."""
+
+    def listen(event: Any) -> None:
+        progress.update(
+            task, description=f"simulate {event.fov}", completed=event.done, total=event.total
+        )
+
+    return listen

@@ -1,0 +1,372 @@
+"""One task: read, correct, filter, score, write and record one block. Runs in a worker."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemscale.acquisition import Frames, Image
+from stemscale.denoise import Filter, SeriesScale, denoise_frames, load_filter
+from stemscale.distortion import Warp, integrate_frames, rolling_dcfi
+from stemscale.errors import DamagedDataError, ProcessingError, StemscaleError
+from stemscale.pipeline.filters import FilterChoice
+from stemscale.pipeline.ledger_files import filter_file, load_distortion
+from stemscale.quality import psnr_by_band, psnr_paper
+from stemscale.store import (
+    FRAME_STATUS,
+    AcquisitionStore,
+    BlockRecord,
+    block_checksums,
+    check_epoch,
+    checksum,
+    commit_block,
+    fill_value,
+    is_on_disk,
+    rapid_group,
+)
+
+FloatFrames = NDArray[np.float32]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockTask:
+    """Which block to make; all else is in the ledger.
+
+    Attributes
+    ----------
+    store : str
+        Path of the store.
+    fov : str
+        Field of view.
+    group : str
+        Where the frames go.
+    block : int
+        Number of the block.
+    frames : int
+        Frames in it.
+    fingerprint : str
+        Of the run.
+    epoch : int
+        Of the lease under which this may be written.
+    """
+
+    store: str
+    fov: str
+    group: str
+    block: int
+    frames: int
+    fingerprint: str
+    epoch: int
+
+
+def process_block(task: BlockTask) -> BlockRecord:
+    """Make one block and record it; a second call finds the record and does nothing.
+
+    Parameters
+    ----------
+    task : BlockTask
+
+    Returns
+    -------
+    BlockRecord
+
+    Raises
+    ------
+    ProcessingError
+        If it fails; names FOV and frames.
+    StoreConflictError
+        If another run has taken over.
+    """
+    work = _work(task.store, task.fov, task.group, task.fingerprint)
+    there = work.ledger.record(task.block)
+    good = FRAME_STATUS["done"]
+    if there and is_on_disk(work.output, there) and all(s == good for s in there.status):
+        return there
+    start, stop = work.output.bounds(task.block)
+    try:
+        made = _make(work, start, stop)
+    except DamagedDataError as error:
+        made = _damaged(work, stop - start, error)
+    except StemscaleError:
+        raise
+    except Exception as error:
+        raise ProcessingError(
+            f"{task.fov}: frames {start} to {stop - 1} failed in {task.group}: {error}"
+        ) from error
+
+    def still_mine() -> None:
+        check_epoch(work.ledger.lease_file, task.epoch, what=f"{task.store}/{task.group}")
+
+    return commit_block(
+        work.output,
+        work.ledger,
+        task.block,
+        made.frames,
+        still_mine=still_mine,
+        input_crc32=made.input_crc32,
+        status=made.status,
+        scores=made.scores,
+        counts=made.counts,
+        seconds=made.seconds,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Made:
+    frames: Frames
+    input_crc32: list[int]
+    status: list[int]
+    scores: dict[str, list[Any]]
+    counts: dict[str, int]
+    seconds: dict[str, float]
+
+
+class _Work:
+    """What all blocks of one FOV and filter share within a worker."""
+
+    def __init__(self, store: str, fov: str, group: str, run: dict[str, Any]) -> None:
+        self.store = AcquisitionStore(store)
+        self.input = self.store.frames(rapid_group(fov))
+        self.expected = block_checksums(self.store, rapid_group(fov))
+        self.output = self.store.frames(group)
+        self.ledger = self.store.ledger(group)
+        self.choice = FilterChoice.from_run(run["filter"])
+        self.scale = None if run["scale"] is None else SeriesScale(**run["scale"])
+        distortion = load_distortion(self.ledger)
+        self.warp = None if distortion is None else Warp(distortion)
+        slow = self.store.slow_image(fov)
+        on_grid = slow is not None and slow.shape == self.output.shape[1:]
+        self.slow: Image | None = slow.astype(np.float64) if slow is not None and on_grid else None
+        self.filter: Filter | None = None
+        if self.choice.sha256 is not None:
+            self.filter = load_filter(filter_file(Path(store), self.choice.sha256))
+
+    def correct(self, frames: Frames) -> FloatFrames:
+        """Bring frames as recorded onto the corrected grid; NaN where the scan did not go."""
+        if self.warp is None:
+            return frames.astype(np.float32)
+        corrected: FloatFrames = self.warp(frames)
+        return corrected
+
+
+def _make(work: _Work, start: int, stop: int) -> _Made:
+    clock = _Clock()
+    if work.choice.whole_series:
+        filtered, psnr_rapid, crcs = _whole_dcfi(work, clock)
+    else:
+        filtered, psnr_rapid, crcs = _frame_by_frame(work, start, stop, clock)
+    stored, clipped = to_stored(filtered, work.output.dtype)
+    with clock("score"):
+        scores = psnr_rapid | _scores("psnr", work, as_seen(stored))
+    return _Made(
+        frames=stored,
+        input_crc32=crcs,
+        status=[FRAME_STATUS["done"]] * len(stored),
+        scores=scores,
+        counts={"clipped": clipped, "masked": int(np.isnan(filtered).sum())},
+        seconds=clock.seconds,
+    )
+
+
+def _frame_by_frame(
+    work: _Work, start: int, stop: int, clock: "_Clock"
+) -> tuple[FloatFrames, dict[str, list[Any]], list[int]]:
+    halo = work.choice.halo
+    first, last = max(0, start - halo), min(work.input.shape[0], stop + halo)
+    with clock("read"):
+        crcs = _check_input(work, first, last)
+        frames = work.input.read(first, last)
+    with clock("correct"):
+        corrected = work.correct(frames)
+    with clock("filter"):
+        if work.filter is not None and work.scale is not None:
+            filtered = denoise_frames(corrected, work.filter, scale=work.scale)
+        elif work.choice.kind == "dcfi":
+            # Aligned and averaged as recorded: a corrected frame has unseen edges.
+            filtered = work.correct(rolling_dcfi(frames, work.choice.window or 1))
+        elif work.choice.kind == "bm3d":
+            from stemscale.denoise.classical import bm3d_frames
+
+            filtered = bm3d_frames(corrected)
+        else:
+            filtered = corrected
+    mine = slice(start - first, stop - first)
+    with clock("score"):
+        scores = _scores("psnr_rapid", work, corrected[mine])
+    return np.asarray(filtered[mine], dtype=np.float32), scores, crcs
+
+
+def _whole_dcfi(
+    work: _Work, clock: "_Clock"
+) -> tuple[FloatFrames, dict[str, list[Any]], list[int]]:
+    """Average the whole series into one frame; psnr_rapid is then the mean over its frames."""
+    rapid: dict[str, list[Any]] = {}
+    crcs: list[int] = []
+
+    def blocks() -> Iterator[Frames]:
+        for index in range(work.input.n_blocks):
+            start, stop = work.input.bounds(index)
+            with clock("read"):
+                crcs.extend(_check_input(work, start, stop))
+                frames = work.input.read(start, stop)
+            with clock("score"):
+                for name, values in _scores("psnr_rapid", work, work.correct(frames)).items():
+                    rapid.setdefault(name, []).extend(values)
+            yield frames
+
+    with clock("filter"):
+        average = integrate_frames(blocks()).image
+    with clock("correct"):
+        corrected = work.correct(np.asarray(average)[None])
+    means = {n: [_mean(np.array(v, dtype=np.float64))] for n, v in rapid.items()}
+    return corrected, means, crcs
+
+
+def _check_input(work: _Work, first: int, last: int) -> list[int]:
+    """CRC-32 of the raw shards a block is made from, after comparing them with the records."""
+    found = []
+    for index in range(first // work.input.block, (last - 1) // work.input.block + 1):
+        shard = work.input.shard(index)
+        if not shard.is_file():
+            raise DamagedDataError(f"raw block {index} is missing: {shard}")
+        size, crc32 = checksum(shard)
+        if (size, crc32) != work.expected.get(index, (size, crc32)):
+            raise DamagedDataError(f"raw block {index} changed since it was ingested: {shard}")
+        found.append(crc32)
+    return found
+
+
+def _damaged(work: _Work, n: int, error: DamagedDataError) -> _Made:
+    """Stand-in for a block whose input is damaged: marked, never filtered as if good."""
+    dtype = work.output.dtype
+    shape = (n, *work.output.shape[1:])
+    return _Made(
+        frames=np.full(shape, fill_value(dtype), dtype=dtype),
+        input_crc32=[],
+        status=[FRAME_STATUS["damaged_input"]] * n,
+        scores={},
+        counts={},
+        seconds={},
+    )
+
+
+def _scores(name: str, work: _Work, frames: FloatFrames) -> dict[str, list[Any]]:
+    """PSNR of each frame against the slow scan, in all (row Q1) and by band (row Q3)."""
+    if work.slow is None:
+        return {}
+    whole, bands = [], []
+    for frame in frames:
+        seen = np.isfinite(frame)
+        flat = not seen.any() or np.ptp(frame[seen]) == 0
+        whole.append(None if flat else _finite(psnr_paper(frame, work.slow)))
+        by_band = (np.nan,) * 3 if flat else psnr_by_band(frame, work.slow)
+        bands.append([_finite(b) for b in by_band])
+    return {name: whole, f"{name}_band": bands}
+
+
+def to_stored(frames: FloatFrames, dtype: np.dtype[Any]) -> tuple[Frames, int]:
+    """Bring filtered frames to the dtype they are stored in.
+
+    Parameters
+    ----------
+    frames : ndarray of float32, shape (frame, y, x)
+        NaN = not seen.
+    dtype : dtype
+        Of the store; integers are rounded, and clipped to what the dtype holds without its fill
+        value.
+
+    Returns
+    -------
+    stored : ndarray of ``dtype``, shape (frame, y, x)
+        With the fill value where a pixel was not seen.
+    clipped : int
+        Pixels that were clipped.
+    """
+    if dtype.kind == "f":
+        return frames.astype(dtype), 0
+    limits = np.iinfo(dtype)
+    seen = np.isfinite(frames)
+    # 2^31 and beyond are no float32: in float64 all integers of 32 bit are.
+    exact = frames.astype(np.float64) if dtype.itemsize > 2 else frames
+    rounded = np.rint(np.where(seen, exact, limits.max))
+    low, high = limits.min + 1, limits.max
+    clipped = int(((rounded < low) | (rounded > high)).sum())
+    stored = np.clip(rounded, low, high).astype(dtype)
+    stored[~seen] = fill_value(dtype)
+    return stored, clipped
+
+
+def as_seen(stored: Frames) -> FloatFrames:
+    """Bring stored frames back to float32, with NaN where a pixel was not seen."""
+    frames = stored.astype(np.float32)
+    if stored.dtype.kind != "f":
+        frames[stored == fill_value(stored.dtype)] = np.nan
+    return frames
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _mean(values: NDArray[np.float64]) -> Any:
+    known = np.where(np.isnan(values), 0.0, values).sum(axis=0)
+    count = np.isfinite(values).sum(axis=0)
+    mean = np.where(count > 0, known / np.maximum(count, 1), np.nan)
+    return [_finite(v) for v in mean] if mean.ndim else _finite(float(mean))
+
+
+class _Clock:
+    """Seconds by step; a step within a step counts for the inner one only."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._stack: list[tuple[str, float]] = []
+
+    def __call__(self, step: str) -> "_Clock":
+        self._switch()
+        self._stack.append((step, time.perf_counter()))
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        self._switch()
+        self._stack.pop()
+        if self._stack:
+            self._stack[-1] = (self._stack[-1][0], time.perf_counter())
+
+    def _switch(self) -> None:
+        if self._stack:
+            step, since = self._stack[-1]
+            now = time.perf_counter()
+            self.seconds[step] = self.seconds.get(step, 0.0) + now - since
+            self._stack[-1] = (step, now)
+
+
+def _once(function: Callable[..., T]) -> Callable[..., T]:
+    """Cache per process; threads of a worker that ask for the same thing wait for it."""
+    cached = lru_cache(maxsize=4)(function)
+    lock = threading.Lock()
+
+    @wraps(function)
+    def locked(*args: Any) -> T:
+        with lock:
+            return cached(*args)
+
+    return locked
+
+
+@_once
+def _work(store: str, fov: str, group: str, fingerprint: str) -> _Work:
+    run = AcquisitionStore(store).ledger(group).run()
+    if run is None or run.get("fingerprint") != fingerprint:
+        raise ProcessingError(f"{store}/{group}: its run was replaced by another one meanwhile")
+    return _Work(store, fov, group, run)

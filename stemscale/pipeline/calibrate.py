@@ -1,0 +1,257 @@
+"""Estimate the distortion of a scan setting against slow scans, for all FOVs scanned with it."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemscale.acquisition import Frames, Image, ScanSettings
+from stemscale.distortion import (
+    Dcfi,
+    DistortionMap,
+    Warp,
+    fit_spline,
+    fit_strips,
+    integrate_frames,
+    shared_map,
+)
+from stemscale.errors import DistortionError, SettingsError
+from stemscale.pipeline.calibration import Calibration, save_calibration
+from stemscale.pipeline.events import FovDone, Listener, no_listener
+from stemscale.quality import zncc
+from stemscale.store import AcquisitionStore, rapid_group, slow_group
+
+logger = logging.getLogger(__name__)
+
+METHODS = ("spline", "strips")
+
+_Setting = tuple[object, ...]  # what the distortion depends on
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibratedFov:
+    """What came out for one FOV.
+
+    Attributes
+    ----------
+    fov : str
+        Field of view.
+    estimated : bool
+        Whether its own slow scan took part; else the map was carried over (row C7).
+    zncc_before, zncc_after : float
+        Agreement of DCFI and slow scan, uncorrected and corrected; NaN without a slow scan.
+    span_px : float
+        How far the map departs from a mere shift, largest minus smallest [px].
+    source_x_std_px : float
+        Root mean square uncertainty along the line [px]; NaN where the method gives none.
+    """
+
+    fov: str
+    estimated: bool
+    zncc_before: float
+    zncc_after: float
+    span_px: float
+    source_x_std_px: float
+
+
+def calibrate(
+    store: str | Path,
+    *,
+    fovs: Sequence[str] = (),
+    method: str = "spline",
+    listener: Listener = no_listener,
+) -> list[CalibratedFov]:
+    """Estimate the distortion on FOVs that have a slow scan, and give it to all of their setting.
+
+    Parameters
+    ----------
+    store : str or Path
+        Folder of the store; a group ``calibration`` is written for each FOV.
+    fovs : sequence of str
+        FOVs to estimate on; by default all whose slow scan shows the same still view.
+    method : {"spline", "strips"}
+        The global fit, or the paper's strip search (rows C3 to C6).
+    listener : callable
+        Told of each FOV averaged and estimated.
+
+    Returns
+    -------
+    list of CalibratedFov
+
+    Raises
+    ------
+    SettingsError
+        If the method is unknown.
+    DistortionError
+        If no FOV has a slow scan to calibrate against, or the images do not allow it.
+    StoreError
+        If a FOV named is not there.
+
+    Notes
+    -----
+    Source: Ihara 2022, Method, "Distortion correction"; row C7 for the transfer.
+    """
+    if method not in METHODS:
+        raise SettingsError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
+    target = AcquisitionStore(store)
+    chosen = [f for f in target.require_fovs(list(fovs)) if _can_estimate(target, f, bool(fovs))]
+    if not chosen:
+        raise DistortionError(
+            f"{target.path}: no FOV has a slow scan of the same still view to calibrate against: "
+            f"ingest one with --slow, or process with --distortion STORE of one that has"
+        )
+    done = []
+    rest = {f: _setting(target.settings(rapid_group(f))) for f in target.fovs() if f not in chosen}
+    for (setting, _), group in _by_setting(target, chosen).items():
+        others = [f for f, of_other in rest.items() if of_other == setting]
+        done += _calibrate_setting(target, group, others, method, listener)
+    estimated = " ".join(c.fov for c in done if c.estimated)
+    target.add_history(f"calibrate --method {method} on {estimated}")
+    target.consolidate()
+    return done
+
+
+def _calibrate_setting(
+    store: AcquisitionStore,
+    group: Sequence[str],
+    others: Sequence[str],
+    method: str,
+    listener: Listener,
+) -> list[CalibratedFov]:
+    averages: dict[str, Dcfi] = {}
+    for i, fov in enumerate(group, start=1):
+        averages[fov] = integrate_frames(blocks_of(store, fov))
+        listener(FovDone(fov=fov, step="average", done=i, total=len(group)))
+    slow: dict[str, Image] = {f: np.asarray(store.slow_image(f), dtype=np.float64) for f in group}
+    pairs = [(averages[f].image, slow[f]) for f in group]
+    maps = dict(zip(group, _estimate(pairs, group, method), strict=True))
+    listener(FovDone(fov=group[-1], step="estimate", done=len(group), total=len(group)))
+    shared = shared_map(list(maps.values()))
+    ratio = _pixel_ratio(store, group[0], shared)
+    found = []
+    for fov in [*group, *others]:
+        average = averages.get(fov)
+        calibration = Calibration(
+            distortion=maps.get(fov, shared),
+            rapid=store.settings(rapid_group(fov if average else group[0])),
+            pixel_ratio=ratio,
+            method=method,
+            source=" ".join(group),
+        )
+        result = _result(fov, calibration.distortion, average, slow.get(fov))
+        save_calibration(
+            store,
+            fov,
+            calibration,
+            dcfi=None if average is None else _corrected(average, calibration.distortion),
+            shifts=None if average is None else average.shifts,
+            attrs={
+                "carried_over": average is None,
+                "zncc_before": _number(result.zncc_before),
+                "zncc_after": _number(result.zncc_after),
+            },
+        )
+        found.append(result)
+    return found
+
+
+def _estimate(
+    pairs: list[tuple[Image, Image]], fovs: Sequence[str], method: str
+) -> list[DistortionMap]:
+    if method == "spline":
+        return fit_spline(pairs)
+    # The paper estimates once, on an ideal FOV, and applies that to all (row C7): the FOV whose
+    # corrected average agrees best with its slow scan is the ideal one.
+    tried: list[tuple[float, DistortionMap]] = []
+    reasons = []
+    for fov, (dcfi, slow) in zip(fovs, pairs, strict=True):
+        try:
+            found = fit_strips(dcfi, slow)
+        except DistortionError as error:
+            reasons.append(f"{fov}: {error}")
+            continue
+        tried.append((zncc(Warp(found)(dcfi[None])[0], slow), found))
+    if not tried:
+        raise DistortionError("; ".join(reasons))
+    best = max(tried, key=lambda t: t[0])[1]
+    return [best] * len(pairs)
+
+
+def _corrected(average: Dcfi, distortion: DistortionMap) -> Image:
+    image: Image = Warp(distortion)(average.image[None])[0]
+    return image
+
+
+def blocks_of(store: AcquisitionStore, fov: str) -> Iterator[Frames]:
+    """Read the rapid frames of a FOV block by block.
+
+    Yields
+    ------
+    ndarray, shape (frame, y, x)
+        As recorded.
+    """
+    frames = store.frames(rapid_group(fov))
+    for index in range(frames.n_blocks):
+        yield frames.read(*frames.bounds(index))
+
+
+def _can_estimate(store: AcquisitionStore, fov: str, asked_for: bool) -> bool:
+    if not store.has(slow_group(fov)):
+        return False
+    same = store.attrs(slow_group(fov)).get("relation") == "same"
+    if asked_for and not same:
+        raise DistortionError(
+            f"{fov}: its slow scan was taken after the series and shows its end only: calibrate "
+            f"on a still FOV, and give that store to process with --distortion"
+        )
+    return same
+
+
+def _by_setting(
+    store: AcquisitionStore, fovs: Sequence[str]
+) -> dict[tuple[_Setting, tuple[int, int]], list[str]]:
+    groups: dict[tuple[_Setting, tuple[int, int]], list[str]] = defaultdict(list)
+    for fov in fovs:
+        slow_shape = store.settings(slow_group(fov)).shape
+        groups[_setting(store.settings(rapid_group(fov))), slow_shape].append(fov)
+    return groups
+
+
+def _setting(settings: ScanSettings) -> _Setting:
+    dwell = settings.dwell_time_ns
+    return (*settings.shape, None if dwell is None else round(dwell, 1), settings.flyback_time_us)
+
+
+def _pixel_ratio(store: AcquisitionStore, fov: str, distortion: DistortionMap) -> float:
+    slow, rapid = store.settings(slow_group(fov)), store.settings(rapid_group(fov))
+    if slow.pixel_size_nm is not None and rapid.pixel_size_nm is not None:
+        return slow.pixel_size_nm / rapid.pixel_size_nm
+    return rapid.n_x / distortion.shape[1]
+
+
+def _result(
+    fov: str, distortion: DistortionMap, average: Dcfi | None, slow: NDArray[np.float64] | None
+) -> CalibratedFov:
+    before = after = float("nan")
+    if slow is not None and average is not None:
+        after = zncc(_corrected(average, distortion), slow)
+        if slow.shape == average.image.shape:
+            before = zncc(average.image, slow)
+    departure = distortion.source_x[0] - np.arange(distortion.source_x.shape[1])
+    std = distortion.source_x_std
+    return CalibratedFov(
+        fov=fov,
+        estimated=slow is not None,
+        zncc_before=before,
+        zncc_after=after,
+        span_px=float(np.ptp(departure)),
+        source_x_std_px=float("nan") if std is None else float(np.sqrt(np.mean(std**2))),
+    )
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else value

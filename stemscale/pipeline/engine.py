@@ -1,0 +1,137 @@
+"""Tasks through a Dask cluster: a moving window, own retries, nothing given up in silence."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from distributed import Client, Future, as_completed
+
+from stemscale.errors import ProcessingError, StemscaleError, StoreConflictError
+from stemscale.pipeline.block import BlockTask
+from stemscale.pipeline.events import BlockDone, BlockFailed, Listener
+from stemscale.store import BlockRecord
+
+logger = logging.getLogger(__name__)
+
+_WINDOW_PER_THREAD = 4
+_TRIES = 3  # the last one alone, so that a poisoned block takes no other with it
+
+
+def run_blocks(
+    client: Client,
+    function: Callable[[BlockTask], BlockRecord],
+    tasks: Iterable[BlockTask],
+    listener: Listener,
+) -> Iterator[tuple[BlockTask, BlockRecord | str]]:
+    """Run tasks, a few at a time, and give each one's record as it comes in.
+
+    Parameters
+    ----------
+    client : Client
+        Of any scheduler.
+    function : callable
+        Makes one block; may run twice.
+    tasks : iterable of BlockTask
+        Drawn as there is room, so that a million of them cost nothing.
+    listener : callable
+        Told of each block done or failed.
+
+    Yields
+    ------
+    task : BlockTask
+    record : BlockRecord or str
+        For a block that was given up, the reason.
+
+    Raises
+    ------
+    StoreConflictError
+        If another run has taken over the output.
+    """
+    source = iter(tasks)
+    running: dict[Future[Any], BlockTask] = {}
+    tries: Counter[tuple[str, int]] = Counter()
+    alone: list[BlockTask] = []
+    queue = as_completed(loop=client.loop, raise_errors=False)
+
+    def submit(task: BlockTask) -> None:
+        tries[task.group, task.block] += 1
+        attempt = tries[task.group, task.block]
+        key = f"{task.group}-{task.block:08d}-e{task.epoch}-t{attempt}"
+        future = client.submit(function, task, key=key, pure=False, retries=0)
+        running[future] = task
+        queue.add(future)
+
+    def fill() -> None:
+        room = _WINDOW_PER_THREAD * max(1, sum(client.nthreads().values())) - len(running)
+        for task in _take(source, room):
+            submit(task)
+        if not running and alone:
+            submit(alone.pop())
+
+    fill()
+    while running:
+        future = next(queue)
+        task = running.pop(future)
+        record = _outcome(future, task, tries, alone, submit, listener)
+        if not isinstance(record, _TryAgain):
+            yield task, record
+        fill()
+
+
+def _take(source: Iterator[BlockTask], count: int) -> Iterator[BlockTask]:
+    for _ in range(count):
+        task = next(source, None)
+        if task is None:
+            return
+        yield task
+
+
+class _TryAgain:
+    """A block that failed, and is tried once more."""
+
+
+def _outcome(
+    future: Future[Any],
+    task: BlockTask,
+    tries: Counter[tuple[str, int]],
+    alone: list[BlockTask],
+    submit: Callable[[BlockTask], None],
+    listener: Listener,
+) -> BlockRecord | str | _TryAgain:
+    if future.status == "finished":
+        record: BlockRecord = future.result()
+        listener(_done(task, record))
+        return record
+    error: Any = future.exception() if future.status == "error" else "cancelled by the scheduler"
+    if isinstance(error, StoreConflictError):
+        raise error
+    count = tries[task.group, task.block]
+    # Our own errors say what is wrong with the data: another try would find the same.
+    hopeless = isinstance(error, StemscaleError) and not isinstance(error, ProcessingError)
+    given_up = hopeless or count >= _TRIES
+    reason = str(error) or type(error).__name__
+    logger.warning("%s block %d failed (try %d): %s", task.group, task.block, count, reason)
+    listener(
+        BlockFailed(
+            fov=task.fov, block=task.block, frames=task.frames, reason=reason, given_up=given_up
+        )
+    )
+    if given_up:
+        return reason
+    if count == _TRIES - 1:
+        alone.append(task)
+    else:
+        submit(task)
+    return _TryAgain()
+
+
+def _done(task: BlockTask, record: BlockRecord) -> BlockDone:
+    scores = [s for s in record.scores.get("psnr", []) if s is not None]
+    return BlockDone(
+        fov=task.fov,
+        block=task.block,
+        frames=task.frames,
+        psnr=sum(scores) / len(scores) if scores else None,
+        seconds=dict(record.seconds),
+    )

@@ -1,0 +1,117 @@
+"""What happens during long work, as small events; progress bars and tests listen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStarted:
+    """A run of `process` begins.
+
+    Attributes
+    ----------
+    frames : int
+        Frames to make.
+    blocks : int
+        Tasks.
+    workers : int
+        Worker processes there are now.
+    dashboard : str
+        Address of the Dask dashboard.
+    """
+
+    frames: int
+    blocks: int
+    workers: int
+    dashboard: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockDone:
+    """A block is on disk and recorded.
+
+    Attributes
+    ----------
+    fov : str
+        Field of view.
+    block : int
+        Number of the block.
+    frames : int
+        Frames in it.
+    psnr : float or None
+        Mean PSNR of its frames against the slow scan [dB].
+    seconds : dict
+        Time spent, by step [s].
+    """
+
+    fov: str
+    block: int
+    frames: int
+    psnr: float | None
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockFailed:
+    """A block failed; it is tried again, or given up.
+
+    Attributes
+    ----------
+    fov : str
+        Field of view.
+    block : int
+        Number of the block.
+    frames : int
+        Frames in it.
+    reason : str
+        What went wrong.
+    given_up : bool
+        Whether it will not be tried again in this run.
+    """
+
+    fov: str
+    block: int
+    frames: int
+    reason: str
+    given_up: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FovDone:
+    """A step that handles one FOV after the other is through with one.
+
+    Attributes
+    ----------
+    fov : str
+        Field of view.
+    step : str
+        What was done: "average", "estimate", "verify", "read".
+    done, total : int
+        How many of how many.
+    """
+
+    fov: str
+    step: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingStep:
+    """How far a training has come.
+
+    Attributes
+    ----------
+    progress : object
+        `stemscale.denoise.TrainingProgress`.
+    """
+
+    progress: Any
+
+
+Listener = Callable[[Any], None]
+
+
+def no_listener(event: Any) -> None:
+    """Listen to nothing."""

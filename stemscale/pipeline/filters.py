@@ -1,0 +1,106 @@
+"""What ``--filter`` may be, resolved to something that can be run and recognised again."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from stemscale.acquisition import check_name
+from stemscale.denoise import filter_hash, load_filter
+from stemscale.errors import FilterError, SettingsError
+
+WORDS: dict[str, str] = {
+    "dcfi": "average of aligned frames (row D3); --window N for a rolling one",
+    "bm3d": "block matching in 3-D (row F7); needs the extra 'bm3d'",
+    "none": "the distortion-corrected frames alone",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FilterChoice:
+    """One filter, as `process` uses it.
+
+    Attributes
+    ----------
+    kind : str
+        "file", or one of the words.
+    label : str
+        Name of the file, or the word.
+    sha256 : str or None
+        Of the filter file.
+    window : int or None
+        Frames averaged around each frame; None averages the whole series to one.
+    card : mapping or None
+        What the filter file says of itself.
+    """
+
+    kind: str
+    label: str
+    sha256: str | None = None
+    window: int | None = None
+    card: Mapping[str, Any] | None = None
+
+    @property
+    def whole_series(self) -> bool:
+        """Whether all frames become one."""
+        return self.kind == "dcfi" and self.window is None
+
+    @property
+    def halo(self) -> int:
+        """Neighbours needed on either side of a frame."""
+        return self.window // 2 if self.kind == "dcfi" and self.window else 0
+
+    def to_run(self) -> dict[str, Any]:
+        """Give what tells this filter from another one."""
+        return {k: v for k, v in asdict(self).items() if k not in ("card", "label")}
+
+    @classmethod
+    def from_run(cls, run: Mapping[str, Any]) -> Self:
+        """Read back what `to_run` gave."""
+        return cls(**run, label="")
+
+
+def choose_filter(chosen: str | Path | None, *, window: int | None = None) -> FilterChoice:
+    """Resolve what ``--filter`` names.
+
+    Parameters
+    ----------
+    chosen : str, Path or None
+        A file if it ends in ``.safetensors``, else one of `WORDS`.
+    window : int, optional
+        For ``dcfi``: odd number of frames.
+
+    Returns
+    -------
+    FilterChoice
+
+    Raises
+    ------
+    FilterError
+        If nothing is named, the word is unknown, or the file cannot be used.
+    SettingsError
+        If the window is no odd number above 1, or given to another filter.
+    """
+    listed = "; ".join(f"{word} = {what}" for word, what in WORDS.items())
+    if chosen is None:
+        raise FilterError(
+            f"no filter is named: give --filter FILE.safetensors (from `stemscale train`), or "
+            f"one of: {listed}"
+        )
+    if window is not None and (str(chosen) != "dcfi" or window < 3 or window % 2 == 0):
+        raise SettingsError(f"--window {window}: an odd number from 3 on, with --filter dcfi only")
+    if str(chosen).endswith(".safetensors"):
+        path = Path(chosen)
+        card = load_filter(path).card
+        return FilterChoice(kind="file", label=path.name, sha256=filter_hash(path), card=card)
+    if str(chosen) not in WORDS:
+        raise FilterError(
+            f"filter {str(chosen)!r} is unknown: give a file that ends in .safetensors, or one "
+            f"of: {listed}"
+        )
+    return FilterChoice(kind=str(chosen), label=str(chosen), window=window)
+
+
+def output_name(choice: FilterChoice, name: str | None) -> str:
+    """Name of the group that the frames are written to: as asked, else the word or file's stem."""
+    return check_name(name or choice.label.removesuffix(".safetensors"), kind="filter name")

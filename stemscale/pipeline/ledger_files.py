@@ -1,0 +1,53 @@
+"""Files that workers need, kept beside the ledgers: never in the graph, never scattered."""
+
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from stemscale.distortion import DistortionMap
+from stemscale.store import Ledger, ledger_root
+
+
+def filter_file(store: Path, sha256: str) -> Path:
+    """Where the filter of that content hash lies."""
+    return ledger_root(store) / "filters" / f"{sha256}.safetensors"
+
+
+def keep_filter(store: Path, source: Path, sha256: str) -> None:
+    """Put a filter file where workers find it, under its content hash."""
+    kept = filter_file(store, sha256)
+    if kept.is_file():
+        return
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    temporary = kept.with_suffix(f".{os.getpid()}.tmp")
+    shutil.copyfile(source, temporary)
+    temporary.replace(kept)
+
+
+def keep_distortion(ledger: Ledger, distortion: DistortionMap | None) -> None:
+    """Put the map of a run beside its records."""
+    file = ledger.folder / "distortion.npz"
+    if distortion is None:
+        file.unlink(missing_ok=True)
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        file,
+        source_x=distortion.source_x,
+        source_y=distortion.source_y,
+        rapid_shape=np.array(distortion.rapid_shape),
+    )
+
+
+def load_distortion(ledger: Ledger) -> DistortionMap | None:
+    """Read the map of a run, or None where frames are not corrected."""
+    file = ledger.folder / "distortion.npz"
+    if not file.is_file():
+        return None
+    with np.load(file, allow_pickle=False) as found:
+        n_y, n_x = (int(n) for n in found["rapid_shape"])
+        return DistortionMap(
+            source_x=found["source_x"], source_y=found["source_y"], rapid_shape=(n_y, n_x)
+        )

@@ -1,0 +1,341 @@
+"""Filter every frame of a store that is not filtered yet, as a graph of tasks on Dask."""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from distributed import Client
+
+from stemscale.acquisition import image_coordinates
+from stemscale.pipeline.block import BlockTask, process_block
+from stemscale.pipeline.cluster import connect
+from stemscale.pipeline.engine import run_blocks
+from stemscale.pipeline.events import Listener, RunStarted, no_listener
+from stemscale.pipeline.ledger_files import keep_distortion, keep_filter
+from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, check_workers, plan_process
+from stemscale.store import (
+    FRAME_STATUS,
+    AcquisitionStore,
+    FrameVariable,
+    block_bounds,
+    finish_frames,
+    hold_lease,
+    rapid_group,
+)
+
+logger = logging.getLogger(__name__)
+
+_BANDS = (("band", 3),)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessSummary:
+    """What a run of `process` did.
+
+    Attributes
+    ----------
+    store : Path
+        The store.
+    name : str
+        Name of what was written.
+    fovs : int
+        Fields of view.
+    frames : int
+        Frames made in this run.
+    frames_skipped : int
+        Frames that were there already.
+    failed : dict of str to list
+        Frames that could not be made, by FOV.
+    reasons : dict of str to str
+        Why frames could not be made, the last reason of each FOV.
+    damaged : dict of str to list
+        Frames whose raw data are damaged, by FOV.
+    clipped : int
+        Pixels clipped to the range of the dtype.
+    seconds : float
+        Time the blocks took, without the start of the workers [s].
+    state : str
+        ``complete`` or ``partial``.
+    """
+
+    store: Path
+    name: str
+    fovs: int
+    frames: int
+    frames_skipped: int
+    failed: dict[str, list[int]]
+    reasons: dict[str, str]
+    damaged: dict[str, list[int]]
+    clipped: int
+    seconds: float
+    state: str
+
+    @property
+    def frames_per_s(self) -> float:
+        """Rate of this run [frames/s]."""
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+def process(
+    store: str | Path,
+    *,
+    filter: str | Path | None = None,  # the field's word, and the option's
+    name: str | None = None,
+    fovs: Sequence[str] = (),
+    distortion: str | Path | None = None,
+    window: int | None = None,
+    overwrite: bool = False,
+    scheduler: str = "local",
+    workers: int | None = None,
+    client: Client | None = None,
+    listener: Listener = no_listener,
+) -> ProcessSummary:
+    """Filter every frame of a store that is not filtered yet.
+
+    Parameters
+    ----------
+    store, filter, name, fovs, distortion, window, overwrite
+        As for `plan_process`.
+    scheduler : str
+        "local", or the address of a running Dask scheduler.
+    workers : int, optional
+        Worker processes of a local cluster; by default one for each core.
+    client : distributed.Client, optional
+        A ready client to use instead of ``scheduler``.
+    listener : callable
+        Told when the run starts and of each block done or failed.
+
+    Returns
+    -------
+    ProcessSummary
+
+    Raises
+    ------
+    FilterError, StoreError, StoreConflictError, SeriesError
+        As for `plan_process`, before anything is written.
+    StoreConflictError
+        If another run is writing the same output.
+    """
+    plan = plan_process(
+        store,
+        filter=filter,
+        name=name,
+        fovs=fovs,
+        distortion=distortion,
+        window=window,
+        overwrite=overwrite,
+    )
+    check_workers(workers)
+    return run_plan(
+        plan,
+        filter_file=filter,
+        scheduler=scheduler,
+        workers=workers,
+        client=client,
+        listener=listener,
+    )
+
+
+def run_plan(
+    plan: ProcessPlan,
+    *,
+    filter_file: str | Path | None,
+    scheduler: str = "local",
+    workers: int | None = None,
+    client: Client | None = None,
+    listener: Listener = no_listener,
+) -> ProcessSummary:
+    """Carry a plan out.
+
+    Parameters
+    ----------
+    plan : ProcessPlan
+    filter_file : str or Path
+        The filter, where it is a file.
+    scheduler, workers, client, listener
+        As for `process`.
+
+    Returns
+    -------
+    ProcessSummary
+    """
+    store = AcquisitionStore(plan.store)
+    if plan.choice.sha256 is not None:
+        keep_filter(store.path, Path(str(filter_file)), plan.choice.sha256)
+    busy = [s for s in plan.series if s.todo]
+    given_up: dict[str, list[int]] = defaultdict(list)
+    reasons: dict[str, str] = {}
+    clipped = 0
+    with ExitStack() as stack:
+        epochs = {s.group: stack.enter_context(_lease(store, s)) for s in busy}
+        for series in busy:
+            _lay_out(store, series, plan)
+        if busy and client is None:
+            client = stack.enter_context(connect(scheduler, workers=workers))
+        began = time.perf_counter()
+        if client is not None:
+            listener(_started(plan, client))
+            for task, record in run_blocks(client, process_block, _tasks(plan, epochs), listener):
+                if isinstance(record, str):
+                    given_up[task.group].append(task.block)
+                    reasons[task.fov] = record
+                else:
+                    clipped += record.counts.get("clipped", 0)
+        seconds = time.perf_counter() - began
+        for series in busy:
+            _finish(store, series, given_up[series.group])
+        if busy:
+            label = f"process --filter {plan.choice.label} --name {plan.name}"
+            store.add_history(f"{label} on {' '.join(s.fov for s in busy)}")
+            store.consolidate()
+    return _summary(store, plan, seconds if busy else 0.0, clipped, reasons)
+
+
+def _lease(store: AcquisitionStore, series: SeriesPlan) -> Any:
+    return hold_lease(store.ledger(series.group).lease_file, what=f"{store.path}/{series.group}")
+
+
+def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> None:
+    """Make the empty group, unless it is there from a run that was cut short."""
+    ledger = store.ledger(series.group)
+    same = (ledger.run() or {}).get("fingerprint") == series.run["fingerprint"]
+    if same and store.has(f"{series.group}/frames"):
+        store.set_attrs(series.group, {"state": "partial"})
+        return
+    coordinates = _coordinates(store, series)
+    card = plan.choice.card
+    attrs = {
+        "state": "partial",
+        "filter": plan.choice.label,
+        "filter_sha256": plan.choice.sha256,
+        "filter_card": None if card is None else dict(card),
+        "trained_on": series.trained_on,
+        "window": plan.choice.window,
+        "distortion": series.correction,
+        "fingerprint": series.run["fingerprint"],
+    }
+    known = {k: v for k, v in attrs.items() if v is not None}
+    store.create_frames(
+        series.fov,
+        series.group,
+        xr.Dataset(coords=coordinates, attrs=known),
+        series.settings,
+        n_frames=series.n_frames,
+        dtype=np.dtype(series.dtype),
+        with_fill=True,
+        long_name=f"rapid frames after {plan.choice.label}",
+        block=series.block,
+    )
+    ledger.start(series.run)
+    keep_distortion(ledger, series.distortion)
+
+
+def _coordinates(store: AcquisitionStore, series: SeriesPlan) -> dict[str, Any]:
+    """Per-frame coordinates of the input; their means where the series becomes one frame."""
+    found: dict[str, Any] = dict(image_coordinates(series.settings))
+    with store.dataset(rapid_group(series.fov)) as rapid:
+        for name, coordinate in rapid.coords.items():
+            if coordinate.dims != ("frame",):
+                continue
+            values, attrs = coordinate.values, dict(coordinate.attrs)
+            if series.run["whole_series"]:
+                attrs["long_name"] = f"{attrs.get('long_name', name)}, mean of the series"
+                if name == "frame":
+                    values, attrs = np.zeros(1, dtype=np.int64), dict(coordinate.attrs)
+                else:
+                    values = np.array([values.mean()])
+            found[str(name)] = ("frame", values, attrs)
+    return found
+
+
+def _tasks(plan: ProcessPlan, epochs: dict[str, int]) -> Iterator[BlockTask]:
+    for series in plan.series:
+        for block in series.todo:
+            start, stop = block_bounds(block, series.n_frames, series.block)
+            yield BlockTask(
+                store=str(plan.store.absolute()),
+                fov=series.fov,
+                group=series.group,
+                block=block,
+                frames=stop - start,
+                fingerprint=series.run["fingerprint"],
+                epoch=epochs[series.group],
+            )
+
+
+def _finish(store: AcquisitionStore, series: SeriesPlan, failed: list[int]) -> None:
+    ledger = store.ledger(series.group)
+    records = ledger.records()
+    variables = {}
+    if any("psnr" in r.scores for r in records.values()):
+        relation = store.attrs(f"{series.fov}/slow").get("relation", "same")
+        variables = _psnr_variables(relation, whole=bool(series.run["whole_series"]))
+    finish_frames(store, series.group, records, variables=variables, failed_blocks=failed)
+
+
+def _psnr_variables(relation: str, *, whole: bool) -> dict[str, FrameVariable]:
+    after = ", which was taken after the series" if relation == "after" else ""
+    found = {}
+    for name, what in (
+        ("psnr", "filtered frame"),
+        ("psnr_rapid", "rapid frames, mean of the series" if whole else "rapid frame, corrected"),
+    ):
+        long_name = f"PSNR of the {what} against the slow scan{after}"
+        found[name] = FrameVariable(attrs={"units": "dB", "long_name": long_name})
+        by_band = {
+            "units": "dB",
+            "long_name": f"{long_name}, by band of its intensity",
+            "band_edges": [0, 20000, 40000, 65535],
+        }
+        found[f"{name}_band"] = FrameVariable(attrs=by_band, more=_BANDS)
+    return found
+
+
+def _started(plan: ProcessPlan, client: Client) -> RunStarted:
+    return RunStarted(
+        frames=plan.frames,
+        blocks=plan.tasks,
+        workers=len(client.nthreads()),
+        dashboard=client.dashboard_link,
+    )
+
+
+def _summary(
+    store: AcquisitionStore,
+    plan: ProcessPlan,
+    seconds: float,
+    clipped: int,
+    reasons: dict[str, str],
+) -> ProcessSummary:
+    failed: dict[str, list[int]] = {}
+    damaged: dict[str, list[int]] = {}
+    complete = True
+    for series in plan.series:
+        complete &= store.attrs(series.group).get("state") == "complete"
+        with store.dataset(series.group) as dataset:
+            status = dataset["frame_status"].values
+        for kind, found in (("failed", failed), ("damaged_input", damaged)):
+            frames = np.flatnonzero(status == FRAME_STATUS[kind])
+            if len(frames):
+                found[series.fov] = [int(f) for f in frames]
+    lost = sum(map(len, failed.values())) + sum(map(len, damaged.values()))
+    return ProcessSummary(
+        store=plan.store,
+        name=plan.name,
+        fovs=len(plan.series),
+        frames=max(0, plan.frames - lost),
+        frames_skipped=sum(s.done_frames for s in plan.series),
+        failed=failed,
+        reasons=reasons,
+        damaged=damaged,
+        clipped=clipped,
+        seconds=seconds,
+        state="complete" if complete else "partial",
+    )

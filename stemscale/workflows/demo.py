@@ -1,0 +1,90 @@
+"""The whole way once, on frames with a known truth, by the very commands that a user types."""
+
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from stemscale.errors import ProcessingError, StoreConflictError
+
+_MARK = "made-by-stemscale-demo"
+
+# Small enough for five minutes on two cores; three FOVs of eleven are held out of training.
+_FOVS, _FRAMES, _SIZE, _MINUTES = 11, 20, 256, 1.5
+
+
+def commands(folder: Path) -> list[list[str]]:
+    """Give the commands of the demo, in order.
+
+    Parameters
+    ----------
+    folder : Path
+        Where all of it lies.
+
+    Returns
+    -------
+    list of list of str
+        Each one as typed, from ``stemscale`` on.
+    """
+    raw, store = folder / "microscope", folder / "demo.zarr"
+    learned = folder / "demo-filter.safetensors"
+    truth = raw / "truth.zarr"
+    size = ["--fovs", str(_FOVS), "--frames", str(_FRAMES), "--size", str(_SIZE)]
+    steps = [
+        ["simulate", raw, *size],
+        ["ingest", store, "--manifest", raw / "fovs.csv"],
+        ["calibrate", store],
+        ["train", store, "--output", learned, "--minutes", str(_MINUTES)],
+        ["process", store, "--filter", "dcfi"],
+        ["process", store, "--filter", learned],
+        ["verify", store],
+        ["summarize", store, "--truth", truth],
+        ["report", store, "--output", folder / "report.html"],
+    ]
+    return [["stemscale", *(str(part) for part in step)] for step in steps]
+
+
+def demo(folder: str | Path = "demo", *, say: Callable[[str], None] = print) -> Path:
+    """Simulate, ingest, calibrate, train, process, verify, summarize and report.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where everything goes; what an earlier demo left there is replaced.
+    say : callable
+        Given each command before it runs.
+
+    Returns
+    -------
+    Path
+        The report.
+
+    Raises
+    ------
+    StoreConflictError
+        If the folder holds something else.
+    ProcessingError
+        If a command fails.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        if not (folder / _MARK).is_file():
+            raise StoreConflictError(
+                f"{folder} is not empty and not of an earlier demo: name another folder"
+            )
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _MARK).touch()
+    for command in commands(folder):
+        say(f"\n$ {shlex.join(command)}")
+        # The same interpreter, so that the demo runs this installation whatever the PATH.
+        done = subprocess.run([sys.executable, "-m", "stemscale_cli.app", *command[1:]])
+        if done.returncode:
+            raise ProcessingError(
+                f"`{shlex.join(command)}` ended with exit code {done.returncode}: see above"
+            )
+    report = folder / "report.html"
+    say(f"\nreport: {report}\nstore:  {folder / 'demo.zarr'}")
+    return report

@@ -1,0 +1,135 @@
+import json
+import subprocess
+import sys
+
+import pytest
+from builders import ramp_frames, write_image, write_stack
+
+VERBS = [
+    "simulate",
+    "ingest",
+    "info",
+    "calibrate",
+    "train",
+    "process",
+    "summarize",
+    "verify",
+    "report",
+    "demo",
+]
+
+
+def stemscale(*args, folder=None):
+    """Run the command as a user does, in a process of its own."""
+    command = [sys.executable, "-m", "stemscale_cli.app", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120)
+
+
+@pytest.fixture
+def store(tmp_path):
+    frames = ramp_frames(5)
+    rapid = write_stack(tmp_path / "a_rapid.tif", frames, dwell_time_ns=100)
+    slow = write_image(tmp_path / "a_slow.tif", frames[0], dwell_time_ns=5000)
+    done = stemscale("ingest", tmp_path / "s.zarr", rapid, "--slow", slow)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "a: 5 frames of 12 x 16 uint16, slow scan\n"
+    assert done.stderr == ""
+    return tmp_path / "s.zarr"
+
+
+def test_help_lists_every_verb():
+    done = stemscale("--help")
+    assert done.returncode == 0
+    assert all(f"  {verb} " in done.stdout for verb in VERBS)
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, stemscale_cli.app as a\n"
+        "try: a.app(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'dask', 'distributed', 'matplotlib', 'xarray', 'zarr', 'numpy'}\n"
+        "sys.exit(', '.join(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help(verb):
+    done = stemscale(verb, "--help")
+    assert done.returncode == 0
+    assert f"Usage: python -m stemscale_cli.app {verb}" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["ingest", "s.zarr", "nowhere.tif"], ["nowhere.tif", "does not exist"]),
+        (["info", "nowhere.zarr"], ["nowhere.zarr", "stemscale ingest"]),
+        (["process", "s.zarr"], ["--filter", "dcfi", "bm3d", "none", ".safetensors"]),
+        (["process", "s.zarr", "--filter", "magic"], ["magic", "dcfi", "bm3d", "none"]),
+        (["process", "s.zarr", "--filter", "x.safetensors"], ["x.safetensors"]),
+        (["process", "s.zarr", "--filter", "none", "--workers", "0"], ["--workers is 0"]),
+        (["process", "s.zarr", "--filter", "none", "--window", "3"], ["--window 3"]),
+        (["process", "s.zarr", "--filter", "none", "--fov", "zz"], ["no FOV zz", "a"]),
+        (["process", "s.zarr", "--filter", "none", "--name", "../x"], ["'../x'", "A-Z"]),
+        (["calibrate", "s.zarr", "--method", "magic"], ["magic", "spline"]),
+        (["train", "s.zarr", "--output", "f.pt"], ["f.pt", ".safetensors"]),
+        (["train", "s.zarr", "--output", "f.safetensors"], ["a has no calibration"]),
+        (["simulate", "sim", "--without", "magic"], ["magic", "lag"]),
+    ],
+    ids=lambda value: " ".join(value[:4]) if value[0] in VERBS else "",
+)
+def test_a_mistake_is_one_line_on_stderr_and_exit_code_1(store, args, words):
+    done = stemscale(*args, folder=store.parent)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    assert all(word in done.stderr for word in words), done.stderr
+
+
+def test_wrong_usage_is_exit_code_2(store):
+    assert stemscale("process", store, "--filter", "none", "--workers", "many").returncode == 2
+    assert stemscale("nonsense").returncode == 2
+
+
+def test_json_is_one_object_and_nothing_else(store):
+    found = json.loads(stemscale("info", store, "--json").stdout)
+    assert found["fovs"]["a"]["frames"] == 5
+    assert found["fovs"]["a"]["scan_settings"]["dwell_time_ns"] == 100
+    assert json.loads(stemscale("verify", store, "--json").stdout)["damage"] == []
+    plan = stemscale("process", store, "--filter", "none", "--dry-run", "--json")
+    assert json.loads(plan.stdout)["frames"] == 5
+
+
+def test_a_dry_run_says_what_would_be_done_and_writes_nothing(store):
+    before = sorted(store.parent.rglob("*"))
+    done = stemscale("process", store, "--filter", "none", "--dry-run")
+    assert done.returncode == 0
+    assert "a: 5 frames in 1 blocks, correction none (no calibration)" in done.stdout
+    assert sorted(store.parent.rglob("*")) == before
+
+
+def test_verify_names_the_damaged_frames_and_exits_1(store):
+    shard = store / "a" / "rapid" / "frames" / "c" / "0" / "0" / "0"
+    content = bytearray(shard.read_bytes())
+    content[40] ^= 1
+    shard.write_bytes(content)
+    done = stemscale("verify", store)
+    assert done.returncode == 1
+    assert "a/rapid frames 0-4: changed since it was written" in done.stdout
+
+
+def test_file_names_cannot_inject_into_the_terminal(tmp_path):
+    done = stemscale("ingest", tmp_path / "s.zarr", "evil\x1b[31m\nError: fake.tif")
+    assert done.returncode == 1
+    assert "\x1b" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_debug_shows_where_an_error_comes_from(tmp_path):
+    done = stemscale("--debug", "info", tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr

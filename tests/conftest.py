@@ -1,0 +1,32 @@
+"""What a test may need beyond Python: skipped with the reason, or required."""
+
+import os
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+REQUIRE_ALL = os.environ.get("STEMSCALE_REQUIRE_ALL") == "1"
+
+
+def _chromium() -> str:
+    return "" if shutil.which("chromium") else "needs the program chromium"
+
+
+def _gpu() -> str:
+    import torch
+
+    return "" if torch.cuda.is_available() else "needs a CUDA device"
+
+
+_NEEDS: dict[str, Callable[[], str]] = {"browser": _chromium, "gpu": _gpu}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, missing in _NEEDS.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        if reason := missing():
+            if REQUIRE_ALL and marker != "gpu":
+                pytest.fail(f"STEMSCALE_REQUIRE_ALL is set, but this test {reason}")
+            pytest.skip(reason)
