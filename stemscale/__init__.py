@@ -6,6 +6,7 @@ is quick.
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from stemscale.simulation import simulate
     from stemscale.workflows import demo
 
-__version__ = "0.1.0"
+__version__ = version("stemscale")
 
 __all__ = [
     "__version__",

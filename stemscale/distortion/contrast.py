@@ -55,11 +55,12 @@ def require_contrast(image: Image, name: str) -> None:
 
 
 class HighPass:
-    """Takes off what varies slowly: a pixel less the mean over a triangle-weighted window.
+    """Takes off what varies slowly over the pixels that count.
 
-    Two box means in a row cost the same at any width, and this runs at every step of a fit. Only
-    pixels that count enter the means, so that what one image shows beyond the border of the other
-    does not leak in.
+    First a polynomial of degree 5 along both axes: next to a border, where a window is one-sided,
+    a mean alone would let the slope of the background through. Then the mean over a
+    triangle-weighted window (two box means in a row cost the same at any width, and this runs at
+    every step of a fit). What an image shows beyond the pixels that count does not leak in.
 
     Parameters
     ----------
@@ -72,17 +73,27 @@ class HighPass:
         self._counted = counted.astype(np.float32)
         self._width_px = width_px
         self._weight = np.maximum(self._box(self._counted), np.float32(1e-3))
+        self._along_y = _polynomials(counted.any(axis=1))
+        self._along_x = _polynomials(counted.any(axis=0))
 
     def __call__(self, image: Float32) -> Float32:
         """Return the high-passed image (y, x), 0 where nothing counts; without NaN."""
-        inside = image * self._counted
-        result: Float32 = inside - self._counted * (self._box(inside) / self._weight)
+        shares = self._along_y.T @ (image * self._counted) @ self._along_x
+        level = self._counted * (image - self._along_y @ shares @ self._along_x.T)
+        result: Float32 = level - self._counted * (self._box(level) / self._weight)
         return result
 
     def _box(self, image: Float32) -> Float32:
         once = uniform_filter(image, self._width_px, mode="constant")
         twice: Float32 = uniform_filter(once, self._width_px, mode="constant")
         return twice
+
+
+def _polynomials(used: NDArray[np.bool_], degree: int = 5) -> Float32:
+    """Return orthonormal polynomials over the places used, 0 elsewhere, shape (n, degree + 1)."""
+    at = np.linspace(-1, 1, used.size)
+    table = np.where(used[:, None], np.polynomial.legendre.legvander(at, degree), 0.0)
+    return np.linalg.qr(table)[0].astype(np.float32)
 
 
 def fill_unseen(image: Image, smooth_px: float) -> tuple[Float32, NDArray[np.bool_]]:

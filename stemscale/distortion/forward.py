@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,6 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, spline_filter1d
 from scipy.optimize import nnls
 from scipy.signal import lfilter
-
-from stemscale.distortion.contrast import HighPass
 
 Float32 = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
@@ -21,7 +20,7 @@ LAG_PX = (0.0, 1.0, 2.5, 6.0, 14.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Sampled:
-    """The slow scan as the beam of the rapid scan passed over it, high-passed, before any lag."""
+    """The slow scan as the beam of the rapid scan passed over it, before lag and high-pass."""
 
     image: Float32  # (y, x) on the rapid grid
     slope_x: Float32  # its change per px of beam position along x
@@ -36,9 +35,8 @@ class SlowScan:
     image : ndarray of float32, shape (y, x)
         On the rapid frames' pixel count, without NaN.
     smooth_px : float
-        Gaussian against noise, as for the DCFI [px]. Along x it acts on the rapid grid, as does
-        the high-pass: on the slow grid the path would stretch it, and the difference be taken for
-        lag.
+        Gaussian against noise, as for the DCFI [px]. Along x it acts on the rapid grid: on the
+        slow grid the path would stretch it, and the difference be taken for lag.
     """
 
     def __init__(self, image: Float32, *, smooth_px: float) -> None:
@@ -49,7 +47,7 @@ class SlowScan:
         self._coefficients = coefficients.astype(np.float32)
         self._smooth_px = smooth_px
 
-    def sample(self, path: FloatArray, row_offset: float, high_pass: HighPass) -> Sampled:
+    def sample(self, path: FloatArray, row_offset: float) -> Sampled:
         """Return what the beam saw.
 
         Parameters
@@ -58,8 +56,6 @@ class SlowScan:
             Column of the slow scan at each rapid column [px]; clipped to the scan's border.
         row_offset : float
             Rapid row less slow row [px].
-        high_pass : HighPass
-            The one that the DCFI went through.
 
         Returns
         -------
@@ -75,7 +71,7 @@ class SlowScan:
             _interpolate(values, columns, 1, slope=True),
             -_interpolate(along_y, columns, 1),
         )
-        image, slope_x, slope_y = (high_pass(self._smoothed(plane)) for plane in planes)
+        image, slope_x, slope_y = (self._smoothed(plane) for plane in planes)
         return Sampled(image=image, slope_x=slope_x, slope_y=slope_y)
 
     def _smoothed(self, plane: Float32) -> Float32:
@@ -127,8 +123,8 @@ def lagged(image: Float32, weights: FloatArray) -> Float32:
     -------
     ndarray of float32, shape (y, x)
     """
-    out = np.float32(weights[0]) * image
-    for length, weight in zip(LAG_PX[1:], weights[1:], strict=True):
+    out = np.zeros_like(image)
+    for length, weight in zip(LAG_PX, weights, strict=True):
         if weight > 0:
             out += np.float32(weight) * delayed(image, length)
     return out
@@ -146,39 +142,46 @@ def delayed(image: Float32, length: float) -> Float32:
     Returns
     -------
     ndarray of float32, shape (y, x)
+        Before its first column, the scene is taken to have been like that column.
     """
     if length == 0:
         return image
     keep = np.float32(np.exp(-1.0 / length))
-    smeared = lfilter(
+    smeared, _ = lfilter(
         np.array([1 - keep], dtype=np.float32),
         np.array([1, -keep], dtype=np.float32),
         image,
         axis=1,
+        zi=keep * image[:, :1],
     )
     result: Float32 = smeared.astype(np.float32, copy=False)
     return result
 
 
-def fit_lag(image: Float32, target: Float32, weight: Float32) -> FloatArray:
-    """Find the lag that turns one image into another (non-negative least squares).
+def fit_lag(parts: Sequence[Float32], target: Float32) -> FloatArray:
+    """Find how much of each delayed image there is in another (non-negative least squares).
 
     Parameters
     ----------
-    image, target, weight : ndarray of float32, shape (y, x)
-        Beam's-eye view without lag, the rapid scan, and the weight of each pixel.
+    parts : sequence of ndarray of float32, shape (y, x)
+        The same image delayed by each length of `LAG_PX`, high-passed like the target.
+    target : ndarray of float32, shape (y, x)
+        The rapid scan, high-passed.
 
     Returns
     -------
     ndarray of float64, shape (len(LAG_PX),)
         Weights for `lagged`.
     """
-    columns = [(delayed(image, length) * weight).ravel() for length in LAG_PX]
-    wanted = (target * weight).ravel()
-    gram = np.array([[float(a @ b) for b in columns] for a in columns])
-    right = np.array([float(a @ wanted) for a in columns])
+    gram = inner_products(parts, parts)
+    right = inner_products(parts, [target])[:, 0]
     # the normal equations as a small least-squares problem: L Lᵀ = gram
-    root = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) * np.eye(len(columns)))
+    root = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) * np.eye(len(parts)))
     solution, _ = nnls(root.T, np.linalg.solve(root, right))
-    result: FloatArray = np.asarray(solution, dtype=np.float64)
-    return result
+    return np.asarray(solution, dtype=np.float64)
+
+
+def inner_products(left: Sequence[Float32], right: Sequence[Float32]) -> FloatArray:
+    """Return the sums over all pixels of each image times each other, shape (left, right)."""
+    rows = [[float(np.vdot(a.ravel(), b.ravel())) for b in right] for a in left]
+    return np.array(rows, dtype=np.float64)

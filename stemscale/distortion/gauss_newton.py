@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 
 from stemscale.distortion.beam import BeamPath
 from stemscale.distortion.contrast import HighPass, fill_unseen
-from stemscale.distortion.forward import LAG_PX, Sampled, SlowScan, delayed, fit_lag, lagged
+from stemscale.distortion.forward import (
+    LAG_PX,
+    Sampled,
+    SlowScan,
+    delayed,
+    fit_lag,
+    inner_products,
+    lagged,
+)
 
 Image = NDArray[Any]
 Float32 = NDArray[np.float32]
@@ -64,16 +72,20 @@ class View:
         self._choose(self._seen & columns[None] & rows[:, None])
 
     def _choose(self, counted: NDArray[np.bool_]) -> None:
-        self._high_pass = HighPass(counted, self._background_px)
-        self.rapid = self._high_pass(self._filled)
+        self.high_pass = HighPass(counted, self._background_px)
+        self.rapid = self.high_pass(self._filled)
         self.counted = counted.astype(np.float32)
 
     def compare(self, path: FloatArray, row_offset: float) -> Comparison:
         """Predict the rapid image and say how far off it is."""
-        sampled = self._slow.sample(path, row_offset, self._high_pass)
-        lag = fit_lag(sampled.image, self.rapid, self.counted)
-        residual = self.counted * (self.rapid - lagged(sampled.image, lag))
-        return Comparison(sampled=sampled, lag=lag, residual=residual)
+        sampled = self._slow.sample(path, row_offset)
+        parts = [self.high_pass(delayed(sampled.image, length)) for length in LAG_PX]
+        lag = fit_lag(parts, self.rapid)
+        residual = self.rapid.copy()
+        for part, weight in zip(parts, lag, strict=True):
+            residual -= np.float32(weight) * part
+        tails = [part for part, weight in zip(parts, lag, strict=True) if weight > 0]
+        return Comparison(sampled=sampled, tails=tails, lag=lag, residual=residual)
 
     def weigh(self, residual: Float32) -> None:
         """Set the precision of a pixel from the residuals: their power, and how they correlate."""
@@ -87,6 +99,7 @@ class Comparison:
     """The rapid image against what one path predicts."""
 
     sampled: Sampled
+    tails: list[Float32]  # the image delayed and high-passed, of each length that has a share
     lag: FloatArray
     residual: Float32
 
@@ -225,8 +238,8 @@ def _column_sums(
     What the lag could make good of a step is taken off the curvature (variable projection): a
     shift of all columns and a longer lag look much alike, and steps that ignore this creep.
     """
-    slope_x = view.counted * lagged(comparison.sampled.slope_x, comparison.lag)
-    slope_y = view.counted * lagged(comparison.sampled.slope_y, comparison.lag)
+    slope_x = view.high_pass(lagged(comparison.sampled.slope_x, comparison.lag))
+    slope_y = view.high_pass(lagged(comparison.sampled.slope_y, comparison.lag))
     both = np.concatenate([basis, np.ones((basis.shape[0], 1))], axis=1)  # path, then offset_x
 
     def onto(image: Float32) -> FloatArray:
@@ -237,13 +250,8 @@ def _column_sums(
     cross = onto(slope_y)
     path_path = both.T @ (x_x[:, None] * both)
     block = np.block([[path_path, cross[:-1, None]], [cross[None, :-1], cross[-1]]])
-    tails = [
-        view.counted * delayed(comparison.sampled.image, length)
-        for length, weight in zip(LAG_PX, comparison.lag, strict=True)
-        if weight > 0
-    ]
-    if tails:
-        gram = np.array([[float((a * b).sum(dtype=np.float64)) for b in tails] for a in tails])
-        shared = np.stack([onto(tail) for tail in tails], axis=1)
+    if comparison.tails:
+        gram = inner_products(comparison.tails, comparison.tails)
+        shared = np.stack([onto(tail) for tail in comparison.tails], axis=1)
         block -= shared @ np.linalg.pinv(gram, rcond=1e-9, hermitian=True) @ shared.T
     return block, onto(comparison.residual)

@@ -51,6 +51,9 @@ class SplineFit:
         Standard deviation, along x, of the offset of one view against the others [px].
     min_zncc : float
         Least ZNCC of the matched columns; below, the slow scan shows another area.
+    min_borrowed_zncc : float
+        The same, once corrected, for a FOV too faint to lead that takes the others' map; slow
+        scans of another area reach 0.1 to 0.2.
     max_std_px : float
         Largest median of ``source_x_std``; above, there is too little contrast along x [px].
     steps : int
@@ -66,6 +69,7 @@ class SplineFit:
     max_row_offset: float = 0.06
     view_shift_px: float = 2.0
     min_zncc: float = 0.5
+    min_borrowed_zncc: float = 0.25
     max_std_px: float = 1.0
     steps: int = 12
 
@@ -76,7 +80,7 @@ class SplineFit:
                 raise SettingsError(f"{name} is {getattr(self, name)}: needed is a number above 0")
         if not self.smooth_px or min(self.smooth_px) < 0:
             raise SettingsError(f"smooth_px is {self.smooth_px}: needed are widths from 0 px up")
-        for name in ("max_row_offset", "min_zncc"):
+        for name in ("max_row_offset", "min_zncc", "min_borrowed_zncc"):
             if not 0 <= getattr(self, name) < 1:
                 raise SettingsError(f"{name} is {getattr(self, name)}: needed is a share below 1")
 
@@ -84,6 +88,7 @@ class SplineFit:
 def fit_spline(
     pairs: Sequence[tuple[Image, Image]],
     *,
+    names: Sequence[str] = (),
     settings: SplineFit = SplineFit(),
 ) -> list[DistortionMap]:
     """Estimate the distortion of one scan setting from one or more fields of view (FOVs).
@@ -93,6 +98,8 @@ def fit_spline(
     pairs : sequence of tuple of ndarray
         For each FOV the average of its rapid frames, shape (y, x), NaN = not seen, and its slow
         scan of the same area, on any number of pixels [counts].
+    names : sequence of str
+        Of the FOVs, for messages.
     settings : SplineFit
 
     Returns
@@ -124,7 +131,7 @@ def fit_spline(
     if not pairs:
         raise DistortionError("there is nothing to fit: give one rapid and one slow scan at least")
     _require_one_shape([dcfi for dcfi, _ in pairs])
-    names = _names(len(pairs))
+    names = [f"{n}: " for n in names] or _names(len(pairs))
     for (dcfi, slow), name in zip(pairs, names, strict=True):
         require_contrast(dcfi, f"{name}the average of the rapid frames")
         require_contrast(slow, f"{name}the slow scan")
@@ -176,13 +183,14 @@ def _match_all(
         limit = max(1, round(settings.max_row_offset * dcfi.shape[0]))
         match = match_columns(rapid, fixed, max_row_offset=limit)
         logger.debug("%scolumns match with a ZNCC of %.3f", name, match.zncc)
-        if match.zncc < settings.min_zncc:
-            raise DistortionError(
-                f"{name}the slow scan shows another area than the rapid frames, or they are "
-                f"flipped or transposed: their columns match with a ZNCC of {match.zncc:.2f}, "
-                f"needed is {settings.min_zncc:g}; check which files belong together"
-            )
         matches.append(match)
+    good = [m is not None and m.zncc >= settings.min_zncc for m in matches]
+    for number, found in enumerate(matches):
+        if found is not None and not good[number]:
+            if not any(good):
+                raise _another_area(names[number], found.zncc, settings.min_zncc)
+            # Too faint to lead the fit, or of another area: `_require_fit` tells these apart.
+            matches[number] = None
     if not any(matches):
         raise DistortionError(
             "the slow scan shows no structure above its noise, so nothing can be matched: "
@@ -260,17 +268,27 @@ def _require_fit(
         )
     for number, match in enumerate(matches):
         logger.info("%sdistortion fitted, uncertain by %.2f px", names[number], stds[number])
-        if match is None:
-            logger.info("%shas too little contrast: it borrows the others' map", names[number])
-            continue
         dcfi, slow = pairs[number]
         score = _agreement(dcfi, slow, maps[number], settings.background_px)
+        if match is None:
+            logger.info("%shas too little contrast: it borrows the others' map", names[number])
+            if structure_to_noise(slow) >= MIN_STRUCTURE and score < settings.min_borrowed_zncc:
+                raise _another_area(names[number], score, settings.min_borrowed_zncc)
+            continue
         if score < max(settings.min_zncc, match.zncc - 0.1):
             raise DistortionError(
                 f"{names[number]}the fit of the distortion ran away: the corrected image agrees "
                 f"with the slow scan by a ZNCC of {score:.2f}, rough matching gave "
                 f"{match.zncc:.2f}; try method strips, or another FOV"
             )
+
+
+def _another_area(name: str, score: float, needed: float) -> DistortionError:
+    return DistortionError(
+        f"{name}the slow scan shows another area than the rapid frames, or they are flipped or "
+        f"transposed: they match with a ZNCC of {score:.2f}, needed is {needed:g}; check which "
+        f"files belong together"
+    )
 
 
 def _agreement(dcfi: Image, slow: Image, found: DistortionMap, background_px: int) -> float:

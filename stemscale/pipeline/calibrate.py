@@ -163,7 +163,7 @@ def _estimate(
     pairs: list[tuple[Image, Image]], fovs: Sequence[str], method: str
 ) -> list[DistortionMap]:
     if method == "spline":
-        return fit_spline(pairs)
+        return fit_spline(pairs, names=fovs)
     # The paper estimates once, on an ideal FOV, and applies that to all (row C7): the FOV whose
     # corrected average agrees best with its slow scan is the ideal one.
     tried: list[tuple[float, DistortionMap]] = []

@@ -5,6 +5,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -283,10 +284,8 @@ class AcquisitionStore:
 
     def add_history(self, command: str) -> None:
         """Add a line to the history of the store: when, which version, what."""
-        from stemscale import __version__
-
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        line = f"{now} stemscale {__version__}: {' '.join(command.split())}"
+        line = f"{now} stemscale {version('stemscale')}: {' '.join(command.split())}"
         before = self.attrs("").get("history", "")
         self.set_attrs("", {"history": f"{before}\n{line}".strip()})
 

@@ -25,9 +25,11 @@ def test_a_frame_alone_and_inside_a_block_gives_the_same(frames, scale):
 
 
 @pytest.mark.parametrize("batch", [2, 4, 64])
-def test_the_batch_size_does_not_matter(frames, scale, batch):
-    one = denoise_frames(frames, tiny_filter(), scale=scale, batch=1)
-    many = denoise_frames(frames, tiny_filter(), scale=scale, batch=batch)
+@pytest.mark.parametrize("normalisation", ["series", "frame_min_max"])
+def test_the_batch_size_does_not_matter(frames, scale, batch, normalisation):
+    unit = tiny_filter(normalisation=normalisation)
+    one = denoise_frames(frames, unit, scale=scale, batch=1)
+    many = denoise_frames(frames, unit, scale=scale, batch=batch)
     np.testing.assert_allclose(many, one, rtol=0, atol=1e-5 * RANGE)
 
 

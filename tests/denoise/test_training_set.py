@@ -53,6 +53,16 @@ def test_no_patch_comes_from_a_held_out_row_or_frame():
     assert max(batch.inputs.max() for batch in drawn) < 0.1
 
 
+def test_patches_of_lower_rows_come_from_there():
+    scan = scan_of(64, frames=5)
+    scan.rapid[:, 51:] = 1e9
+    fov = prepare_fov(scan.fov(), PRESETS["paper"])
+    (held_out,) = split_fovs([fov], share=0.2, rng=np.random.default_rng(0)).validation
+    drawn = sampler([held_out], gain_jitter=0.0, offset_jitter=0.0).draw()
+    assert drawn.inputs.shape == (8, 13, 48)
+    assert drawn.inputs.min() == 1
+
+
 def test_the_same_seed_draws_the_same_patches():
     fovs = parts(2)
     one, same, other = (sampler(fovs, seed=seed).draw() for seed in (1, 1, 2))

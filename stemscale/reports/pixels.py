@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stemscale.distortion import DistortionMap, Warp
-from stemscale.report.scores import rapid_scores
-from stemscale.report.store_view import (
+from stemscale.reports.scores import rapid_scores
+from stemscale.reports.store_view import (
     DONE,
     UNREADABLE,
     FilterView,

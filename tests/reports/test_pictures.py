@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stemscale.report.pictures import png_uri, scale_bar
+from stemscale.reports.pictures import png_uri, scale_bar
 
 
 def decoded(uri):

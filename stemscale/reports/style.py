@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, safe for colour-blind readers; the slow scan is black.
@@ -117,3 +118,12 @@ def figure_text(text: str, *, longest: int = 28) -> str:
         plain = plain[: longest - 3] + "..."
     plain = plain.replace("$", r"\$")
     return f" {plain}" if plain.startswith("_") else plain
+
+
+def legend_above(figure: Figure, axes: Axes) -> None:
+    """Set the legend over the axes, where it hides no line however many there are."""
+    handles, labels = axes.get_legend_handles_labels()
+    longest = max(map(len, labels), default=0)
+    figure.legend(
+        handles, labels, loc="outside upper left", ncols=max(2, min(5, round(75 / (longest + 6))))
+    )

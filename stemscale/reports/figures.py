@@ -1,29 +1,22 @@
-"""The figures of a page: scores, spectra, distortion, in-situ series."""
+"""The figures of a page about the whole store: scores, distortion, in-situ series."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.ndimage import uniform_filter1d
 
-from stemscale.quality import agreement_cutoff, horizontal_profile
-from stemscale.report.display import Display
-from stemscale.report.pixels import FovShots, Shot, rapid_psnr_by_frame
-from stemscale.report.scores import AFTER, DCFI, RAPID, TRAINED, ScoreRow, type_label
-from stemscale.report.store_view import DONE, FovView
-from stemscale.report.style import Look, figure_style, figure_text, looks, svg_uri
+from stemscale.reports.pixels import rapid_psnr_by_frame
+from stemscale.reports.scores import AFTER, RAPID, TRAINED, ScoreRow, type_label
+from stemscale.reports.store_view import DONE, FovView
+from stemscale.reports.style import Look, figure_style, figure_text, legend_above, looks, svg_uri
 
 FloatArray = npt.NDArray[np.float64]
 
-_WIDTH_IN = 6.4
-_SMOOTH_BINS = 7
+WIDTH_IN = 6.4
 _MAX_POINTS = 1500  # of a series: more than a figure has pixels
 _MAX_LEGEND = 8
-_FIRST_BIN = 2  # the mean of the image, and what the Hann window spreads of it
-_THIN: Any = {"lw": 0.6, "alpha": 0.25}
 
 
 def psnr_figure(rows: Sequence[ScoreRow]) -> str | None:
@@ -56,92 +49,13 @@ def psnr_figure(rows: Sequence[ScoreRow]) -> str | None:
     if not drawn:
         return None
     with figure_style():
-        figure = Figure(figsize=(_WIDTH_IN, 3.3), layout="constrained")
+        figure = Figure(figsize=(WIDTH_IN, 3.3), layout="constrained")
         for axes, (title, bars) in zip(
             np.atleast_1d(figure.subplots(1, len(drawn))), drawn, strict=True
         ):
             _bars(axes, bars)
             axes.set_title(title)
         return svg_uri(figure)
-
-
-def spectrum_figure(shots: FovShots, display: Display) -> str | None:
-    """Draw the line profile of the power spectra along x.
-
-    Parameters
-    ----------
-    shots : FovShots
-        Images of one FOV.
-    display : Display
-        The same on one scale: a gain would shift a whole profile.
-
-    Returns
-    -------
-    str or None
-        SVG in a data URI; None for images too small for a spectrum.
-
-    Notes
-    -----
-    Source: Ihara 2022, Fig. 4c (row Q4). Thin: the profile itself; bold: its running mean.
-    """
-    profiles = _profiles(shots, display)
-    if not profiles:
-        return None
-    calibrated = shots.reference.pixel_size_nm is not None
-    styles = looks([_look_name(shot) for shot, _, _ in profiles])
-    with figure_style():
-        figure = Figure(figsize=(_WIDTH_IN, 3.3), layout="constrained")
-        axes = figure.subplots()
-        lowest, highest = [], []
-        for shot, wave_number, ln_power in profiles:
-            look = styles[_look_name(shot)]
-            mean = running_mean(ln_power[_FIRST_BIN:])
-            axes.plot(wave_number[_FIRST_BIN:], ln_power[_FIRST_BIN:], color=look.colour, **_THIN)
-            axes.plot(
-                wave_number[_FIRST_BIN:],
-                mean,
-                color=look.colour,
-                ls=look.dashes,
-                lw=1.6,
-                label=figure_text(shot.name),
-            )
-            if shot.role in ("slow", "rapid"):  # what a smooth image lacks has no end downwards
-                lowest.append(mean.min())
-            highest.append(ln_power[_FIRST_BIN:].max())
-        axes.set_ylim(min(lowest) - 8, max(highest) + 1)
-        axes.set_xlim(0, profiles[0][1][-1])
-        axes.set_xlabel("wave number along the scan line [1/µm]" if calibrated else "[1/px]")
-        axes.set_ylabel("ln |F|²")
-        _legend_above(figure, axes)
-        return svg_uri(figure)
-
-
-def spectrum_cutoffs(shots: FovShots, display: Display) -> list[tuple[str, float]]:
-    """Say up to which wave number each profile follows that of the slow scan.
-
-    Parameters
-    ----------
-    shots, display
-        As for :func:`spectrum_figure`.
-
-    Returns
-    -------
-    list of (str, float)
-        Name and wave number [1/µm, or 1/px]; empty without a slow scan.
-
-    Notes
-    -----
-    Source: row Q5.
-    """
-    if shots.reference.role != "slow":
-        return []
-    profiles = _profiles(shots, display)
-    slow = [ln_power for shot, _, ln_power in profiles if shot.role == "slow"]
-    return [
-        (shot.name, agreement_cutoff(ln_power, slow[0], wave_number, smooth_bins=_SMOOTH_BINS))
-        for shot, wave_number, ln_power in profiles
-        if slow and shot.role != "slow"
-    ]
 
 
 def distortion_figure(fovs: Sequence[FovView]) -> str | None:
@@ -165,7 +79,7 @@ def distortion_figure(fovs: Sequence[FovView]) -> str | None:
         return None
     styles = looks([name for name, _ in calibrated])
     with figure_style():
-        figure = Figure(figsize=(_WIDTH_IN, 3.0), layout="constrained")
+        figure = Figure(figsize=(WIDTH_IN, 3.0), layout="constrained")
         axes = figure.subplots()
         for name, calibration in calibrated:
             x = np.arange(calibration.source_x.size)
@@ -180,7 +94,7 @@ def distortion_figure(fovs: Sequence[FovView]) -> str | None:
         axes.set_xlabel("column x of the corrected image [px]")
         axes.set_ylabel("source_x − x [px]")
         if len(calibrated) <= _MAX_LEGEND:
-            _legend_above(figure, axes)
+            legend_above(figure, axes)
         return svg_uri(figure)
 
 
@@ -201,7 +115,7 @@ def series_figure(fov: FovView) -> str | None:
     time = fov.time if fov.time is not None else np.arange(fov.shape[0], dtype=np.float64)
     lines = _psnr_lines(fov)
     with figure_style():
-        figure = Figure(figsize=(_WIDTH_IN, 4.0 if lines else 2.2), layout="constrained")
+        figure = Figure(figsize=(WIDTH_IN, 4.0 if lines else 2.2), layout="constrained")
         ratios = [3, 2] if lines else [1]
         panels = np.atleast_1d(figure.subplots(len(ratios), 1, sharex=True, height_ratios=ratios))
         styles = looks([name for name, _, _ in lines])
@@ -212,18 +126,12 @@ def series_figure(fov: FovView) -> str | None:
             )
         if lines:
             panels[0].set_ylabel("PSNR [dB]")
-            _legend_above(figure, panels[0])
+            legend_above(figure, panels[0])
         warm = Look(colour="#d55e00", dashes="-")
         _series_line(panels[-1], time, fov.temperature, warm, "temperature")
         panels[-1].set_ylabel("temp. [°C]")
         panels[-1].set_xlabel("time [s]" if fov.time is not None else "frame")
         return svg_uri(figure)
-
-
-def running_mean(profile: FloatArray) -> FloatArray:
-    """Smooth a profile over 7 bins, over fewer where it is short."""
-    bins = max(1, min(_SMOOTH_BINS, profile.size // 8))
-    return np.asarray(uniform_filter1d(profile, bins, mode="nearest"), dtype=np.float64)
 
 
 def _bars(axes: Axes, bars: Sequence[tuple[ScoreRow, float, float]]) -> None:
@@ -265,15 +173,6 @@ def _bars(axes: Axes, bars: Sequence[tuple[ScoreRow, float, float]]) -> None:
     axes.margins(y=0.12)
 
 
-def _legend_above(figure: Figure, axes: Axes) -> None:
-    """Set the legend over the axes, where it hides no line however many there are."""
-    handles, labels = axes.get_legend_handles_labels()
-    longest = max(map(len, labels), default=0)
-    figure.legend(
-        handles, labels, loc="outside upper left", ncols=max(2, min(5, round(75 / (longest + 6))))
-    )
-
-
 def _series_line(axes: Axes, x: FloatArray, y: FloatArray, look: Look, label: str) -> None:
     step = -(-x.size // _MAX_POINTS)
     whole = x.size // step * step
@@ -297,24 +196,3 @@ def _psnr_lines(fov: FovView) -> list[tuple[str, npt.NDArray[np.int64], FloatArr
         if known.any():
             lines.append((filtered.name, filtered.frame_numbers[known], psnr[known]))
     return lines
-
-
-def _profiles(shots: FovShots, display: Display) -> list[tuple[Shot, FloatArray, FloatArray]]:
-    """Give the profiles of the images that share the grid of the reference."""
-    grid = shots.reference.image.shape
-    if grid[1] < 16:
-        return []
-    found = []
-    for shot, image in zip(shots.shots, display.images, strict=True):
-        if image.shape == grid:
-            wave_number, ln_power = horizontal_profile(
-                image, pixel_size_nm=shots.reference.pixel_size_nm
-            )
-            found.append((shot, wave_number, ln_power))
-    return found
-
-
-def _look_name(shot: Shot) -> str:
-    if shot.role == "filtered":
-        return shot.name
-    return DCFI if shot.role == "dcfi" else shot.role

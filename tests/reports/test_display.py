@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from report.builders import (
+import zarr
+from reports.builders import (
     add_calibration,
     add_dcfi,
     add_filtered,
@@ -10,9 +11,9 @@ from report.builders import (
     scene,
 )
 
-from stemscale.report.display import grey_window, on_scale_of, prepare, smeared_place
-from stemscale.report.pixels import choose_frame, read_shots
-from stemscale.report.store_view import read_store
+from stemscale.reports.display import grey_window, on_scale_of, prepare, smeared_place
+from stemscale.reports.pixels import choose_frame, read_shots
+from stemscale.reports.store_view import read_store
 
 
 def shots_of(path):
@@ -127,6 +128,14 @@ def test_a_filter_of_which_nothing_is_done_has_no_shot(tmp_path):
     assert [s.name for s in shots_of(path).shots] == ["rapid", "slow scan"]
 
 
+def test_pixels_of_a_failed_frame_are_not_shown_whatever_they_are(tmp_path):
+    path = new_store(tmp_path / "a.zarr")
+    add_fov(path)
+    add_filtered(path)
+    zarr.open_array(path / "fov01/filtered/dlf/frame_status")[:] = 2
+    assert [s.name for s in shots_of(path).shots] == ["rapid", "slow scan"]
+
+
 def test_an_image_that_cannot_be_read_is_named_and_left_out(tmp_path):
     path = new_store(tmp_path / "a.zarr")
     add_fov(path)
@@ -181,6 +190,13 @@ def test_the_crop_lies_on_a_vertical_edge():
     assert crop.size == 20
     assert crop.left <= 91 < crop.left + crop.size
     assert 5 <= crop.top <= 45
+
+
+def test_a_vertical_edge_is_preferred_to_a_stronger_slanting_one():
+    y, x = np.mgrid[:120, :120].astype(float)
+    image = -np.exp(-0.5 * ((x - y - 30) / 2.5) ** 2) - 0.7 * np.exp(-0.5 * ((x - 20) / 2) ** 2)
+    crop = smeared_place(image, [image])
+    assert crop.left <= 20 < crop.left + crop.size
 
 
 def test_the_crop_is_seen_in_all_images():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import zarr
-from report.builders import (
+from reports.builders import (
     add_calibration,
     add_dcfi,
     add_filtered,
@@ -11,7 +11,7 @@ from report.builders import (
 )
 
 from stemscale.errors import StoreError
-from stemscale.report.store_view import read_store
+from stemscale.reports.store_view import read_store
 
 
 def test_a_store_is_read_by_parts(tmp_path):

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from stemscale.quality import gain_and_offset, zncc
-from stemscale.report.pixels import FovShots, Shot
+from stemscale.reports.pixels import FovShots
 
 FloatImage = npt.NDArray[np.float64]
 
@@ -135,11 +135,6 @@ def smeared_place(reference: FloatImage, images: list[FloatImage]) -> Crop | Non
         return None
     y, x = np.unravel_index(int(np.argmax(np.where(allowed, score, -np.inf))), score.shape)
     return Crop(top=int(y) - half, left=int(x) - half, size=size)
-
-
-def comparable(shots: FovShots) -> list[Shot]:
-    """Return the shots that share the grid of the reference: only they can be laid over it."""
-    return [s for s in shots.shots if s.image.shape == shots.reference.image.shape]
 
 
 def _spread(image: FloatImage) -> float:

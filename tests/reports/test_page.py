@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import zarr
-from report.builders import (
+from reports.builders import (
     add_calibration,
     add_dcfi,
     add_filtered,
@@ -18,7 +18,7 @@ from report.builders import (
 )
 
 from stemscale.errors import SettingsError, StoreError
-from stemscale.report import report, write_report
+from stemscale.reports import report, write_report
 
 LOADS = re.compile(r"""(?:src|href|action|data|poster|srcset)\s*=\s*["']?(?!data:|#)[^"'>\s]+""")
 
@@ -92,8 +92,10 @@ def test_held_out_fovs_are_shown_first_and_marked(page):
 
 
 def test_the_headline_says_what_a_filter_gained_on_held_out_fovs(page):
-    lines = re.findall(r"<li>(dlf: .*?dB.*?)</li>", page)
-    assert lines[0] == (
+    (block,) = re.findall(r'<ul class="headline">(.*?)</ul>', page, re.DOTALL)
+    dcfi, dlf = re.findall(r"<li>(.*?)</li>", block)
+    assert dcfi.startswith("DCFI: 1.0 dB above")
+    assert dlf == (
         "dlf: 2.5 dB above the rapid frames (+18%) on held-out FOVs, "
         "+5.8 dB against the truth, smear 0.05 (rapid 0.34)"
     )

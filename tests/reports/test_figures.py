@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from report.builders import (
+from reports.builders import (
     add_calibration,
     add_dcfi,
     add_filtered,
@@ -12,19 +12,13 @@ from report.builders import (
     new_store,
 )
 
-from stemscale.report import ScoreRow
-from stemscale.report.display import prepare
-from stemscale.report.figures import (
-    distortion_figure,
-    psnr_figure,
-    running_mean,
-    series_figure,
-    spectrum_cutoffs,
-    spectrum_figure,
-)
-from stemscale.report.pixels import read_shots
-from stemscale.report.store_view import read_store
-from stemscale.report.style import figure_text, looks
+from stemscale.reports import ScoreRow
+from stemscale.reports.display import prepare
+from stemscale.reports.figures import distortion_figure, psnr_figure, series_figure
+from stemscale.reports.pixels import read_shots
+from stemscale.reports.spectra import running_mean, spectrum_cutoffs, spectrum_figure
+from stemscale.reports.store_view import read_store
+from stemscale.reports.style import figure_text, looks
 
 
 def svg(uri):

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from stemscale.report.display import prepare
-from stemscale.report.figures import spectrum_cutoffs, spectrum_figure
-from stemscale.report.pictures import Picture, picture
-from stemscale.report.pixels import FovShots, read_shots
-from stemscale.report.store_view import FovView, StoreView
+from stemscale.reports.display import prepare
+from stemscale.reports.pictures import Picture, picture
+from stemscale.reports.pixels import FovShots, read_shots
+from stemscale.reports.spectra import spectrum_cutoffs, spectrum_figure
+from stemscale.reports.store_view import FovView, StoreView
 
 MAX_FOVS = 6
 MAX_PICTURE_BYTES = 14_000_000  # of the 20 MB that a page may have

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from stemscale.quality import mean_and_std
-from stemscale.report.store_view import (
+from stemscale.reports.store_view import (
     DONE,
     UNREADABLE,
     FilterView,

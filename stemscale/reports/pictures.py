@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as PngImage
 
-from stemscale.report.display import Crop, Display
-from stemscale.report.pixels import FovShots, Shot
+from stemscale.reports.display import Crop, Display
+from stemscale.reports.pixels import FovShots, Shot
 
 FloatImage = npt.NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from stemscale.report.scores import AFTER, ALL, HELD_OUT, RAPID, TRAINED, ScoreRow, type_label
-from stemscale.report.store_view import (
+from stemscale.reports.scores import AFTER, ALL, HELD_OUT, RAPID, TRAINED, ScoreRow, type_label
+from stemscale.reports.store_view import (
     DAMAGED,
     FAILED,
     PENDING,

@@ -1,7 +1,7 @@
 """A store comes in; the table of its scores and one self-contained page about it go out."""
 
-from stemscale.report.page import write_report
-from stemscale.report.scores import ScoreRow, score_table, type_label
+from stemscale.reports.page import write_report
+from stemscale.reports.scores import ScoreRow, score_table, type_label
 
 report = write_report  # the verb's name, as on the command line
 

@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,13 +15,12 @@ import numpy as np
 import xarray as xr
 import zarr
 
-import stemscale
 from stemscale.errors import SettingsError
-from stemscale.report.figures import distortion_figure, psnr_figure, series_figure
-from stemscale.report.scores import AFTER, TRAINED, score_table
-from stemscale.report.sections import fov_sections
-from stemscale.report.store_view import FovView, StoreView, read_store
-from stemscale.report.tables import (
+from stemscale.reports.figures import distortion_figure, psnr_figure, series_figure
+from stemscale.reports.scores import AFTER, TRAINED, score_table
+from stemscale.reports.sections import fov_sections
+from stemscale.reports.store_view import FovView, StoreView, read_store
+from stemscale.reports.tables import (
     calibration_row,
     facts,
     filter_cards,
@@ -85,7 +85,7 @@ def _checked_output(store: Path, output: Path | None) -> Path:
 def _render(view: StoreView) -> str:
     rows = score_table(view)
     sections = fov_sections(view)
-    source = files("stemscale.report")
+    source = files("stemscale.reports")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["short"] = short
     template = environment.from_string(source.joinpath("page.html").read_text(encoding="utf-8"))
@@ -123,6 +123,6 @@ def _series(fovs: Sequence[FovView]) -> list[tuple[str, str]]:
 
 def _versions() -> str:
     return (
-        f"stemscale {stemscale.__version__}, Python {platform.python_version()}, "
+        f"stemscale {version('stemscale')}, Python {platform.python_version()}, "
         f"numpy {np.__version__}, xarray {xr.__version__}, zarr {zarr.__version__}"
     )

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from report.builders import add_dcfi, add_filtered, add_fov, add_summary, new_store
+from reports.builders import add_dcfi, add_filtered, add_fov, add_summary, new_store
 
 from stemscale.errors import StoreError
-from stemscale.report import ScoreRow, score_table, type_label
+from stemscale.reports import ScoreRow, score_table, type_label
 
 
 @pytest.fixture
