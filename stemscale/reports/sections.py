@@ -44,7 +44,7 @@ def fov_sections(view: StoreView) -> list[FovSection]:
     """
     sections: list[FovSection] = []
     n_bytes = 0
-    for fov in sorted(view.fovs, key=_shown_first):
+    for fov in sorted(view.fovs, key=shown_first):
         if len(sections) == MAX_FOVS:
             break
         shots = read_shots(view, fov)
@@ -58,8 +58,8 @@ def fov_sections(view: StoreView) -> list[FovSection]:
     return sections
 
 
-def _shown_first(fov: FovView) -> tuple[bool, bool, bool]:
-    """Held out first, then filtered, then with a slow scan; else in the store's order."""
+def shown_first(fov: FovView) -> tuple[bool, bool, bool]:
+    """Sort FOVs: held out first, then filtered, then with a slow scan; else as they come."""
     return fov.trained or fov.use == "train", not fov.filters, fov.slow is None
 
 

@@ -31,6 +31,7 @@ def commands(folder: Path) -> list[list[str]]:
     raw, store = folder / "microscope", folder / "demo.zarr"
     learned = folder / "demo-filter.safetensors"
     truth = raw / "truth.zarr"
+    picture = folder / "before-after.png"
     size = ["--fovs", str(_FOVS), "--frames", str(_FRAMES), "--size", str(_SIZE)]
     steps = [
         ["simulate", raw, *size],
@@ -41,7 +42,7 @@ def commands(folder: Path) -> list[list[str]]:
         ["process", store, "--filter", learned],
         ["verify", store],
         ["summarize", store, "--truth", truth],
-        ["report", store, "--output", folder / "report.html"],
+        ["report", store, "--output", folder / "report.html", "--picture", picture],
     ]
     return [["stemscale", *(str(part) for part in step)] for step in steps]
 
@@ -86,5 +87,7 @@ def demo(folder: str | Path = "demo", *, say: Callable[[str], None] = print) -> 
                 f"`{shlex.join(command)}` ended with exit code {done.returncode}: see above"
             )
     report = folder / "report.html"
-    say(f"\nreport: {report}\nstore:  {folder / 'demo.zarr'}")
+    say(f"\nreport:  {report}")
+    say(f"picture: {folder / 'before-after.png'}")
+    say(f"store:   {folder / 'demo.zarr'}")
     return report
