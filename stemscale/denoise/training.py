@@ -18,6 +18,7 @@ from torch import Tensor
 from stemscale.denoise.augmentation import Batch
 from stemscale.denoise.filter_file import FORMAT_VERSION, Filter, architecture_card
 from stemscale.denoise.recipe import Recipe
+from stemscale.denoise.threads import ThreadTrial
 from stemscale.denoise.training_set import PatchSampler, Split, TrainingFov, prepare_fov, split_fovs
 from stemscale.denoise.unet import UNet
 from stemscale.denoise.validation import Validation
@@ -82,7 +83,8 @@ def train_filter(
     seed : int
         Same seed, epochs and threads on one machine's CPU: same weights.
     threads : int, optional
-        Of torch; as it is set by default.
+        Of torch, at most; as it is set by default. By the clock, one is used where that is
+        quicker, as on a busy machine.
     device : str
         torch's name of it.
     listener : callable, optional
@@ -148,6 +150,7 @@ class _Run:
         self._device = str(next(network.parameters()).device)
         self._optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate)
         self._average = deepcopy(network) if recipe.average_decay is not None else None
+        self._threads = torch.get_num_threads()
         self._start = start  # [s], of the whole training
         self._loop_start = time.monotonic()
         self._step = 0
@@ -160,8 +163,11 @@ class _Run:
     def train(self, steps: int | None, minutes: float | None) -> None:
         """Train for so many steps, or until the time is up."""
         share = 0.0
+        # by epochs the threads stay: another number rounds otherwise, and the seed means nothing
+        trial = ThreadTrial(self._threads if minutes is not None else 1)
         while share < 1:
-            self._do_step(_rate(self._recipe, share))
+            with trial.step():
+                self._do_step(_rate(self._recipe, share))
             if steps is not None:
                 share = self._step / steps
             elif minutes is not None:
@@ -179,7 +185,7 @@ class _Run:
             "epochs": round(self._step / self._sampler.steps_per_epoch, 2),
             "patches": self._step * self._recipe.batch,
             "seconds": round(time.monotonic() - self._start, 1),
-            "threads": torch.get_num_threads(),
+            "threads": self._threads,
             "device": self._device,
         }
 

@@ -11,6 +11,8 @@ FloatArray = NDArray[np.float64]
 INDEPENDENT_PX = 25.0
 """Stretches of the path this long bend independently of each other, for the prior [rapid px]."""
 
+_BEYOND_PX = 3
+
 
 class BeamPath:
     """Cubic B-splines for the slow-grid column that the beam sees at each rapid column.
@@ -61,25 +63,31 @@ class BeamPath:
         """Return the slow-grid column at each rapid column, shape (n_x,) [px]."""
         return self.basis @ coefficients
 
-    def source_x(self, coefficients: FloatArray, at: FloatArray) -> FloatArray:
+    def source_x(
+        self, coefficients: FloatArray, at: FloatArray, seen: tuple[int, int]
+    ) -> FloatArray:
         """Return the rapid column at which the beam passes slow-grid columns.
 
         Parameters
         ----------
         coefficients : ndarray of float64, shape (knots,)
-            Of a path that increases everywhere.
+            Of a path that increases over the columns seen.
         at : ndarray of float64, shape (n,)
-            Slow-grid columns [px]; beyond the path's ends it goes on straight.
+            Slow-grid columns [px].
+        seen : tuple of int
+            First and last rapid column that the path was fitted to; a few px beyond, it goes on
+            straight, as nothing is known of it there.
 
         Returns
         -------
         ndarray of float64, shape (n,)
         """
-        fine = np.linspace(0, self.n_x - 1, 8 * (self.n_x - 1) + 1)
+        start, stop = max(0, seen[0] - _BEYOND_PX), min(self.n_x - 1, seen[1] + _BEYOND_PX)
+        fine = np.linspace(start, stop, 8 * (stop - start) + 1)
         path = self.design(fine) @ coefficients
-        reach = self.n_x
+        reach = 2 * self.n_x
         first, last = (path[1] - path[0]) * 8, (path[-1] - path[-2]) * 8
-        fine = np.concatenate([[-reach], fine, [self.n_x - 1 + reach]])
+        fine = np.concatenate([[start - reach], fine, [stop + reach]])
         path = np.concatenate([[path[0] - reach * first], path, [path[-1] + reach * last]])
         return np.interp(at, path, fine)
 

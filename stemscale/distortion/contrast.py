@@ -73,15 +73,16 @@ class HighPass:
         self._counted = counted.astype(np.float32)
         self._width_px = width_px
         self._weight = np.maximum(self._box(self._counted), np.float32(1e-3))
-        self._along_y = _polynomials(counted.any(axis=1))
-        self._along_x = _polynomials(counted.any(axis=0))
+        self._along_y = _polynomials(np.asarray(counted.any(axis=1)))
+        self._along_x = _polynomials(np.asarray(counted.any(axis=0)))
 
     def __call__(self, image: Float32) -> Float32:
         """Return the high-passed image (y, x), 0 where nothing counts; without NaN."""
         shares = self._along_y.T @ (image * self._counted) @ self._along_x
-        level = self._counted * (image - self._along_y @ shares @ self._along_x.T)
-        result: Float32 = level - self._counted * (self._box(level) / self._weight)
-        return result
+        smooth = self._along_y @ shares @ self._along_x.T
+        level = np.asarray(self._counted * (image - smooth), dtype=np.float32)
+        around = self._counted * (self._box(level) / self._weight)
+        return np.asarray(level - around, dtype=np.float32)
 
     def _box(self, image: Float32) -> Float32:
         once = uniform_filter(image, self._width_px, mode="constant")

@@ -78,7 +78,9 @@ def integrate_frames(
     Source: row D3. The first 16 frames are chained, each to the mean of those before it, then
     aligned once more, each to the mean of the *others* (its own noise would hold it in place).
     Later frames are aligned to a running mean over some 64 frames, looked for around the frame
-    before, so that a drift of tens of px in all is followed. The time is linear in the frames.
+    before, so that a drift of tens of px in all is followed, and one beyond the frame's length as
+    well: errors then add up along the running mean, to some 1 % of the drift on frames of 100 px,
+    less on larger ones. The time is linear in the frames.
     """
     frames = _one_by_one(blocks)
     first = list(islice(frames, FIRST_FRAMES))

@@ -132,7 +132,9 @@ class Correlator:
             if rest is None:
                 return None
             found = (around[0] + rest[0], around[1] + rest[1])
-            if max(abs(rest[0]), abs(rest[1])) <= 2:
+            # the fading borders are alike in both: what is left of the shift they pull towards 0,
+            # which in a long drift adds up through the running mean
+            if max(abs(rest[0]), abs(rest[1])) <= 0.6:
                 break
             around = (round(found[0]), round(found[1]))
         return float(found[0]), float(found[1])

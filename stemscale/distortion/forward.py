@@ -71,6 +71,9 @@ class SlowScan:
             _interpolate(values, columns, 1, slope=True),
             -_interpolate(along_y, columns, 1),
         )
+        # held at the border, the beam's view no longer changes with the path; the lag would carry
+        # a wrong slope from there into the columns that count
+        planes[1][:, columns != path] = 0
         image, slope_x, slope_y = (self._smoothed(plane) for plane in planes)
         return Sampled(image=image, slope_x=slope_x, slope_y=slope_y)
 
@@ -175,9 +178,11 @@ def fit_lag(parts: Sequence[Float32], target: Float32) -> FloatArray:
     """
     gram = inner_products(parts, parts)
     right = inner_products(parts, [target])[:, 0]
-    # the normal equations as a small least-squares problem: L Lᵀ = gram
-    root = np.linalg.cholesky(gram + 1e-9 * np.trace(gram) * np.eye(len(parts)))
-    solution, _ = nnls(root.T, np.linalg.solve(root, right))
+    # the normal equations as a small least-squares problem, also where all delays look alike
+    power, axes = np.linalg.eigh(gram)
+    kept = power > 1e-7 * max(float(power[-1]), 1e-30)
+    root = np.sqrt(power[kept])
+    solution, _ = nnls(root[:, None] * axes[:, kept].T, axes[:, kept].T @ right / root)
     return np.asarray(solution, dtype=np.float64)
 
 

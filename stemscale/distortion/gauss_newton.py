@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter, uniform_filter1d
 
 from stemscale.distortion.beam import BeamPath
 from stemscale.distortion.contrast import HighPass, fill_unseen
@@ -27,6 +28,8 @@ FloatArray = NDArray[np.float64]
 
 EDGE_PX = 2.0  # next to the border of the slow view, where the spline has half of its taps
 _CORRELATED_PX = 10  # residuals further apart are taken as independent
+_MOST_DAMPING = 1e2
+_LEAST_GAIN = 1e-4  # of the cost: a step that gains less is the last one
 _MIN_RATE = 0.2  # slow columns per rapid column: below, the path is about to fold
 
 
@@ -52,7 +55,9 @@ class View:
     """One pair of images, smoothed for one level of the fit, and the pixels that count.
 
     The pixels are chosen once, from the path at the start: were those that leave the slow view to
-    drop out of the cost, a fit could lower it by pushing everything out.
+    drop out of the cost, a fit could lower it by pushing everything out. Columns weigh by how much
+    of what changes along x both images share: in an empty stretch, the noise of the slow scan
+    would hold the path where it happened to start.
     """
 
     def __init__(self, rapid: Image, slow: Image, *, smooth_px: float, background_px: int) -> None:
@@ -70,18 +75,29 @@ class View:
         columns = (path >= self._edge_px) & (path <= n_x - 1 - self._edge_px)
         rows = (row >= self._edge_px) & (row <= n_y - 1 - self._edge_px)
         self._choose(self._seen & columns[None] & rows[:, None])
+        sampled = self._slow.sample(path, row_offset)
+        share = shared_slopes(self.prepare(sampled.image), self.prepare(self._filled))
+        self._root = np.sqrt(share).astype(np.float32)[None]
+        self.weight = float((self._counted * self._root**2).sum())
 
     def _choose(self, counted: NDArray[np.bool_]) -> None:
-        self.high_pass = HighPass(counted, self._background_px)
-        self.rapid = self.high_pass(self._filled)
-        self.counted = counted.astype(np.float32)
+        self._high_pass = HighPass(counted, self._background_px)
+        self._counted = counted.astype(np.float32)
+        self.columns = counted.any(axis=0)
+        self._root = np.ones((1, counted.shape[1]), dtype=np.float32)
+        self.weight = float(self._counted.sum())
+
+    def prepare(self, image: Float32) -> Float32:
+        """Return an image of the rapid grid high-passed and weighted, for sums of squares."""
+        return self._high_pass(image) * self._root
 
     def compare(self, path: FloatArray, row_offset: float) -> Comparison:
         """Predict the rapid image and say how far off it is."""
         sampled = self._slow.sample(path, row_offset)
-        parts = [self.high_pass(delayed(sampled.image, length)) for length in LAG_PX]
-        lag = fit_lag(parts, self.rapid)
-        residual = self.rapid.copy()
+        rapid = self.prepare(self._filled)
+        parts = [self.prepare(delayed(sampled.image, length)) for length in LAG_PX]
+        lag = fit_lag(parts, rapid)
+        residual = rapid
         for part, weight in zip(parts, lag, strict=True):
             residual -= np.float32(weight) * part
         tails = [part for part, weight in zip(parts, lag, strict=True) if weight > 0]
@@ -89,7 +105,7 @@ class View:
 
     def weigh(self, residual: Float32) -> None:
         """Set the precision of a pixel from the residuals: their power, and how they correlate."""
-        power = float((residual**2).sum()) / max(float(self.counted.sum()), 1.0)
+        power = float((residual**2).sum()) / max(self.weight, 1.0)
         extent = _correlation_length(residual, 0) * _correlation_length(residual, 1)
         self.precision = 1.0 / max(power * extent, 1e-12)
 
@@ -107,6 +123,33 @@ class Comparison:
     def cost(self) -> float:
         """Sum of squared residuals."""
         return float((self.residual**2).sum())
+
+
+def shared_slopes(left: Float32, right: Float32, *, smooth_px: float = 1.5) -> FloatArray:
+    """Return, per column, the share of one image's slopes along x that the other has as well.
+
+    Parameters
+    ----------
+    left, right : ndarray of float32, shape (y, x)
+        High-passed, of independent noise.
+    smooth_px : float
+        Gaussian against noise, and against a small misfit [px].
+
+    Returns
+    -------
+    ndarray of float64, shape (x,)
+        0 where ``left`` has nothing but noise, to 1.
+    """
+    slopes = [gaussian_filter(i, smooth_px, order=(0, 1), mode="nearest") for i in (left, right)]
+    both, own = (
+        uniform_filter1d((slopes[0] * other).sum(axis=0, dtype=np.float64), 15)
+        for other in (slopes[1], slopes[0])
+    )
+    share = both / np.maximum(own, 1e-9 * max(float(own.max()), 1e-30))
+    # the two scans' contrasts differ; slopes that correlate by less than 0.15 are all noise
+    least = 0.15 * float(np.linalg.norm(slopes[1]) / max(float(np.linalg.norm(slopes[0])), 1e-30))
+    usual = max(float(np.quantile(share, 0.9)), 2 * least, 1e-30)
+    return np.asarray(np.clip((share - least) / (usual - least), 1e-4, 1.0), dtype=np.float64)
 
 
 def _correlation_length(residual: Float32, axis: int) -> float:
@@ -130,7 +173,7 @@ class Fit:
         self._beam = beam
         self._offsets = offsets
 
-    def run(self, state: State, *, steps: int) -> State:
+    def run(self, state: State, *, steps: int, close_px: float = 0.01) -> State:
         """Improve a state until the steps become small (Levenberg-Marquardt).
 
         Only steps that lower the cost and keep the path rising are taken.
@@ -141,6 +184,8 @@ class Fit:
             Within a few px of the answer.
         steps : int
             At most.
+        close_px : float
+            A step that moves no column in view further than this is the last one [px].
 
         Returns
         -------
@@ -160,15 +205,16 @@ class Fit:
                 scale = damping * np.diag(np.diag(normal))
                 step = np.asarray(np.linalg.solve(normal + scale, right), dtype=np.float64)
                 tried = self._moved(state, step)
-                if np.diff(self._beam.path(tried.path)).min() > _MIN_RATE:
+                if self._rises(tried):
                     outcome = self._compare(tried)
-                    if self._cost(tried, outcome) < cost:
+                    lowered = self._cost(tried, outcome)
+                    if lowered < cost:
                         break
                 damping *= 10
-                if damping > 1e4:
+                if damping > _MOST_DAMPING:
                     return state
             state, compared, damping = tried, outcome, max(damping / 10, 1e-6)
-            if np.abs(step).max() < 0.01:
+            if self._largest_move(step) < close_px or lowered > (1 - _LEAST_GAIN) * cost:
                 break
         return state
 
@@ -179,6 +225,22 @@ class Fit:
             view.weigh(comparison.residual)
         normal, _ = self._normal_equations(state, compared)
         return np.asarray(np.linalg.inv(normal), dtype=np.float64)
+
+    def seen(self) -> tuple[int, int]:
+        """Return the first and the last rapid column that counts in any view."""
+        columns = np.flatnonzero(np.any([view.columns for view in self._views], axis=0))
+        return int(columns[0]), int(columns[-1])
+
+    def _rises(self, state: State) -> bool:
+        first, last = self.seen()
+        path = self._beam.path(state.path)[max(0, first - 3) : last + 4]
+        return bool(np.diff(path).min() > _MIN_RATE)
+
+    def _largest_move(self, step: FloatArray) -> float:
+        knots = self._beam.basis.shape[1]
+        first, last = self.seen()
+        move = np.abs(self._beam.path(step[:knots]))[first : last + 1]
+        return float(max(move.max(initial=0.0), np.abs(step[knots:]).max()))
 
     def _compare(self, state: State) -> list[Comparison]:
         path = self._beam.path(state.path)
@@ -238,8 +300,8 @@ def _column_sums(
     What the lag could make good of a step is taken off the curvature (variable projection): a
     shift of all columns and a longer lag look much alike, and steps that ignore this creep.
     """
-    slope_x = view.high_pass(lagged(comparison.sampled.slope_x, comparison.lag))
-    slope_y = view.high_pass(lagged(comparison.sampled.slope_y, comparison.lag))
+    slope_x = view.prepare(lagged(comparison.sampled.slope_x, comparison.lag))
+    slope_y = view.prepare(lagged(comparison.sampled.slope_y, comparison.lag))
     both = np.concatenate([basis, np.ones((basis.shape[0], 1))], axis=1)  # path, then offset_x
 
     def onto(image: Float32) -> FloatArray:

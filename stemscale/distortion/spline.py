@@ -143,10 +143,9 @@ def fit_spline(
     for number, smooth_px in enumerate(settings.smooth_px):
         if number:
             fit = _fit_level(same, beam, offsets, smooth_px, settings)
-        state = fit.run(state, steps=settings.steps)
-    covariance = fit.covariance(state)
+        state = fit.run(state, steps=settings.steps, close_px=0.03 * (smooth_px + 0.3))
     maps = [
-        _map(beam, state, covariance, number, dcfi.shape, slow.shape)
+        _map(beam, fit, state, number, dcfi.shape, slow.shape)
         for number, (dcfi, slow) in enumerate(pairs)
     ]
     _require_fit(maps, pairs, matches, names, settings)
@@ -227,8 +226,8 @@ def _start(
 
 def _map(
     beam: BeamPath,
+    fit: Fit,
     state: State,
-    covariance: FloatArray,
     number: int,
     rapid_shape: tuple[int, ...],
     slow_shape: tuple[int, ...],
@@ -236,8 +235,9 @@ def _map(
     n_y, n_x = slow_shape
     x = on_other_count(np.arange(n_x), n_x, rapid_shape[1])
     y = on_other_count(np.arange(n_y), n_y, rapid_shape[0])
-    source_x = beam.source_x(state.path, x - state.offset_x[number])
+    source_x = beam.source_x(state.path, x - state.offset_x[number], fit.seen())
     along = np.concatenate([beam.design(source_x), np.ones((n_x, 1))], axis=1)
+    covariance = fit.covariance(state)
     knots = state.path.size
     own = [*range(knots), knots + number]
     variance = np.einsum("ij,jk,ik->i", along, covariance[np.ix_(own, own)], along)
@@ -260,12 +260,6 @@ def _require_fit(
 ) -> None:
     """Stop where the maps are too uncertain, or do worse than the matched columns they began at."""
     stds = [float(np.median(m.source_x_std)) for m in maps if m.source_x_std is not None]
-    if min(stds) > settings.max_std_px:
-        raise DistortionError(
-            f"the distortion is uncertain by {min(stds):.1f} px (allowed: {settings.max_std_px:g}):"
-            " too little changes along the scan direction, as where all lines run along it; "
-            "calibrate on a FOV with dislocations in all directions, or on several together"
-        )
     for number, match in enumerate(matches):
         logger.info("%sdistortion fitted, uncertain by %.2f px", names[number], stds[number])
         dcfi, slow = pairs[number]
@@ -281,6 +275,12 @@ def _require_fit(
                 f"with the slow scan by a ZNCC of {score:.2f}, rough matching gave "
                 f"{match.zncc:.2f}; try method strips, or another FOV"
             )
+    if min(stds) > settings.max_std_px:
+        raise DistortionError(
+            f"the distortion is uncertain by {min(stds):.1f} px (allowed: {settings.max_std_px:g}):"
+            " too little changes along the scan direction, as where all lines run along it; "
+            "calibrate on a FOV with dislocations in all directions, or on several together"
+        )
 
 
 def _another_area(name: str, score: float, needed: float) -> DistortionError:

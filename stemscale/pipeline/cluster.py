@@ -1,7 +1,6 @@
 """A ready `distributed.Client`, whatever the scheduler."""
 
 import logging
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from distributed import Client, LocalCluster, WorkerPlugin
 
 from stemscale.errors import ProcessingError
+from stemscale.pipeline.cores import usable_cores
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -93,8 +93,8 @@ def connect(scheduler: str, *, workers: int | None = None) -> Iterator[Client]:
 
 @contextmanager
 def _local(workers: int | None) -> Iterator[Client]:
-    cores = os.process_cpu_count() if hasattr(os, "process_cpu_count") else _cores()
-    count = workers or cores or 1
+    cores = usable_cores()
+    count = workers or cores
     options: dict[str, Any] = {
         "n_workers": count,
         "threads_per_worker": 1,
@@ -104,12 +104,8 @@ def _local(workers: int | None) -> Iterator[Client]:
         "dashboard_address": f"127.0.0.1:{_free_port(8787)}",  # Dask's own default binds all
     }
     with LocalCluster(**options) as cluster, Client(cluster, set_as_default=False) as client:
-        client.register_plugin(TorchThreads(max(1, (cores or 1) // count)))
+        client.register_plugin(TorchThreads(max(1, cores // count)))
         yield client
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _free_port(wanted: int) -> int:

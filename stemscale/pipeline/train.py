@@ -15,6 +15,7 @@ from stemscale.distortion import DistortionMap, Warp
 from stemscale.errors import SettingsError, TrainingError
 from stemscale.pipeline.calibrate import blocks_of
 from stemscale.pipeline.calibration import load_calibration, load_shifts
+from stemscale.pipeline.cores import usable_cores
 from stemscale.pipeline.events import FovDone, Listener, TrainingStep, no_listener
 from stemscale.store import AcquisitionStore, calibration_group, rapid_group, slow_group
 
@@ -34,6 +35,7 @@ def train(
     epochs: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
+    threads: int | None = None,
     overwrite: bool = False,
     listener: Listener = no_listener,
 ) -> Filter:
@@ -58,6 +60,9 @@ def train(
         Train that long; the schedule is fitted to the time.
     seed : int
         Of weights, patches and augmentation.
+    threads : int, optional
+        Of torch, at most; by default the cores there are. With the same seed, epochs and threads
+        a machine makes the same filter.
     overwrite : bool
         Whether an existing file is replaced.
     listener : callable
@@ -105,6 +110,7 @@ def train(
         epochs=None,
         minutes=minutes,
         seed=seed,
+        threads=threads or usable_cores(),
         listener=lambda progress: listener(TrainingStep(progress=progress)),
         card_extras={"preset": preset, "fovs": about, "scan_settings": _settings(chosen)},
     )

@@ -82,6 +82,14 @@ def test_unseen_pixels_have_no_weight_and_a_harmless_value():
     assert np.abs(batch.inputs).max() < 10
 
 
+def test_a_pixel_that_one_frame_did_not_see_has_no_weight_there():
+    scan = scan_of(64, frames=2)
+    scan.rapid[0, 30:34, 30:34] = np.nan
+    recipe = {"patch_px": 64, "batch": 16, "flip_y": False}
+    batch = sampler([prepare_fov(scan.fov(), tiny_recipe(**recipe))], **recipe).draw()
+    assert set(batch.weights.mean(axis=(1, 2))) == {1, np.float32(1 - 16 / 64**2)}
+
+
 def test_patches_that_are_hardly_seen_are_not_drawn():
     scan = scan_of(64, frames=2)
     scan.slow[:, :40] = np.nan

