@@ -11,8 +11,8 @@ from stemscale.errors import ProcessingError, StoreConflictError
 
 _MARK = "made-by-stemscale-demo"
 
-# Small enough for five minutes on two cores; three FOVs of eleven are held out of training.
-_FOVS, _FRAMES, _SIZE, _MINUTES = 11, 20, 256, 1.5
+# Small enough for five minutes on two cores; two FOVs of nine are held out of training.
+_FOVS, _FRAMES, _SIZE, _MINUTES = 9, 20, 256, 1.25
 
 
 def commands(folder: Path) -> list[list[str]]:

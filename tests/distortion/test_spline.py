@@ -5,6 +5,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from stemscale.distortion import SplineFit, StripSearch, fit_spline, fit_strips, shared_map
+from stemscale.distortion.gauss_newton import shared_slopes
 from stemscale.errors import DistortionError, SettingsError
 
 N = 192
@@ -130,6 +131,16 @@ def test_the_uncertainty_is_larger_where_there_is_no_contrast():
     std = found.source_x_std[0]
     assert std.shape == (256,)
     assert std[175:190].mean() > 2 * std[60:120].mean()
+
+
+def test_columns_count_by_the_slopes_that_both_images_share():
+    rng = np.random.default_rng(0)
+    scene = rng.normal(size=(200, 120))
+    left, right = (scene + rng.normal(0, 0.2, scene.shape) for _ in range(2))
+    left[:, 60:] = rng.normal(size=(200, 60))  # noise as strong as the scene
+    share = shared_slopes(left.astype(np.float32), 3 * right.astype(np.float32))
+    assert share[10:45].min() > 0.7
+    assert share[75:110].max() < 0.2
 
 
 @pytest.mark.parametrize("frames", [2, 50])

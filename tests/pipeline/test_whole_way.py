@@ -39,7 +39,12 @@ def store(folder, truth):
 def filter_file(folder, store):
     events = []
     stemscale.train(
-        store, output=folder / "tiny.safetensors", epochs=4, seed=3, listener=events.append
+        store,
+        output=folder / "tiny.safetensors",
+        epochs=4,
+        seed=3,
+        threads=1,
+        listener=events.append,
     )
     assert any(isinstance(e, TrainingStep) for e in events)
     return folder / "tiny.safetensors"
