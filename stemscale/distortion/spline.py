@@ -126,7 +126,8 @@ def fit_spline(
     The lag (a mixture of causal exponentials) is fitted along with the path, so that the map says
     where the beam was and not where the smear peaks. A shift of all columns can hide in the lag to
     some extent: ``source_x`` may be off by a few tenths of a pixel as a whole (more where there is
-    little contrast). ``source_x_std``, from the curvature of the cost, does not contain that.
+    little contrast). ``source_x_std``, from the curvature of the cost, counts that trade-off, but
+    not what the model leaves out.
     """
     if not pairs:
         raise DistortionError("there is nothing to fit: give one rapid and one slow scan at least")
