@@ -45,9 +45,8 @@ def summarize(
     PSNR is against the slow scan after min-max scaling, mean ± standard deviation over frames,
     as in the paper. FOVs that a filter was trained on are kept apart.
     """
-    from stemscale.reports import score_table
-
     from stemscale.pipeline import summarize as run
+    from stemscale.reports import score_table
     from stemscale_cli.output import print_json
     from stemscale_cli.progress import bar, counted
 
