@@ -47,7 +47,7 @@ def summarize(
     """
     from stemscale.pipeline import summarize as run
     from stemscale.reports import score_table
-    from stemscale_cli.output import print_json
+    from stemscale_cli.output import print_json, talk
     from stemscale_cli.progress import bar, counted
 
     with bar(counted("summarize"), quiet=quiet or as_json, unit="FOVs") as listener:
@@ -57,6 +57,9 @@ def summarize(
         _write_csv(csv_file, rows)
     if as_json:
         print_json({"store": store, "scores": rows})
+        return
+    if not rows:
+        talk(f"{store}: no frame has a slow scan to be compared with, so there are no scores")
         return
     _show(rows, with_truth=truth is not None)
 
