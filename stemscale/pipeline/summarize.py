@@ -144,9 +144,9 @@ def _rapid_scores(store: AcquisitionStore, fov: str) -> tuple[list[float], list[
     for name in store.filters(fov):
         group = filtered_group(fov, name)
         complete = store.attrs(group).get("state") == "complete"
-        # A filter run with --distortion none scored frames on another grid.
-        own = str(store.attrs(group).get("distortion", "")).startswith("own")
-        if complete and own and store.frames(group).shape[0] == n_frames:
+        # With --distortion none the rapid frames were scored as they are, distorted.
+        corrected = not str(store.attrs(group).get("distortion", "none")).startswith("none")
+        if complete and corrected and store.frames(group).shape[0] == n_frames:
             return _stored_scores(store, group, "psnr_rapid")
     slow = store.slow_image(fov)
     if slow is None:
