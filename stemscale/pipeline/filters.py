@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
 
@@ -77,7 +78,8 @@ def choose_filter(chosen: str | Path | None, *, window: int | None = None) -> Fi
     Raises
     ------
     FilterError
-        If nothing is named, the word is unknown, or the file cannot be used.
+        If nothing is named, the word is unknown, the file cannot be used, or the package that
+        the word needs is not installed.
     SettingsError
         If the window is no odd number above 1, or given to another filter.
     """
@@ -97,6 +99,11 @@ def choose_filter(chosen: str | Path | None, *, window: int | None = None) -> Fi
         raise FilterError(
             f"filter {str(chosen)!r} is unknown: give a file that ends in .safetensors, or one "
             f"of: {listed}"
+        )
+    if str(chosen) == "bm3d" and find_spec("bm3d") is None:
+        raise FilterError(
+            "filter 'bm3d' needs the package bm3d, whose licence allows non-commercial use only: "
+            "pip install 'stemscale[bm3d]'"
         )
     return FilterChoice(kind=str(chosen), label=str(chosen), window=window)
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stemscale.pipeline.events import Listener, no_listener
 from stemscale.store import (
     FORMAT,
     SUMMARY,
@@ -16,15 +15,13 @@ from stemscale.store import (
 )
 
 
-def info(store: str | Path, *, listener: Listener = no_listener) -> dict[str, Any]:
+def info(store: str | Path) -> dict[str, Any]:
     """Describe a store.
 
     Parameters
     ----------
     store : str or Path
         Folder of the store; only its metadata are read.
-    listener : callable
-        Not used: nothing here takes long.
 
     Returns
     -------
@@ -37,7 +34,6 @@ def info(store: str | Path, *, listener: Listener = no_listener) -> dict[str, An
     StoreError
         If there is no store.
     """
-    del listener
     target = AcquisitionStore(store)
     return {
         "store": str(target.path),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from builders import write_stack
-from pipeline.builders import BLOCK, N_FRAMES, RAPID_SHAPE, known_map, scene
+from pipeline.builders import BLOCK, N_FRAMES, RAPID_SHAPE, scene
 
 import stemscale
 from stemscale.errors import FilterError, SeriesError, SettingsError, StoreConflictError
@@ -253,6 +253,14 @@ def test_filters_that_cannot_be_are_refused_before_anything_is_written(store, as
     assert AcquisitionStore(store).filters("fov01") == []
 
 
+def test_bm3d_without_its_package_is_refused_before_anything_is_written(store, monkeypatch):
+    """Row F7."""
+    monkeypatch.setattr("stemscale.pipeline.filters.find_spec", lambda name: None)
+    with pytest.raises(FilterError, match="needs the package bm3d"):
+        stemscale.process(store, filter="bm3d")
+    assert AcquisitionStore(store).filters("fov01") == []
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32"])
 def test_stored_pixels_are_rounded_clipped_and_never_the_fill_value_by_chance(dtype):
     limits = np.iinfo(dtype)
@@ -272,7 +280,3 @@ def test_float_frames_keep_their_values():
     stored, clipped = to_stored(frames, np.dtype("float32"))
     np.testing.assert_array_equal(stored, frames)
     assert clipped == 0
-
-
-def test_the_map_of_these_tests_is_what_their_comments_say():
-    assert known_map().shape == RAPID_SHAPE
