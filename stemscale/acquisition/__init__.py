@@ -2,9 +2,12 @@
 
 from stemscale.acquisition.frame_metadata import (
     FRAME_QUANTITIES,
+    FrameColumn,
     check_frame_metadata,
     frame_coordinates,
     image_coordinates,
+    known_column,
+    median_interval,
 )
 from stemscale.acquisition.images import Frames, Image, check_dtype, check_pixels
 from stemscale.acquisition.names import check_name
@@ -12,6 +15,7 @@ from stemscale.acquisition.scan_settings import ScanSettings, check_same_scan, c
 
 __all__ = [
     "FRAME_QUANTITIES",
+    "FrameColumn",
     "Frames",
     "Image",
     "ScanSettings",
@@ -23,4 +27,6 @@ __all__ = [
     "check_same_view",
     "frame_coordinates",
     "image_coordinates",
+    "known_column",
+    "median_interval",
 ]

@@ -1,6 +1,7 @@
 """Metadata that belong to one frame each, with the units they have in every store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from stemscale.errors import SeriesError
 
 FRAME_QUANTITIES: dict[str, tuple[str, str]] = {
     "time": ("s", "time since the first frame"),
+    "timestamp": ("nanoseconds since 1970-01-01", "clock time of the frame (UTC)"),
+    "frame_id": ("", "number that the microscope gave to the frame"),
     "temperature": ("degC", "temperature of the specimen"),
     "stage_x": ("nm", "stage position x"),
     "stage_y": ("nm", "stage position y"),
@@ -18,6 +21,7 @@ FRAME_QUANTITIES: dict[str, tuple[str, str]] = {
     "tilt_alpha": ("degree", "stage tilt alpha"),
     "tilt_beta": ("degree", "stage tilt beta"),
     "beam_current": ("nA", "beam current"),
+    "live_time": ("s", "live time of the detector"),
 }
 """Name of a coordinate along ``frame``: its CF units and long name."""
 
@@ -25,9 +29,68 @@ FRAME_QUANTITIES: dict[str, tuple[str, str]] = {
 _COLUMN_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "C": 1.0, "degC": 1.0, "nm": 1.0, "um": 1e3}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameColumn:
+    """One quantity that every frame has a value of.
+
+    Attributes
+    ----------
+    values : ndarray, shape (n_frames,)
+        float64, NaN where not known; int64 for ``timestamp`` and for codes of words.
+    units : str
+        CF units; empty where there are none.
+    long_name : str
+        What it is, or where it was found.
+    words : tuple of str
+        For a quantity that is no number: what the codes 0, 1, 2 … stand for; without blanks.
+    """
+
+    values: NDArray[Any]
+    units: str = ""
+    long_name: str = ""
+    words: tuple[str, ...] = ()
+
+    def attrs(self) -> dict[str, Any]:
+        """Give the CF attributes."""
+        found: dict[str, Any] = {"long_name": self.long_name}
+        if self.units:
+            found["units"] = self.units
+        if self.words:
+            found["flag_values"] = list(range(len(self.words)))
+            found["flag_meanings"] = " ".join(w or "_" for w in self.words)
+        return found
+
+
+def known_column(name: str, values: NDArray[Any] | Sequence[float]) -> FrameColumn:
+    """Make a column of a quantity with the units and long name that stores have for it.
+
+    Parameters
+    ----------
+    name : str
+        One of `FRAME_QUANTITIES`, or another: then without units.
+    values : ndarray, shape (n_frames,)
+        In those units.
+
+    Returns
+    -------
+    FrameColumn
+    """
+    units, long_name = FRAME_QUANTITIES.get(name, ("", name))
+    dtype = np.int64 if name == "timestamp" else np.float64
+    return FrameColumn(values=np.asarray(values, dtype=dtype), units=units, long_name=long_name)
+
+
+def median_interval(time: FrameColumn | None) -> float | None:
+    """Give the usual time from one frame to the next [s], where their times tell it."""
+    steps = np.diff(time.values) if time is not None else np.empty(0)
+    steps = steps[np.isfinite(steps)]
+    found = float(np.median(steps)) if len(steps) else 0.0
+    return found if found > 0 else None
+
+
 def check_frame_metadata(
     columns: Mapping[str, NDArray[Any]], n_frames: int, *, source: str
-) -> dict[str, NDArray[np.float64]]:
+) -> dict[str, FrameColumn]:
     """Bring per-frame columns to the store's names and units.
 
     Parameters
@@ -42,7 +105,7 @@ def check_frame_metadata(
 
     Returns
     -------
-    dict of str to ndarray, shape (n_frames,)
+    dict of str to FrameColumn
         In the units of `FRAME_QUANTITIES`.
 
     Raises
@@ -50,7 +113,7 @@ def check_frame_metadata(
     SeriesError
         If a column has another length, or its values are not numbers.
     """
-    found: dict[str, NDArray[np.float64]] = {}
+    found: dict[str, FrameColumn] = {}
     for column, values in columns.items():
         if len(values) != n_frames:
             raise SeriesError(
@@ -67,21 +130,21 @@ def check_frame_metadata(
                 f"{source}: column {column!r} holds values that are not numbers "
                 f"(first: {values[0]!r}): leave the column out, or write numbers"
             ) from error
-        found[name] = numbers * _COLUMN_UNITS.get(unit, 1.0)
+        found[name] = known_column(name, numbers * _COLUMN_UNITS.get(unit, 1.0))
     return found
 
 
 def frame_coordinates(
-    settings: ScanSettings, per_frame: Mapping[str, NDArray[np.float64]], n_frames: int
-) -> dict[str, tuple[str, NDArray[Any], dict[str, str]]]:
+    settings: ScanSettings, per_frame: Mapping[str, FrameColumn], n_frames: int
+) -> dict[str, tuple[str, NDArray[Any], dict[str, Any]]]:
     """Build the coordinates of a group of frames.
 
     Parameters
     ----------
     settings : ScanSettings
         Of the frames; the time of each follows from them where the file does not say.
-    per_frame : mapping of str to ndarray, shape (n_frames,)
-        In the units of `FRAME_QUANTITIES`.
+    per_frame : mapping of str to FrameColumn
+        Of n_frames values each.
     n_frames : int
         Frames in the series.
 
@@ -94,21 +157,19 @@ def frame_coordinates(
     per_frame = dict(per_frame)
     interval = settings.frame_interval_s
     if "time" not in per_frame and interval is not None:
-        per_frame["time"] = np.arange(n_frames, dtype=np.float64) * interval
-    coordinates: dict[str, tuple[str, NDArray[Any], dict[str, str]]] = {
+        per_frame["time"] = known_column("time", np.arange(n_frames) * interval)
+    coordinates: dict[str, tuple[str, NDArray[Any], dict[str, Any]]] = {
         "frame": ("frame", np.arange(n_frames, dtype=np.int64), {"long_name": "frame number"}),
         **image_coordinates(settings),
     }
-    for name, values in per_frame.items():
-        units, long_name = FRAME_QUANTITIES.get(name, ("", name))
-        attrs = {"long_name": long_name, **({"units": units} if units else {})}
-        coordinates[name] = ("frame", values, attrs)
+    for name, column in per_frame.items():
+        coordinates[name] = ("frame", column.values, column.attrs())
     return coordinates
 
 
 def image_coordinates(
     settings: ScanSettings,
-) -> dict[str, tuple[str, NDArray[Any], dict[str, str]]]:
+) -> dict[str, tuple[str, NDArray[Any], dict[str, Any]]]:
     """Build the coordinates ``y`` and ``x`` of one image.
 
     Parameters

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemscale.acquisition import check_frame_metadata
+from stemscale.acquisition import FrameColumn, check_frame_metadata
 from stemscale.errors import InputFileError
 
 
-def read_frame_log(path: Path, n_frames: int) -> dict[str, NDArray[np.float64]]:
+def read_frame_log(path: Path, n_frames: int) -> dict[str, FrameColumn]:
     """Read a CSV file of per-frame metadata.
 
     Parameters
@@ -25,7 +25,7 @@ def read_frame_log(path: Path, n_frames: int) -> dict[str, NDArray[np.float64]]:
 
     Returns
     -------
-    dict of str to ndarray, shape (n_frames,)
+    dict of str to FrameColumn
         In the units of `FRAME_QUANTITIES`.
 
     Raises

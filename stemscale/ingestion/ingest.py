@@ -3,25 +3,35 @@
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
-from stemscale.acquisition import check_pixels, frame_coordinates, image_coordinates
-from stemscale.errors import SettingsError, StemscaleError, StoreConflictError
+from stemscale.acquisition import frame_coordinates, image_coordinates
+from stemscale.errors import InputFileError, SeriesError, SettingsError, StoreError
+from stemscale.ingestion.blocks import BlockWriter, write_blocks
+from stemscale.ingestion.decide import Todo, decide
+from stemscale.ingestion.growth import grow, grown, is_growing, shrink
+from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.manifest import ManifestRow, read_manifest
-from stemscale.ingestion.plan import FovPlan, SlowScan, fov_name, plan_fov
+from stemscale.ingestion.plan import (
+    FovPlan,
+    IngestOptions,
+    LogReport,
+    SlowScan,
+    fov_name,
+    plan_fovs,
+)
 from stemscale.store import (
     AcquisitionStore,
     FramesArray,
     block_checksums,
     checksum,
-    commit_block,
     finish_frames,
     frames_per_block,
     hold_lease,
@@ -74,6 +84,10 @@ class IngestedFov:
         Whether there is a slow scan.
     skipped : bool
         Whether the very same files were there already.
+    appended : int
+        Frames that were added to a series that was there.
+    log : LogReport or None
+        What joining a log came to.
     """
 
     fov: str
@@ -82,6 +96,8 @@ class IngestedFov:
     dtype: str
     slow: bool
     skipped: bool
+    appended: int = 0
+    log: LogReport | None = None
 
 
 def ingest(
@@ -94,20 +110,28 @@ def ingest(
     frame_metadata: str | Path | None = None,
     use: str | None = None,
     manifest: str | Path | None = None,
+    append: bool = False,
+    log: str | Path | None = None,
+    log_offset_s: float = 0.0,
+    log_how: str = "linear",
     detector: str | None = None,
     rapid_settings: Mapping[str, Any] | None = None,
     slow_settings: Mapping[str, Any] | None = None,
+    workers: int = 1,
     block: int | None = None,
     listener: Callable[[IngestProgress], None] = lambda _: None,
 ) -> list[IngestedFov]:
     """Add one FOV, or all FOVs of a manifest, to a store, making it if needed.
+
+    An ingest that was killed is resumed by the same call, and redoes only what is not there.
 
     Parameters
     ----------
     store : str or Path
         Folder of the store.
     rapid : path or sequence of paths
-        Files of the rapid frames of one FOV; several make one series, in that order.
+        Files of the rapid frames of one FOV, or folders of files; several make one series, in
+        that order.
     slow : path, optional
         File of its slow scan.
     slow_is : {"same", "after"}
@@ -120,10 +144,23 @@ def ingest(
         What the FOV is for.
     manifest : path, optional
         CSV that lists FOVs, instead of all of the above.
+    append : bool
+        Whether a FOV that is there may get more frames: from a file that has grown since, or
+        from further files that continue the series.
+    log : path, optional
+        Log of a heating holder (DENSsolutions, Protochips, or a CSV with a column ``time_s``),
+        joined by time.
+    log_offset_s : float
+        From the first sample of the log to the first frame [s].
+    log_how : {"linear", "nearest"}
+        How a frame gets its values from the samples around it.
     detector : str, optional
-        Which signal, where a file has several.
+        Which signal, where a file has several; "all" for a FOV of each.
     rapid_settings, slow_settings : mapping, optional
         Scan settings (fields of `ScanSettings`) where files say too little or wrong.
+    workers : int
+        Processes that read and write at a time; with more than 1, call this from a script that
+        guards its main part with ``if __name__ == "__main__":``.
     block : int, optional
         Frames in a block; by default what `frames_per_block` chooses.
     listener : callable
@@ -139,34 +176,52 @@ def ingest(
         If an input is missing, damaged or not what it should be; the store is then as it was.
     StoreConflictError
         If a FOV of that name holds other data.
+    StoreError
+        If the store cannot be written; the same call later goes on where this one was.
     """
     rows, more = _rows(rapid, slow, slow_is, fov, frame_metadata, use, manifest)
-    plans = [
-        plan_fov(
-            row,
-            more,
-            detector=detector,
-            rapid_settings=rapid_settings or {},
-            slow_settings=slow_settings or {},
-        )
-        for row in rows
-    ]
-    with _all_or_nothing(Path(store), plans) as (target, todo):
-        total = sum(p.source.n_frames for p in todo)
-        for plan in todo:
-            _write_fov(target, plan, block, partial(_tell, listener, total))
+    if workers < 1:
+        raise SettingsError(f"--workers is {workers}, but must be at least 1")
+    options = IngestOptions(
+        detector=detector,
+        rapid_settings=rapid_settings or {},
+        slow_settings=slow_settings or {},
+        log=None if log is None else Path(log),
+        log_offset_s=log_offset_s,
+        log_how=log_how,
+    )
+    plans = [p for row in rows for p in plan_fovs(row, more, options)]
+    with _all_or_nothing(Path(store), plans, append) as (target, everything):
+        todo = [t for t in everything if t.what != "skip"]
+        total = sum(t.plan.source.n_frames for t in todo)
+        appended = {
+            t.plan.fov: _write_fov(target, t, block, workers, _Teller(listener, t.plan, total))
+            for t in todo
+        }
         if todo:
-            names = " ".join(p.fov for p in todo)
-            target.add_history(f"ingest {names} from {' '.join(p.files[0] for p in todo)}")
+            names = " ".join(t.plan.fov for t in todo)
+            files = " ".join(t.plan.files[0].name for t in todo)
+            target.add_history(f"ingest {names} from {files}")
             target.consolidate()
-    written = {p.fov for p in todo}
-    return [_summary(p, skipped=p.fov not in written) for p in plans]
+    return [_summary(t, appended.get(t.plan.fov)) for t in everything]
 
 
-def _tell(
-    listener: Callable[[IngestProgress], None], total: int, fov: str, frames: int, n_bytes: int
-) -> None:
-    listener(IngestProgress(fov=fov, frames=frames, bytes=n_bytes, frames_in_all=total))
+@dataclass(frozen=True, slots=True)
+class _Teller:
+    """Tells the listener of frames written."""
+
+    listener: Callable[[IngestProgress], None]
+    plan: FovPlan
+    total: int
+
+    def __call__(self, frames: int) -> None:
+        n_y, n_x = self.plan.source.settings.shape
+        n_bytes = frames * n_y * n_x * self.plan.source.dtype.itemsize
+        self.listener(
+            IngestProgress(
+                fov=self.plan.fov, frames=frames, bytes=n_bytes, frames_in_all=self.total
+            )
+        )
 
 
 def _rows(
@@ -205,74 +260,97 @@ def _rows(
 
 @contextmanager
 def _all_or_nothing(
-    path: Path, plans: Sequence[FovPlan]
-) -> Iterator[tuple[AcquisitionStore, list[FovPlan]]]:
-    """Give the store and the FOVs to write; take back what was begun if the input fails."""
+    path: Path, plans: Sequence[FovPlan], append: bool
+) -> Iterator[tuple[AcquisitionStore, list[Todo]]]:
+    """Give the store and what to do; take back what was begun if the input is bad."""
     is_new = not (path / "zarr.json").is_file()
     store = AcquisitionStore.create(path)
-    todo = []
+    todo: list[Todo] = []
+    runs: dict[str, Any] = {}
     try:
-        todo = [p for p in plans if not _is_there(store, p)]
+        for plan in plans:
+            todo.append(decide(store, plan, append=append))
+            group = rapid_group(plan.fov)
+            runs[plan.fov] = store.ledger(group).run() or {}
         yield store, todo
-    except StemscaleError:
+    except (InputFileError, SeriesError, SettingsError):
+        for one in todo:
+            if one.what in ("write", "resume"):
+                store.delete(one.plan.fov)
+            elif is_growing(store, rapid_group(one.plan.fov)):
+                shrink(store, rapid_group(one.plan.fov), runs[one.plan.fov])
         if is_new:
             store.destroy()
-        for plan in [] if is_new else todo:
-            store.delete(plan.fov)
         raise
-
-
-def _is_there(store: AcquisitionStore, plan: FovPlan) -> bool:
-    """Tell whether the very same files are in the store already; refuse others of that name."""
-    group = rapid_group(plan.fov)
-    if not store.has(group):
-        return False
-    attrs = store.attrs(group)
-    slow_there = store.attrs(slow_group(plan.fov)) if store.has(slow_group(plan.fov)) else {}
-    same_slow = plan.slow is None or plan.slow.sha256 == slow_there.get("source_sha256")
-    unfinished = attrs.get("state") != "complete"
-    if attrs.get("source_sha256") != plan.sha256 or not (same_slow or unfinished):
-        raise StoreConflictError(
-            f"{store.path} has a FOV {plan.fov} already, made from other files "
-            f"({', '.join(attrs.get('source_files', []))}): choose another name with --fov"
-        )
-    return not unfinished
+    except OSError as error:
+        raise StoreError(
+            f"{path} cannot be written ({error}): make room or mend it, and run the same command "
+            f"again; it goes on where it was"
+        ) from error
 
 
 def _write_fov(
     store: AcquisitionStore,
-    plan: FovPlan,
+    todo: Todo,
     block: int | None,
-    progress: Callable[[str, int, int], None],
-) -> None:
-    group = rapid_group(plan.fov)
+    workers: int,
+    tell: Callable[[int], None],
+) -> int:
+    """Write what is not there yet, and give the number of frames that were added."""
+    plan, group = todo.plan, rapid_group(todo.plan.fov)
     ledger = store.ledger(group)
-    with hold_lease(ledger.lease_file, what=f"{store.path}/{group}"):
-        frames = _open_or_create(store, plan, block)
+    with (
+        hold_lease(ledger.lease_file, what=f"{store.path}/{group}") as epoch,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        digest = beside.submit(plan.sha256)  # the second pass over the file finds it in memory
+        before, frames = _lay_out(store, todo, block)
+        writer = BlockWriter(
+            store=store.path, group=group, source=plan.source, base=todo.base, epoch=epoch
+        )
+        missing = []
         for index in range(frames.n_blocks):
-            start, stop = frames.bounds(index)
-            if not is_on_disk(frames, ledger.record(index)):
-                pixels = plan.source.read(start, stop)
-                check_pixels(pixels, source=plan.source.name, first_frame=start)
-                commit_block(frames, ledger, index, pixels.astype(frames.dtype, copy=False))
-            n_bytes = (stop - start) * frames.dtype.itemsize * int(np.prod(frames.shape[1:]))
-            progress(plan.fov, stop - start, n_bytes)
+            if is_on_disk(frames, ledger.record(index)):
+                tell(_frames_of_input(frames, index, todo.base))
+            else:
+                missing.append(index)
+        for index in write_blocks(writer, missing, workers=workers):
+            tell(_frames_of_input(frames, index, todo.base))
         if plan.slow is not None:
             _write_slow(store, plan.fov, plan.slow)
-        finish_frames(store, group, ledger.records(), with_status=False)
-        store.set_attrs(group, {"content_hash": _content_hash(store, group)})
-        store.set_attrs(plan.fov, {"use": plan.use})
+        _finish(store, todo, digest.result())
     logger.info("%s: %d frames of %s", plan.fov, frames.shape[0], plan.source.settings.shape)
+    return frames.shape[0] - before
 
 
-def _open_or_create(store: AcquisitionStore, plan: FovPlan, block: int | None) -> FramesArray:
-    group = rapid_group(plan.fov)
-    source = plan.source
-    if store.has(f"{group}/frames"):
-        return store.frames(group)  # left by an ingest that was killed
+def _frames_of_input(frames: FramesArray, index: int, base: int) -> int:
+    start, stop = frames.bounds(index)
+    return max(0, stop - max(start, base))
+
+
+def _lay_out(store: AcquisitionStore, todo: Todo, block: int | None) -> tuple[int, FramesArray]:
+    """Make the group, or room in it; give its length before and the array."""
+    plan, group, run = todo.plan, rapid_group(todo.plan.fov), todo.run()
+    if todo.what == "write":
+        return 0, _create(store, plan, block, run)
+    frames = store.frames(group)
+    before = 0 if todo.is_new else frames.shape[0]
+    if todo.what == "grow" or run != store.ledger(group).run():
+        frames = grow(store, group, run, plan.per_frame, plan.source)
+    return before, frames
+
+
+def _create(
+    store: AcquisitionStore, plan: FovPlan, block: int | None, run: Mapping[str, Any]
+) -> FramesArray:
+    group, source = rapid_group(plan.fov), plan.source
     coordinates = frame_coordinates(source.settings, plan.per_frame, source.n_frames)
-    attrs = {"source_files": plan.files, "source_sha256": plan.sha256, "state": "partial"}
-    run = {"source_files": plan.files, "source_sha256": plan.sha256}
+    attrs = {
+        "source_files": [f.name for f in plan.files],
+        "state": "partial",
+        **_start_time(plan),
+        "original_metadata": json_values(source.original_metadata),
+    }
     array = store.create_frames(
         plan.fov,
         group,
@@ -286,6 +364,39 @@ def _open_or_create(store: AcquisitionStore, plan: FovPlan, block: int | None) -
     )
     store.ledger(group).start(run)
     return array
+
+
+def _start_time(plan: FovPlan) -> dict[str, str]:
+    began = plan.source.start_time
+    if began is None:
+        return {}
+    seconds, rest = divmod(began, 10**9)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return {"start_time": f"{text}.{rest // 1000:06d}Z"}
+
+
+def _finish(store: AcquisitionStore, todo: Todo, sha256: str) -> None:
+    plan, group = todo.plan, rapid_group(todo.plan.fov)
+    attrs = store.attrs(group)
+    files = [f.name for f in plan.files]
+    if todo.base:  # these continue the files that are there
+        there = [f for f in attrs["source_files"] if f not in files]
+        files = [*there, *files]
+        chain = f"{attrs['source_sha256']} {sha256}".encode()
+        sha256 = hashlib.sha256(chain).hexdigest()
+    finish_frames(store, group, store.ledger(group).records(), with_status=False)
+    appended = {"appended": True} if todo.base or attrs.get("appended") else {}
+    store.set_attrs(
+        group,
+        {
+            "source_files": files,
+            "source_sha256": sha256,
+            "content_hash": _content_hash(store, group),
+            **appended,
+        },
+    )
+    store.set_attrs(plan.fov, {"use": plan.use, "scanned_together": plan.together or None})
+    grown(store, group)
 
 
 def _write_slow(store: AcquisitionStore, fov: str, slow: SlowScan) -> None:
@@ -312,12 +423,15 @@ def _content_hash(store: AcquisitionStore, group: str) -> str:
     return digest.hexdigest()
 
 
-def _summary(plan: FovPlan, *, skipped: bool) -> IngestedFov:
+def _summary(todo: Todo, added: int | None) -> IngestedFov:
+    source = todo.plan.source
     return IngestedFov(
-        fov=plan.fov,
-        n_frames=plan.source.n_frames,
-        shape=plan.source.settings.shape,
-        dtype=str(plan.source.dtype),
-        slow=plan.slow is not None,
-        skipped=skipped,
+        fov=todo.plan.fov,
+        n_frames=todo.n_frames,
+        shape=source.settings.shape,
+        dtype=str(source.dtype),
+        slow=todo.plan.slow is not None,
+        skipped=added is None,
+        appended=added or 0 if todo.what == "grow" else 0,
+        log=todo.plan.log,
     )

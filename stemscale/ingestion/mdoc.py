@@ -7,17 +7,16 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stemscale.acquisition import ScanSettings
+from stemscale.acquisition import FrameColumn, ScanSettings, known_column
 
-# key in a [ZValue] section: (quantity, factor to its unit)
+# key in a [ZValue] section: (quantity, factor to its unit); others keep their name
 _PER_FRAME = {"TiltAngle": ("tilt_alpha", 1.0), "StageZ": ("stage_z", 1e3)}
 
 
 def read_mdoc(
     mrc: Path, settings: ScanSettings, n_frames: int
-) -> tuple[ScanSettings, dict[str, NDArray[np.float64]]]:
+) -> tuple[ScanSettings, dict[str, FrameColumn]]:
     """Add what an ``.mdoc`` says to the settings of an MRC stack.
 
     Parameters
@@ -33,8 +32,9 @@ def read_mdoc(
     -------
     settings : ScanSettings
         With frame time, dwell time (exposure over pixels), voltage, magnification and detector.
-    per_frame : dict of str to ndarray, shape (n_frames,)
-        Stage and tilt of each frame; times, where they are resolved better than the exposure.
+    per_frame : dict of str to FrameColumn
+        Stage and tilt of each frame, and every other number that varies; times, where they are
+        resolved better than the exposure.
     """
     file = mrc.with_name(mrc.name + ".mdoc")
     if not file.is_file():
@@ -59,21 +59,24 @@ def read_mdoc(
     return settings, _per_frame(frames, exposure)
 
 
-def _per_frame(
-    frames: list[dict[str, str]], exposure: float | None
-) -> dict[str, NDArray[np.float64]]:
+def _per_frame(frames: list[dict[str, str]], exposure: float | None) -> dict[str, FrameColumn]:
     columns: dict[str, list[float | None]] = {
         name: [n and n * factor for n in (_number(f, key) for f in frames)]
         for key, (name, factor) in _PER_FRAME.items()
     }
     stage = [f.get("StagePosition", "").split() for f in frames]
     for i, name in enumerate(("stage_x", "stage_y")):
-        columns[name] = [float(s[i]) * 1e3 if len(s) == 2 else None for s in stage]
+        pairs = [dict(zip("xy", s, strict=False)) for s in stage]
+        columns[name] = [None if (v := _number(p, "xy"[i])) is None else v * 1e3 for p in pairs]
     columns["time"] = _times(frames, exposure)
+    for key in sorted({k for f in frames for k in f} - set(_PER_FRAME)):
+        values = [_number(f, key) for f in frames]
+        if len(set(values)) > 1:
+            columns[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower()] = values
     return {
-        name: np.array(values, dtype=np.float64)
+        name: known_column(name, np.array(values, dtype=np.float64))
         for name, values in columns.items()
-        if all(v is not None for v in values)
+        if len(values) == len(frames) and all(v is not None for v in values)
     }
 
 
@@ -95,6 +98,7 @@ def _pairs(text: str) -> dict[str, str]:
 
 def _number(pairs: Mapping[str, str], key: str) -> float | None:
     try:
-        return float(pairs[key])
+        number = float(pairs[key])
     except (KeyError, ValueError):
         return None
+    return number if np.isfinite(number) else None

@@ -1,16 +1,13 @@
 """What is to be ingested, opened and checked before anything is written."""
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from stemscale.acquisition import (
+    FrameColumn,
     Image,
     ScanSettings,
     check_name,
@@ -18,10 +15,38 @@ from stemscale.acquisition import (
     check_same_view,
 )
 from stemscale.errors import InputFileError
+from stemscale.ingestion.files import content_hash
 from stemscale.ingestion.frame_log import read_frame_log
+from stemscale.ingestion.joined import CorrectedSource, JoinedSource
 from stemscale.ingestion.manifest import ManifestRow
-from stemscale.ingestion.readers import open_source
-from stemscale.ingestion.source import CorrectedSource, FrameSource, JoinedSource
+from stemscale.ingestion.readers import ALL, open_series, plain_name
+from stemscale.ingestion.source import FrameSource
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IngestOptions:
+    """How files are to be read, the same for all FOVs of an ingest.
+
+    Attributes
+    ----------
+    detector : str or None
+        Which signal, where a file has several; "all" for a FOV of each.
+    rapid_settings, slow_settings : mapping
+        Scan settings that replace what the files say; None leaves it.
+    log : Path or None
+        Log of a heating holder, joined by time.
+    log_offset_s : float
+        From the first sample of the log to the first frame [s].
+    log_how : {"linear", "nearest"}
+        How a frame gets its values from the samples around it.
+    """
+
+    detector: str | None = None
+    rapid_settings: Mapping[str, Any] = field(default_factory=dict)
+    slow_settings: Mapping[str, Any] = field(default_factory=dict)
+    log: Path | None = None
+    log_offset_s: float = 0.0
+    log_how: str = "linear"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +73,28 @@ class SlowScan:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LogReport:
+    """What joining a log came to.
+
+    Attributes
+    ----------
+    file : str
+        The log.
+    columns : list of str
+        What the frames got from it.
+    largest_gap_s : float
+        Longest time between samples that a frame's values were taken across [s].
+    outside : int
+        Frames before the first or after the last sample; their values are missing.
+    """
+
+    file: str
+    columns: list[str]
+    largest_gap_s: float
+    outside: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FovPlan:
     """One FOV, ready to be written.
 
@@ -57,36 +104,45 @@ class FovPlan:
         Its name.
     source : FrameSource
         The rapid frames.
-    per_frame : mapping of str to ndarray, shape (n_frames,)
-        From the files and the table of per-frame metadata.
+    per_frame : mapping of str to FrameColumn
+        From the files, the log and the table of per-frame metadata.
     slow : SlowScan or None
         Its slow scan.
     use : str or None
         "train" or "test".
-    files : list of str
-        Names of the files of the rapid frames.
-    sha256 : str
-        Over the contents of all files but the slow scan.
+    files : list of Path
+        Of the rapid frames, as they were given.
+    side_files : list of Path
+        Log and table.
+    options : IngestOptions
+        How they were read.
+    together : list of str
+        FOVs that other detectors recorded in the same scan, this one among them.
+    log : LogReport or None
+        What joining the log came to.
     """
 
     fov: str
     source: FrameSource
-    per_frame: Mapping[str, NDArray[np.float64]]
+    per_frame: Mapping[str, FrameColumn]
     slow: SlowScan | None
     use: str | None
-    files: list[str]
-    sha256: str
+    files: list[Path]
+    side_files: list[Path]
+    options: IngestOptions
+    together: list[str]
+    log: LogReport | None
+
+    def sha256(self) -> str:
+        """Name what goes into the store by its content: reads all files but the slow scan."""
+        how = f"{self.source.detector} {self.options.log_offset_s} {self.options.log_how}"
+        return content_hash([*self.files, *self.side_files], how)
 
 
-def plan_fov(
-    row: ManifestRow,
-    more_rapid: Sequence[Path] = (),
-    *,
-    detector: str | None = None,
-    rapid_settings: Mapping[str, Any],
-    slow_settings: Mapping[str, Any],
-) -> FovPlan:
-    """Open and check all files of one FOV.
+def plan_fovs(
+    row: ManifestRow, more_rapid: Sequence[Path], options: IngestOptions
+) -> list[FovPlan]:
+    """Open and check all files of one FOV, or of one for each detector.
 
     Parameters
     ----------
@@ -94,14 +150,12 @@ def plan_fov(
         What to ingest.
     more_rapid : sequence of Path
         Files that continue the series.
-    detector : str or None
-        Which signal, where a file has several.
-    rapid_settings, slow_settings : mapping
-        Scan settings that replace what the files say; None leaves it.
+    options : IngestOptions
+        How to read them.
 
     Returns
     -------
-    FovPlan
+    list of FovPlan
 
     Raises
     ------
@@ -111,37 +165,113 @@ def plan_fov(
         If the slow scan shows another field of view, or has pixels that are no numbers.
     """
     files = [row.rapid, *more_rapid]
-    joined = JoinedSource([open_source(f, detector=detector) for f in files])
-    source = CorrectedSource(joined, rapid_settings)
-    per_frame = dict(source.per_frame)
-    tables = [row.frame_metadata] if row.frame_metadata else []
-    for table in tables:
-        per_frame |= read_frame_log(table, source.n_frames)
-    slow = None
-    if row.slow is not None:
-        slow = _read_slow(row.slow, row.slow_is, detector, slow_settings)
+    joined = open_series(files, detector=options.detector)
+    slow_scans = {} if row.slow is None else _open_slow(row.slow, row, options, joined)
+    names = _names(row.fov, joined)
+    return [
+        _plan(row, files, options, one, name, slow_scans.get(one.detector), names)
+        for one, name in zip(joined, names, strict=True)
+    ]
+
+
+def _plan(
+    row: ManifestRow,
+    files: list[Path],
+    options: IngestOptions,
+    joined: JoinedSource,
+    name: str,
+    slow: SlowScan | None,
+    together: list[str],
+) -> FovPlan:
+    source = CorrectedSource(joined, options.rapid_settings)
+    if slow is not None:
         check_same_view(source.settings, slow.settings, slow_source=str(row.slow))
+    per_frame = dict(source.per_frame)
+    table = (
+        {} if row.frame_metadata is None else read_frame_log(row.frame_metadata, source.n_frames)
+    )
+    report = None
+    if options.log is not None:
+        from stemscale.ingestion.heating_log import join_log, read_log
+
+        times = _frame_times(source, {**per_frame, **table}, options.log)
+        found = join_log(
+            read_log(options.log), times, offset_s=options.log_offset_s, how=options.log_how
+        )
+        per_frame |= found.columns
+        report = LogReport(
+            file=options.log.name,
+            columns=sorted(found.columns),
+            largest_gap_s=found.largest_gap_s,
+            outside=found.outside,
+        )
     return FovPlan(
-        fov=row.fov,
+        fov=name,
         source=source,
-        per_frame=per_frame,
+        per_frame=per_frame | table,
         slow=slow,
         use=row.use,
-        files=[f.name for f in files],
-        sha256=_content_hash([*files, *tables]),
+        files=files,
+        side_files=[f for f in (options.log, row.frame_metadata) if f is not None],
+        options=options,
+        together=together if len(together) > 1 else [],
+        log=report,
     )
 
 
 def fov_name(rapid: Path) -> str:
     """Make a FOV name from a file name: ``fov01_rapid.tif`` gives ``fov01``."""
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", rapid.stem).strip("_")
-    return check_name(re.sub(r"_rapid$", "", stem)[:64] or "fov", kind="FOV")
+    name = re.sub(r"_rapid$", "", plain_name(rapid.stem, otherwise="fov"))
+    return check_name(name, kind="FOV")
+
+
+def _names(fov: str, joined: Sequence[JoinedSource]) -> list[str]:
+    if len(joined) == 1:
+        return [fov]
+    names = [f"{fov}_{plain_name(j.detector, otherwise='signal')}" for j in joined]
+    return [check_name(n, kind="FOV") for n in names]
+
+
+def _frame_times(
+    source: FrameSource, per_frame: Mapping[str, FrameColumn], log: Path
+) -> Any:  # shape (n_frames,) [s]
+    from stemscale.acquisition import frame_coordinates
+
+    coordinates = frame_coordinates(source.settings, per_frame, source.n_frames)
+    if "time" not in coordinates:
+        raise InputFileError(
+            f"{log} cannot be joined: {source.name} does not say when its frames were taken; "
+            f"give --dwell-time (and --flyback), or times with --frame-metadata"
+        )
+    return coordinates["time"][1]
+
+
+def _open_slow(
+    file: Path, row: ManifestRow, options: IngestOptions, rapid: Sequence[JoinedSource]
+) -> dict[str, SlowScan]:
+    """Read the slow scan of each detector."""
+    several = len(rapid) > 1
+    opened = open_series([file], detector=ALL)
+    if options.detector not in (None, ALL) and len(opened) > 1:
+        opened = open_series([file], detector=options.detector)
+    if len(opened) > 1 and not several:
+        open_series([file])  # says what there is to choose from
+    if not several:
+        return {rapid[0].detector: _read_slow(opened[0], file, row, options)}
+    names = {r.detector for r in rapid}
+    found = {s.detector: s for s in opened if s.detector in names}
+    if not found:
+        raise InputFileError(
+            f"{file} has {', '.join(s.detector or '(no name)' for s in opened)}, but the rapid "
+            f"frames {', '.join(sorted(names))}: give the slow scan of one of these detectors"
+        )
+    return {name: _read_slow(s, file, row, options) for name, s in found.items()}
 
 
 def _read_slow(
-    file: Path, relation: str, detector: str | None, settings: Mapping[str, Any]
+    opened: FrameSource, file: Path, row: ManifestRow, options: IngestOptions
 ) -> SlowScan:
-    source = CorrectedSource(open_source(file, detector=detector), settings)
+    source = CorrectedSource(opened, options.slow_settings)
     if source.n_frames != 1:
         raise InputFileError(
             f"{file} holds {source.n_frames} images, but a slow scan is one: "
@@ -152,16 +282,7 @@ def _read_slow(
     return SlowScan(
         image=frames[0],
         settings=source.settings,
-        relation=relation,
+        relation=row.slow_is,
         file=file.name,
-        sha256=_content_hash([file]),
+        sha256=content_hash([file], source.detector),
     )
-
-
-def _content_hash(files: Sequence[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while piece := stream.read(2**22):
-                digest.update(piece)
-    return digest.hexdigest()

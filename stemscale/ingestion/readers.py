@@ -1,38 +1,127 @@
-"""Which reader opens which file."""
+"""Which reader opens which file or folder, and which of its signals is meant."""
 
+import importlib
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
+from stemscale.acquisition import known_column
 from stemscale.errors import InputFileError
-from stemscale.ingestion.rosetta import RosettaSource, readable_extensions
+from stemscale.ingestion import velox
+from stemscale.ingestion.folders import files_of, times_in_names
+from stemscale.ingestion.joined import JoinedSource
 from stemscale.ingestion.source import FrameSource
-from stemscale.ingestion.tiff import TiffSource
+
+ALL = "all"
+"""What ``detector`` is to be for every signal of a file."""
+
+_TIFF = (".tif", ".tiff")
 
 
-def open_source(path: Path, *, detector: str | None = None) -> FrameSource:
-    """Open a microscope file as a series of frames.
+def readable_extensions() -> list[str]:
+    """Extensions of the files and folders that can be ingested."""
+    from stemscale.ingestion import rosetta
+
+    ours = (*_TIFF, ".emd", ".ser", ".emi", ".npy", ".ndata1", ".h5", ".zarr")
+    return sorted({*rosetta.readable_extensions(), *ours})
+
+
+def open_series(paths: Sequence[Path], *, detector: str | None = None) -> list[JoinedSource]:
+    """Open files and folders as one series, or as one for each detector.
 
     Parameters
     ----------
-    path : Path
-        A file of one of `readable_extensions`.
+    paths : sequence of Path
+        Files or folders of one series, in order.
     detector : str or None
-        Which signal, where the file has several.
+        Which signal, where a file has several; "all" for a series of each.
 
     Returns
     -------
-    FrameSource
-        One image is a series of one frame.
+    list of JoinedSource
+        One, or with "all" one for each signal of the first file.
 
     Raises
     ------
     InputFileError
-        If there is no such file, no reader for it, or it cannot be read.
+        If there is no such file, no reader for it, it cannot be read, or it is not clear which
+        of its signals is meant.
     """
-    if not path.is_file():
+    files = [f for p in paths for f in _files(p)]
+    first = _signals(files[0])
+    if len(first) == 1 and detector in (None, ALL):
+        wanted: list[str | None] = [None]
+    elif detector == ALL:
+        wanted = [s.detector for s in first]
+    else:
+        wanted = [_choose(first, files[0], detector).detector]
+    found = []
+    for name in wanted:
+        parts = (_choose(first if f == files[0] else _signals(f), f, name) for f in files)
+        joined = JoinedSource(parts)
+        times = times_in_names(files)
+        if times is not None and joined.n_frames == len(files) and "time" not in joined.per_frame:
+            joined.per_frame = {**joined.per_frame, "time": known_column("time", times)}
+        found.append(joined)
+    return found
+
+
+def _files(path: Path) -> list[Path]:
+    if not path.exists():
         raise InputFileError(f"{path} does not exist: check the path")
-    if path.suffix.lower() not in readable_extensions():
+    if path.is_dir() and not _is_one_array(path):
+        return files_of(path, readable_extensions())
+    return [path]
+
+
+def _is_one_array(folder: Path) -> bool:
+    marks = ("zarr.json", ".zarray", ".zgroup")
+    return folder.suffix.lower() == ".zspy" or any((folder / m).is_file() for m in marks)
+
+
+def _signals(path: Path) -> list[FrameSource]:
+    # Each reader brings libraries of its own: only the one that is needed is loaded.
+    reader = importlib.import_module(f"stemscale.ingestion.{_reader(path)}")
+    found: list[FrameSource] = reader.signals(path)
+    return found
+
+
+def _reader(path: Path) -> str:
+    kind = path.suffix.lower()
+    if path.is_dir():
+        return "rosetta" if kind == ".zspy" else "zarr_arrays"
+    if kind not in readable_extensions():
         listed = " ".join(readable_extensions())
         raise InputFileError(f"{path} has no reader: stemscale reads {listed}")
-    if path.suffix.lower() in (".tif", ".tiff"):
-        return TiffSource(path)
-    return RosettaSource(path, detector)
+    if kind in _TIFF:
+        return "tiff"
+    if kind in (".ser", ".emi"):
+        return "ser"
+    if kind == ".emd" and velox.is_velox(path):
+        return "velox"
+    if kind in (".ndata1", ".h5") or (kind == ".npy" and path.with_suffix(".json").is_file()):
+        return "nion"
+    return "numpy_files" if kind == ".npy" else "rosetta"
+
+
+def _choose(signals: Sequence[FrameSource], path: Path, detector: str | None) -> FrameSource:
+    if detector is None and len(signals) == 1:
+        return signals[0]
+    named = [s for s in signals if s.detector == detector]
+    listed = ", ".join(
+        f"{s.detector or '(no name)'} {s.n_frames} x {s.settings.n_y} x {s.settings.n_x}"
+        for s in signals
+    )
+    if detector is None:
+        raise InputFileError(
+            f"{path} holds {len(signals)} signals: choose one with --detector NAME, or take each "
+            f"as a FOV of its own with --detector all ({listed})"
+        )
+    if len(named) != 1:
+        raise InputFileError(f"{path} has no signal named {detector!r}: it has {listed}")
+    return named[0]
+
+
+def plain_name(text: str, *, otherwise: str) -> str:
+    """Make a name for a FOV out of a file's or detector's name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_")[:64] or otherwise

@@ -1,40 +1,50 @@
-"""Everything that RosettaSciIO reads, as a series of frames."""
+"""Everything that RosettaSciIO reads, as series of frames, read block by block."""
 
 import importlib
 import logging
 import warnings
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import dask
 import numpy as np
-from numpy.typing import NDArray
 
-from stemscale.acquisition import Frames, ScanSettings, check_dtype
-from stemscale.errors import InputFileError
+from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
+from stemscale.errors import InputFileError, SeriesError
+from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.mdoc import read_mdoc
-from stemscale.ingestion.tags import settings_from_tags
-from stemscale.ingestion.units import to_nm, to_s
+from stemscale.ingestion.pixels import square_pixel_nm
+from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.tags import settings_from_tags, walk
+from stemscale.ingestion.units import to_s
 
 logger = logging.getLogger(__name__)
 
 # By extension, since several plugins claim the same one; lazy, so that only what is asked is read.
 _READERS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".emd": ("emd", {"lazy": True, "select_type": "images", "load_SI_image_stack": True}),
+    ".emd": ("emd", {"lazy": True}),
     ".dm3": ("digitalmicrograph", {"lazy": True}),
     ".dm4": ("digitalmicrograph", {"lazy": True}),
-    ".ser": ("tia", {"lazy": True}),
-    ".emi": ("tia", {"lazy": True}),
     ".mrc": ("mrc", {"lazy": True}),
     ".hspy": ("hspy", {"lazy": True}),
+    ".zspy": ("zspy", {"lazy": True, "mode": "r"}),
+    ".nxs": ("nexus", {"lazy": True}),
     ".tif": ("tiff", {"lazy": True}),
     ".tiff": ("tiff", {"lazy": True}),
     ".png": ("image", {}),
     ".jpg": ("image", {}),
+    ".jpeg": ("image", {}),
+    ".bmp": ("image", {}),
 }
+_PIECE = "16MiB"  # that Dask reads at least, where a file does not say: a few frames
+_FILETIME_1970 = 11_644_473_600  # s from 1601, where Windows' clock begins
 
 
 def readable_extensions() -> list[str]:
-    """Extensions of the files that can be ingested."""
+    """Extensions of the files that RosettaSciIO reads for stemscale."""
     return sorted(_READERS)
 
 
@@ -45,31 +55,40 @@ class RosettaSource:
     ----------
     path : Path
         The file.
-    detector : str or None
-        Which signal, where the file has several.
+    number : int
+        Of the signal, among all that RosettaSciIO finds in the file.
+    signal : mapping
+        What RosettaSciIO gives for it.
+    detector : str
+        Its name.
 
     Raises
     ------
     InputFileError
-        If the file cannot be read, holds no image, or several and none was chosen.
+        If its pixels are not square.
+    SeriesError
+        If they are no intensities.
     """
 
-    def __init__(self, path: Path, detector: str | None = None) -> None:
+    def __init__(self, path: Path, number: int, signal: Mapping[str, Any], detector: str) -> None:
         self.name = path.name
-        signal = _choose(_load(path), path, detector)
-        self._data = signal["data"]
-        if self._data.ndim == 2:
-            self._data = self._data[None]
-        check_dtype(np.dtype(self._data.dtype), source=path.name)
-        self.n_frames = int(self._data.shape[0])
-        self.dtype = np.dtype(self._data.dtype).newbyteorder("=")
-        self.settings = _settings(signal, self._data.shape)
-        self.per_frame: dict[str, NDArray[np.float64]] = {}
+        self.detector = detector
+        self._path = path
+        self._number = number
+        self._order = _axis_order(signal)
+        data = _frames(signal, self._order)
+        check_dtype(np.dtype(data.dtype), source=path.name)
+        self.n_frames = int(data.shape[0])
+        self.dtype = np.dtype(data.dtype).newbyteorder("=")
+        self.settings = _settings(signal, self._order, data.shape, detector, path)
+        self.per_frame: Mapping[str, FrameColumn] = {}
+        self.start_time = _start_time(signal)
+        self.original_metadata: Mapping[str, Any] = json_values(signal["original_metadata"])
         if path.suffix.lower() == ".mrc":
             self.settings, self.per_frame = read_mdoc(path, self.settings, self.n_frames)
 
     def read(self, start: int, stop: int) -> Frames:
-        """Read frames ``start`` to ``stop`` (exclusive).
+        """Read frames ``start`` to ``stop`` (exclusive), shape (frame, y, x).
 
         Raises
         ------
@@ -77,7 +96,10 @@ class RosettaSource:
             If the file ends before, or is damaged there.
         """
         try:
-            return np.asarray(self._data[start:stop], dtype=self.dtype)
+            data = _frames(_load(self._path)[self._number], self._order)[start:stop]
+            if isinstance(data, np.ndarray):
+                return np.asarray(data, dtype=self.dtype)
+            return np.asarray(data.compute(scheduler="synchronous"), dtype=self.dtype)
         except Exception as error:  # third-party parsers raise whatever they like
             raise InputFileError(
                 f"{self.name}: frames {start} to {stop - 1} cannot be read ({error}): "
@@ -85,11 +107,55 @@ class RosettaSource:
             ) from error
 
 
+def signals(path: Path) -> list[FrameSource]:
+    """List the images and series of images in a file.
+
+    Parameters
+    ----------
+    path : Path
+        A file of one of `readable_extensions`.
+
+    Returns
+    -------
+    list of FrameSource
+        Each with a name of its own as ``detector``: its title, with a number where titles repeat.
+        Spectra, plots and complex images are left out.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read, is in colour, or holds no image.
+    SeriesError
+        If all that it holds is complex.
+    """
+    loaded = _load(path)
+    found: list[FrameSource] = []
+    refused: list[SeriesError] = []
+    taken: set[str] = set()
+    for number, signal in enumerate(loaded):
+        _refuse_colour(signal, path)
+        data = signal["data"]
+        if data.ndim not in (2, 3) or min(data.shape) < 1:
+            logger.info("%s: %s is no series of images: left out", path, data.shape)
+            continue
+        name = _name_apart(_title(signal), taken)
+        try:
+            found.append(RosettaSource(path, number, signal, name))
+        except SeriesError as error:
+            refused.append(error)
+    if not found and refused:
+        raise refused[0]
+    if not found:
+        shapes = ", ".join(str(s["data"].shape) for s in loaded) or "nothing"
+        raise InputFileError(f"{path} holds no image and no series of images, but {shapes}")
+    return found
+
+
 def _load(path: Path) -> list[dict[str, Any]]:
     plugin, options = _READERS[path.suffix.lower()]
     reader = importlib.import_module(f"rsciio.{plugin}").file_reader
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), dask.config.set({"array.chunk-size": _PIECE}):
             warnings.simplefilter("ignore")  # about metadata that we read ourselves or do not need
             found: list[dict[str, Any]] = reader(str(path), **options)
     except Exception as error:  # third-party parsers raise whatever they like
@@ -101,58 +167,80 @@ def _load(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _choose(signals: list[dict[str, Any]], path: Path, detector: str | None) -> dict[str, Any]:
-    for signal in signals:
-        shape = signal["data"].shape
-        names = [str(a.get("name")) for a in signal["axes"]]
-        if (len(shape) in (3, 4) and shape[-1] in (3, 4) and "RGB" in "".join(names).upper()) or (
-            signal["data"].dtype.names
-        ):
-            raise InputFileError(
-                f"{path} is a colour image: export the detector signal itself (one number a "
-                f"pixel), not a screenshot"
-            )
-    images = [
-        s
-        for s in signals
-        if s["data"].ndim in (2, 3) and min(s["data"].shape) > 0 and not s["data"].dtype.names
-    ]
-    named = [(str(s["metadata"].get("General", {}).get("title", "")), s) for s in images]
-    if detector is not None:
-        named = [(t, s) for t, s in named if t == detector] or _none_of(named, path, detector)
-    if not named:
-        raise InputFileError(f"{path} holds no image and no series of images")
-    if len(named) > 1:
-        listed = ", ".join(f"{t or '(no title)'} {s['data'].shape}" for t, s in named)
+def _refuse_colour(signal: Mapping[str, Any], path: Path) -> None:
+    data = signal["data"]
+    names = "".join(str(a.get("name")) for a in signal["axes"]).upper()
+    last = data.shape[-1] if data.ndim in (3, 4) else 0
+    if (last in (3, 4) and "RGB" in names) or data.dtype.names:
         raise InputFileError(
-            f"{path} holds {len(named)} signals: choose one with --detector NAME ({listed})"
+            f"{path} is a colour image: export the detector signal itself (one number a "
+            f"pixel), not a screenshot"
         )
-    return named[0][1]
 
 
-def _none_of(named: list[tuple[str, Any]], path: Path, detector: str) -> list[tuple[str, Any]]:
-    listed = ", ".join(t for t, _ in named) or "none"
-    raise InputFileError(f"{path} has no signal named {detector!r}: it has {listed}")
+def _title(signal: Mapping[str, Any]) -> str:
+    return str(signal["metadata"].get("General", {}).get("title", "") or "")
 
 
-def _settings(signal: dict[str, Any], shape: tuple[int, ...]) -> ScanSettings:
-    axes = signal["axes"]
+def _name_apart(name: str, taken: set[str]) -> str:
+    plain, number = name or "signal", 2
+    while name in taken:
+        name, number = f"{plain}-{number}", number + 1
+    taken.add(name)
+    return name
+
+
+def _axis_order(signal: Mapping[str, Any]) -> tuple[int, ...]:
+    """Axes in the order (…, y, x): some formats hold x before y, and name them."""
+    names = [str(a.get("name") or "").lower() for a in signal["axes"]]
+    n = signal["data"].ndim
+    if len(names) == n and names.count("x") == 1 and names.count("y") == 1:
+        y, x = names.index("y"), names.index("x")
+        return (*(i for i in range(n) if i not in (y, x)), y, x)
+    return tuple(range(n))
+
+
+def _frames(signal: Mapping[str, Any], order: Sequence[int]) -> Any:  # (frame, y, x), lazy
+    data = signal["data"]
+    data = data if list(order) == sorted(order) else data.transpose(order)
+    return data[None] if data.ndim == 2 else data
+
+
+def _settings(
+    signal: Mapping[str, Any],
+    order: Sequence[int],
+    shape: tuple[int, ...],
+    detector: str,
+    path: Path,
+) -> ScanSettings:
+    axes = [signal["axes"][i] for i in order]
     x, y = axes[-1], axes[-2]
     found = settings_from_tags(signal["original_metadata"])
     found |= {k: v for k, v in settings_from_tags(signal["metadata"]).items() if k not in found}
-    size_x, size_y = (to_nm(a["scale"], a["units"]) for a in (x, y))
-    if size_x and size_y and abs(size_x - size_y) > 1e-3 * size_x:
-        raise InputFileError(
-            f"{signal['metadata']['General'].get('original_filename', 'file')}: pixels of "
-            f"{size_x:g} x {size_y:g} nm are not square: resample them before"
-        )
-    if size_x and size_x > 0:
-        found["pixel_size_nm"] = size_x
-    if len(axes) == 3 and "frame_time_s" not in found and (axes[0].get("scale") or 0) > 0:
-        interval = to_s(axes[0]["scale"], axes[0]["units"])
-        if interval:
+    pixel = square_pixel_nm(
+        y.get("scale"), x.get("scale"), x.get("units"), y.get("units"), path=path
+    )
+    if pixel is not None:
+        found["pixel_size_nm"] = pixel
+    if len(axes) == 3 and "frame_time_s" not in found:
+        interval = to_s(axes[0].get("scale"), axes[0].get("units"))
+        if interval and interval > 0:
             found["frame_time_s"] = interval
-    title = str(signal["metadata"].get("General", {}).get("title", ""))
-    if title and "detector" not in found:
-        found["detector"] = title
+    if detector and "detector" not in found:
+        found["detector"] = detector
     return ScanSettings(n_x=shape[-1], n_y=shape[-2], **found)
+
+
+def _start_time(signal: Mapping[str, Any]) -> int | None:
+    """Clock time, where it is given for all the world and not as that of some place."""
+    for path, value in walk(signal["original_metadata"]):
+        if path.endswith("DataBar.Acquisition Time (OS)"):  # DM: 100 ns since 1601
+            seconds = float(value) / 1e7 - _FILETIME_1970
+            return int(seconds * 1e9) if 0 < seconds < 2**33 else None
+    about = signal["metadata"].get("General", {})
+    try:
+        zone = ZoneInfo(str(about["time_zone"]))
+        text = f"{about['date']}T{about['time']}"
+        return int(datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() * 1e9)
+    except (KeyError, ValueError, OSError):
+        return None

@@ -4,6 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
+from stemscale.acquisition import FrameColumn, known_column
+
 # (pattern of the dotted path of a tag, field of ScanSettings, factor to its unit), best first.
 _TAGS: list[tuple[str, str, float]] = [
     (r"Scan\.DwellTime$", "dwell_time_ns", 1e9),  # Velox [s]
@@ -30,6 +34,20 @@ _NAMES: list[tuple[str, str]] = [
     (r"ExperimentalDescription\.Microscope$", "instrument"),
     (r"Acquisition_instrument\.TEM\.microscope$", "instrument"),
 ]
+# What a file of one frame says of that frame: (pattern, quantity, factor to its unit).
+_FRAME_TAGS: list[tuple[str, str, float]] = [
+    *((rf"Stage Position\.Stage {a.upper()}$", f"stage_{a}", 1e3) for a in "xyz"),  # DM [µm]
+    (r"Stage Position\.Stage Alpha$", "tilt_alpha", 1.0),
+    (r"Stage Position\.Stage Beta$", "tilt_beta", 1.0),
+    *((rf"Stage\.Position\.{a}$", f"stage_{a}", 1e9) for a in "xyz"),  # Velox [m]
+    (r"Stage\.AlphaTilt$", "tilt_alpha", 180 / np.pi),
+    (r"Stage\.BetaTilt$", "tilt_beta", 180 / np.pi),
+    *((rf"ExperimentalDescription\.Stage {a.upper()}_um$", f"stage_{a}", 1e3) for a in "xyz"),
+    (r"ExperimentalDescription\.Stage A_deg$", "tilt_alpha", 1.0),
+    (r"ExperimentalDescription\.Stage B_deg$", "tilt_beta", 1.0),
+    (r"Microscope Info\.Probe Current \(nA\)$", "beam_current", 1.0),
+    (r"Optics\.LastMeasuredScreenCurrent$", "beam_current", 1e9),
+]
 
 
 def settings_from_tags(tags: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,7 +64,7 @@ def settings_from_tags(tags: Mapping[str, Any]) -> dict[str, Any]:
         Fields of `ScanSettings` that were found; the first tag of the table wins, and values that
         are not positive numbers are left out (some microscopes write 0 for "not known").
     """
-    flat = dict(_walk(tags))
+    flat = dict(walk(tags))
     found: dict[str, Any] = {}
     for pattern, name, factor in _TAGS:
         for path, value in flat.items():
@@ -61,11 +79,39 @@ def settings_from_tags(tags: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _walk(tags: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def columns_from_tags(tags: Mapping[str, Any], n_frames: int) -> dict[str, FrameColumn]:
+    """Pick out what a file says of the frames in it, so that many files make columns.
+
+    Parameters
+    ----------
+    tags : mapping
+        Nested, as the file has them.
+    n_frames : int
+        Frames of that file.
+
+    Returns
+    -------
+    dict of str to FrameColumn
+        Stage, tilt and beam current: one value, for all frames of the file.
+    """
+    flat = dict(walk(tags))
+    found: dict[str, FrameColumn] = {}
+    for pattern, name, factor in _FRAME_TAGS:
+        for path, value in flat.items():
+            if name not in found and re.search(pattern, path):
+                try:
+                    found[name] = known_column(name, np.full(n_frames, float(value) * factor))
+                except (TypeError, ValueError):
+                    continue  # some other software's idea of that tag
+    return found
+
+
+def walk(tags: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give every entry of nested tags with its dotted path."""
     for key, value in tags.items():
         path = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            yield from _walk(value, f"{path}.")
+            yield from walk(value, f"{path}.")
         else:
             yield path, value
 

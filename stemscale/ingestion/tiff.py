@@ -3,18 +3,19 @@
 import gc
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
-from numpy.typing import NDArray
 
-from stemscale.acquisition import Frames, ScanSettings, check_dtype
+from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
 from stemscale.errors import InputFileError
-from stemscale.ingestion.rosetta import RosettaSource
+from stemscale.ingestion import rosetta
+from stemscale.ingestion.json_values import json_values
+from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.units import to_nm
 
 _SETTINGS = ("dwell_time_ns", "flyback_time_us", "high_tension_kv", "magnification")
@@ -55,15 +56,29 @@ class TiffSource:
                 f"{path} cannot be read as a TIFF ({error}): copy it again from the microscope"
             ) from error
         self.n_frames, self._shape = int(shape[0]), tuple(shape)
+        self.per_frame: Mapping[str, FrameColumn] = {}
+        self.start_time: int | None = None
+        self.original_metadata: Mapping[str, Any] = {}
         if info:
             size = to_nm(1.0 / resolution if resolution else 0.0, info.get("unit"))
             known = {"pixel_size_nm": size, **_imagej_settings(info)}
             self.settings = ScanSettings(
                 n_x=shape[-1], n_y=shape[-2], **{k: v for k, v in known.items() if v}
             )
+            self.original_metadata = {"ImageJ": json_values(info)}
         else:
-            self.settings = _settings_of_other_dialects(path)
-        self.per_frame: dict[str, NDArray[np.float64]] = {}
+            self._take_other_dialects(path)
+        self.detector = self.settings.detector or ""
+
+    def _take_other_dialects(self, path: Path) -> None:
+        # RosettaSciIO knows the dialects of a dozen instruments; its lazy TIFF stays open.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            (found, *_) = rosetta.signals(path)
+            self.settings, self.start_time = found.settings, found.start_time
+            self.original_metadata = found.original_metadata
+            del found, _
+            gc.collect()
 
     def _check(self, tif: tifffile.TiffFile, complaints: list[str]) -> None:
         page = tif.pages.first
@@ -138,15 +153,6 @@ def _complaints() -> Iterator[list[str]]:
         logger.propagate = before
 
 
-def _settings_of_other_dialects(path: Path) -> ScanSettings:
-    # RosettaSciIO knows the dialects of a dozen instruments; its lazy TIFF leaves the file open.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        settings = RosettaSource(path).settings
-        gc.collect()
-    return settings
-
-
 def _segments(page: Any) -> Iterator[tuple[int, int]]:
     return zip(page.dataoffsets, page.databytecounts, strict=False)
 
@@ -167,3 +173,23 @@ def _imagej_settings(info: dict[str, Any]) -> dict[str, Any]:
     if isinstance(interval, (int, float)) and interval > 0:
         found["frame_time_s"] = float(interval)
     return found
+
+
+def signals(path: Path) -> list[FrameSource]:
+    """List the one series of a TIFF file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    list of FrameSource
+
+    Raises
+    ------
+    InputFileError
+        As for `TiffSource`.
+    """
+    return [TiffSource(path)]

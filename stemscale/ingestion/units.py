@@ -10,11 +10,17 @@ _IN_S = {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-
 
 def to_nm(value: Any, unit: Any) -> float | None:
     """Give a length in nm, or None where the unit is not a known length."""
-    factor = _IN_NM.get(str(unit or "").strip().lower())
-    return None if factor is None else float(value) * factor
+    return _times(value, _IN_NM.get(str(unit or "").strip().lower()))
 
 
 def to_s(value: Any, unit: Any) -> float | None:
     """Give a time in s, or None where the unit is not a known time."""
-    factor = _IN_S.get(str(unit or "").strip().lower())
-    return None if factor is None else float(value) * factor
+    return _times(value, _IN_S.get(str(unit or "").strip().lower()))
+
+
+def _times(value: Any, factor: float | None) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None  # strange files: text where a number should be
+    return None if factor is None else number * factor

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from stemscale.distortion import (
     fit_spline,
     fit_strips,
     integrate_frames,
+    match_views,
     shared_map,
 )
 from stemscale.errors import DistortionError, SettingsError
@@ -127,8 +128,10 @@ def _calibrate_setting(
         averages[fov] = integrate_frames(blocks_of(store, fov))
         listener(FovDone(fov=fov, step="average", done=i, total=len(group)))
     slow: dict[str, Image] = {f: np.asarray(store.slow_image(f), dtype=np.float64) for f in group}
-    pairs = [(averages[f].image, slow[f]) for f in group]
-    maps = dict(zip(group, _estimate(pairs, group, method), strict=True))
+    leader = _scan_leaders(store, averages, slow)
+    leaders = [f for f in group if leader.get(f, f) == f]
+    pairs = [(averages[f].image, slow[f]) for f in leaders]
+    maps = dict(zip(leaders, _estimate(pairs, leaders, method), strict=True))
     listener(FovDone(fov=group[-1], step="estimate", done=len(group), total=len(group)))
     shared = shared_map(list(maps.values()))
     ratio = _pixel_ratio(store, group[0], shared)
@@ -136,13 +139,15 @@ def _calibrate_setting(
     for fov in [*group, *others]:
         average = averages.get(fov)
         calibration = Calibration(
-            distortion=maps.get(fov, shared),
+            distortion=maps.get(leader.get(fov, fov), shared),
             rapid=store.settings(rapid_group(fov if average else group[0])),
             pixel_ratio=ratio,
             method=method,
-            source=" ".join(group),
+            source=" ".join(leaders),
         )
-        result = _result(fov, calibration.distortion, average, slow.get(fov))
+        result = _result(
+            fov, calibration.distortion, average, slow.get(fov), estimated=fov in maps
+        )
         save_calibration(
             store,
             fov,
@@ -150,13 +155,41 @@ def _calibrate_setting(
             dcfi=None if average is None else _corrected(average, calibration.distortion),
             shifts=None if average is None else average.shifts,
             attrs={
-                "carried_over": average is None,
+                "carried_over": fov not in maps,
                 "zncc_before": _number(result.zncc_before),
                 "zncc_after": _number(result.zncc_after),
             },
         )
         found.append(result)
     return found
+
+
+def _scan_leaders(
+    store: AcquisitionStore, averages: Mapping[str, Dcfi], slow: Mapping[str, Image]
+) -> dict[str, str]:
+    """Name for each FOV the one of its scan that shows the distortion best.
+
+    Several detectors record one scan, with one distortion: the images of one of them tell it,
+    and a detector that saw next to nothing is no hindrance.
+    """
+    leader: dict[str, str] = {}
+    for fov in averages:
+        together = store.attrs(fov).get("scanned_together") or [fov]
+        able = [f for f in together if f in averages]
+        if fov in leader or len(able) < 2:
+            leader |= {f: able[0] for f in together if f not in leader}
+            continue
+        scores = {f: _view_score(averages[f].image, slow[f]) for f in able}
+        leader |= dict.fromkeys(together, max(scores, key=lambda f: scores[f]))
+    return leader
+
+
+def _view_score(average: Image, slow: Image) -> float:
+    try:
+        found = match_views(average, slow)
+    except DistortionError:
+        return -1.0  # faint, or saturated
+    return min(found.score_left, found.score_right)
 
 
 def _estimate(
@@ -234,7 +267,12 @@ def _pixel_ratio(store: AcquisitionStore, fov: str, distortion: DistortionMap) -
 
 
 def _result(
-    fov: str, distortion: DistortionMap, average: Dcfi | None, slow: NDArray[np.float64] | None
+    fov: str,
+    distortion: DistortionMap,
+    average: Dcfi | None,
+    slow: NDArray[np.float64] | None,
+    *,
+    estimated: bool,
 ) -> CalibratedFov:
     before = after = float("nan")
     if slow is not None and average is not None:
@@ -245,7 +283,7 @@ def _result(
     std = distortion.source_x_std
     return CalibratedFov(
         fov=fov,
-        estimated=slow is not None,
+        estimated=estimated,
         zncc_before=before,
         zncc_after=after,
         span_px=float(np.ptp(departure)),

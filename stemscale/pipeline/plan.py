@@ -295,6 +295,13 @@ def _todo(
             f"new frames another --name, or throw the old ones away with --overwrite"
         )
     frames = store.frames(group)
+    if frames.shape[0] != n_frames:
+        if overwrite:
+            return everything, 0
+        raise StoreConflictError(
+            f"{store.path}/{group} has {frames.shape[0]} frames, but the series has grown to "
+            f"{n_frames} since: filter it under another --name, or anew with --overwrite"
+        )
     good = FRAME_STATUS["done"]
     done = {
         i: r

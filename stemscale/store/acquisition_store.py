@@ -120,8 +120,15 @@ class AcquisitionStore:
         merged = {**dict(target.attrs), **attrs}
         target.attrs.put({k: v for k, v in merged.items() if v is not None})
 
-    def dataset(self, group: str) -> xr.Dataset:
+    def dataset(self, group: str, *, decode: bool = True) -> xr.Dataset:
         """Open a group lazily, as plain xarray sees it, without Dask.
+
+        Parameters
+        ----------
+        group : str
+            Path of the group.
+        decode : bool
+            Whether times become dates and fill values NaN; without, as they are stored.
 
         Raises
         ------
@@ -130,7 +137,13 @@ class AcquisitionStore:
         """
         if not self.has(group):
             raise StoreError(f"{self.path} has nothing at {group}")
-        found: xr.Dataset = xr.open_zarr(self.path, group=group, consolidated=False, chunks=None)
+        found: xr.Dataset = xr.open_zarr(
+            self.path, group=group, consolidated=False, chunks=None, decode_cf=decode
+        )
+        if not decode:  # which variables are coordinates is not a matter of values
+            named = " ".join(str(v.attrs.get("coordinates", "")) for v in found.variables.values())
+            named += " " + str(found.attrs.get("coordinates", ""))
+            found = found.set_coords([n for n in named.split() if n in found.variables])
         return found
 
     def frames(self, group: str) -> FramesArray:

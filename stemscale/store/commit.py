@@ -18,6 +18,7 @@ def commit_block(
     frames: Frames,
     *,
     still_mine: Callable[[], None] = lambda: None,
+    over: bool = False,
     **details: Any,
 ) -> BlockRecord:
     """Write a block so that it is either recorded and whole, or not recorded.
@@ -34,6 +35,9 @@ def commit_block(
         In the array's dtype.
     still_mine : callable
         Raises when this run may not write any more; asked before the pixels and before the record.
+    over : bool
+        Whether the block holds frames that are nowhere else: its shard is replaced in one step,
+        and not deleted before.
     **details
         Further fields of `BlockRecord`.
 
@@ -50,7 +54,8 @@ def commit_block(
     shard = array.shard(index)
     still_mine()
     ledger.forget(index)
-    shard.unlink(missing_ok=True)  # a torn shard would be read, and fail, before its own rewrite
+    if not over:  # a torn shard would be read, and fail, before its own rewrite
+        shard.unlink(missing_ok=True)
     array.write(index, frames)
     if not shard.is_file():
         raise DamagedDataError(f"{shard} is missing right after it was written")

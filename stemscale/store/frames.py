@@ -156,6 +156,14 @@ class FramesArray:
         """File of a block."""
         return self.root / self.group / NAME / "c" / str(index) / "0" / "0"
 
+    def resize(self, n_frames: int) -> None:
+        """Change the length of the series; blocks beyond it are deleted, none is added."""
+        self._array.resize((n_frames, *self.shape[1:]))
+
+    def set_coordinates(self, names: Iterable[str]) -> None:
+        """Say which variables are coordinates along ``frame``, so that xarray finds them."""
+        self._array.update_attributes({"coordinates": " ".join(names)})
+
     def read(self, start: int, stop: int) -> Frames:
         """Read frames ``start`` to ``stop`` (exclusive).
 

@@ -102,7 +102,9 @@ class Ledger:
 
     def commit(self, record: BlockRecord) -> None:
         """Record a block whose pixels are safely on disk."""
-        write_json(self._record_file(record.block), asdict(record))
+        file = self._record_file(record.block)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, asdict(record))
 
     def forget(self, block: int) -> None:
         """Take a record back: the block counts as not written."""

@@ -1,11 +1,14 @@
 """``stemscale ingest``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stemscale_cli.options import Json, Quiet, Store
+
+if TYPE_CHECKING:
+    from stemscale.ingestion import IngestedFov, LogReport
 
 
 def ingest(
@@ -14,7 +17,7 @@ def ingest(
         list[Path] | None,
         typer.Argument(
             metavar="RAPID",
-            help="Files of the rapid frames; several make one series.",
+            help="Files of the rapid frames, or folders of files; several make one series.",
             show_default=False,
         ),
     ] = None,
@@ -48,9 +51,49 @@ def ingest(
             help="CSV that lists FOVs instead: fov,rapid,slow[,slow_is][,frame_metadata][,use].",
         ),
     ] = None,
-    detector: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Which signal, where a file holds several.")
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append",
+            help="Add frames to the FOV: of a file that has grown, or of files that continue it.",
+        ),
+    ] = False,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Log of a heating holder, joined by time: DENSsolutions .dens, Protochips .csv, "
+            "or a CSV with a column time_s.",
+        ),
     ] = None,
+    log_offset: Annotated[
+        float,
+        typer.Option(
+            metavar="SECONDS",
+            help="From the first sample of the log to the first frame [s]; positive where the "
+            "log began first.",
+        ),
+    ] = 0.0,
+    log_join: Annotated[
+        str,
+        typer.Option(
+            metavar="linear|nearest",
+            help="linear: between the samples around a frame; nearest: of the nearest sample.",
+        ),
+    ] = "linear",
+    detector: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|all",
+            help="Which signal, where a file holds several; all: a FOV of each.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Processes that read and write at a time: for long series."
+        ),
+    ] = 1,
     pixel_size: Annotated[
         float | None,
         typer.Option(metavar="NM", help="Pixel size of the rapid frames [nm], if the file errs."),
@@ -72,12 +115,14 @@ def ingest(
 ) -> None:
     """Add a field of view (a series of rapid frames) to STORE, making it if needed.
 
-    Reads Velox EMD, DM3/DM4, TIA SER/EMI, MRC with .mdoc, TIFF stacks, HSPY and PNG through
-    RosettaSciIO. Per-frame metadata come from the CSV and from .mdoc files; those inside Velox
-    files are not read yet. If any input is bad, the store stays as it was.
+    Reads Velox EMD with the metadata of every frame; DM3/DM4, TIA SER/EMI, MRC with .mdoc, TIFF
+    (ImageJ, OME), HSPY, ZSPY, NeXus, Berkeley EMD, PNG and JPEG through RosettaSciIO; Nion Swift
+    exports, NPY and Zarr arrays; folders of such files, Gatan's in-situ trees among them.
+
+    Killed, it goes on where it was when run again. If any input is bad, the store stays as it was.
     """
     from stemscale.ingestion import ingest as run
-    from stemscale_cli.output import print_json
+    from stemscale_cli.output import plain, print_json
     from stemscale_cli.progress import bar, ingesting
 
     rapid_settings = {
@@ -95,7 +140,12 @@ def ingest(
             frame_metadata=frame_metadata,
             use=use,
             manifest=manifest,
+            append=append,
+            log=log,
+            log_offset_s=log_offset,
+            log_how=log_join,
             detector=detector,
+            workers=workers,
             rapid_settings=rapid_settings,
             slow_settings={"pixel_size_nm": slow_pixel_size},
             listener=listener,
@@ -104,7 +154,22 @@ def ingest(
         print_json({"store": store, "fovs": done})
         return
     for one in done:
-        what = f"{one.n_frames} frames of {one.shape[0]} x {one.shape[1]} {one.dtype}"
-        slow_word = ", slow scan" if one.slow else ""
-        skipped = " (there already: the same files)" if one.skipped else ""
-        typer.echo(f"{one.fov}: {what}{slow_word}{skipped}")
+        typer.echo(plain(f"{one.fov}: {_words(one)}"))
+        if one.log is not None:
+            typer.echo(plain(f"  {_log_words(one.log)}"))
+
+
+def _words(one: "IngestedFov") -> str:
+    what = f"{one.n_frames} frames of {one.shape[0]} x {one.shape[1]} {one.dtype}"
+    what += ", slow scan" if one.slow else ""
+    if one.skipped:
+        return f"{what} (there already: the same files)"
+    return f"{what} ({one.appended} of them new)" if one.appended else what
+
+
+def _log_words(log: "LogReport") -> str:
+    outside = f", {log.outside} frames lie outside the log" if log.outside else ""
+    return (
+        f"{log.file}: {', '.join(log.columns)} joined by time, largest gap bridged "
+        f"{log.largest_gap_s:.3g} s{outside}"
+    )

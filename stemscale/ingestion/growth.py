@@ -1,0 +1,251 @@
+"""A series in a store that gets more frames, and gives them back if the input turns out bad."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from stemscale.acquisition import FrameColumn, ScanSettings, frame_coordinates
+from stemscale.errors import StoreConflictError
+from stemscale.ingestion.joined import join_columns
+from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.tags import columns_from_tags
+from stemscale.store import (
+    AcquisitionStore,
+    BlockRecord,
+    FramesArray,
+    block_checksums,
+    commit_block,
+    is_on_disk,
+)
+
+_STAGED = "coordinates_before.npz"  # in the ledger, until the growth is complete
+
+
+def same_pixels(
+    source: FrameSource, frames: FramesArray, *, base: int, blocks: Iterable[int]
+) -> bool:
+    """Tell whether the blocks on disk hold what a source gives now.
+
+    Parameters
+    ----------
+    source : FrameSource
+        Reads the series from frame ``base`` on.
+    frames : FramesArray
+        Those in the store.
+    base : int
+        Frame of the store at which the source begins.
+    blocks : iterable of int
+        Those to compare.
+
+    Returns
+    -------
+    bool
+        True where every frame that both have is equal, bit for bit.
+    """
+    for index in blocks:
+        first, last = frames.bounds(index)
+        start, stop = max(first, base), min(last, base + source.n_frames)
+        if start >= stop:
+            continue
+        read = source.read(start - base, stop - base).astype(frames.dtype, copy=False)
+        if frames.read(start, stop).tobytes() != read.tobytes():
+            return False
+    return True
+
+
+def restore_records(store: AcquisitionStore, group: str) -> dict[int, BlockRecord]:
+    """Give the records of a finished series, writing those that a copy came without."""
+    ledger, frames = store.ledger(group), store.frames(group)
+    records = ledger.records()
+    for index, (size, crc32) in block_checksums(store, group).items():
+        if index not in records and index < frames.n_blocks:
+            start, stop = frames.bounds(index)
+            records[index] = BlockRecord(
+                block=index, start=start, stop=stop, size=size, crc32=crc32
+            )
+            ledger.commit(records[index])
+    return records
+
+
+def grow(
+    store: AcquisitionStore,
+    group: str,
+    run: Mapping[str, Any],
+    columns: Mapping[str, FrameColumn],
+    source: FrameSource,
+) -> FramesArray:
+    """Make room for more frames: first what is to be, then the coordinates, then the array.
+
+    Safe to be done again after it was cut short.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    group : str
+        Path of the group of frames.
+    run : mapping
+        What the ledger is to say; ``base`` and ``n_frames`` count.
+    columns : mapping of str to FrameColumn
+        Per-frame metadata of the frames from ``base`` on.
+    source : FrameSource
+        The frames from ``base`` on.
+
+    Returns
+    -------
+    FramesArray
+        At its new length.
+    """
+    ledger = store.ledger(group)
+    staged = ledger.folder / _STAGED
+    restore_records(store, group)
+    if not staged.is_file():
+        _stage(staged, _columns_there(store, group))
+    base, n_frames = int(run["base"]), int(run["n_frames"])
+    settings = source.settings
+    if base:
+        tags = store.attrs(group).get("original_metadata", {})
+        before = {n: c for n, c in _unstage(staged).items() if n != "frame"}
+        said = (
+            columns_from_tags(tags, base),
+            columns_from_tags(source.original_metadata, n_frames - base),
+        )
+        # A quantity that did not vary in either part may differ between the two.
+        differ = {
+            n
+            for n in said[0].keys() & said[1].keys()
+            if n in before or n in columns or said[0][n].values[0] != said[1][n].values[0]
+        }
+        before = {n: said[0][n] for n in differ} | before
+        columns = {n: said[1][n] for n in differ} | {**columns}
+        columns = _continued(before, columns, base, n_frames - base, settings)
+    ledger.start(run)
+    store.set_attrs(group, {"state": "partial"})
+    frames = store.frames(group)
+    frames.resize(n_frames)
+    _write_columns(store, group, columns, settings, n_frames)
+    return store.frames(group)
+
+
+def shrink(store: AcquisitionStore, group: str, run: Mapping[str, Any]) -> None:
+    """Take back what `grow` made room for: the series is as it was before.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    group : str
+        Path of the group of frames.
+    run : mapping
+        What the ledger said before.
+    """
+    ledger, frames = store.ledger(group), store.frames(group)
+    staged = ledger.folder / _STAGED
+    before = _unstage(staged)
+    n_frames = len(before["frame"].values)
+    last = (n_frames - 1) // frames.block
+    start = last * frames.block
+    ragged = frames.read(start, n_frames)
+    frames.resize(n_frames)
+    frames = store.frames(group)
+    record = ledger.record(last)
+    if record is None or not is_on_disk(frames, record):
+        commit_block(frames, ledger, last, ragged, over=True)
+    for index in ledger.records():
+        if index > last:
+            ledger.forget(index)
+    columns = {n: c for n, c in before.items() if n != "frame"}
+    _write_columns(store, group, columns, store.settings(group), n_frames)
+    ledger.start(run)
+    store.set_attrs(group, {"state": "complete"})
+    staged.unlink()
+
+
+def grown(store: AcquisitionStore, group: str) -> None:
+    """Forget how the series was before: its growth is complete."""
+    (store.ledger(group).folder / _STAGED).unlink(missing_ok=True)
+
+
+def is_growing(store: AcquisitionStore, group: str) -> bool:
+    """Tell whether a growth has begun that is not complete."""
+    return (store.ledger(group).folder / _STAGED).is_file()
+
+
+def _columns_there(store: AcquisitionStore, group: str) -> dict[str, FrameColumn]:
+    found = {}
+    with store.dataset(group, decode=False) as dataset:
+        for name, variable in dataset.coords.items():
+            if variable.dims == ("frame",):
+                words = variable.attrs.get("flag_meanings", "").split()
+                found[str(name)] = FrameColumn(
+                    values=np.asarray(variable.values),
+                    units=str(variable.attrs.get("units", "")),
+                    long_name=str(variable.attrs.get("long_name", "")),
+                    words=tuple("" if w == "_" else w for w in words),
+                )
+    return found
+
+
+def _stage(file: Path, columns: Mapping[str, FrameColumn]) -> None:
+    about = {n: [c.units, c.long_name, list(c.words)] for n, c in columns.items()}
+    values: dict[str, Any] = {f"values/{n}": c.values for n, c in columns.items()}
+    temporary = file.with_suffix(".tmp.npz")
+    values["about"] = np.array(json.dumps(about))
+    np.savez(temporary, **values)
+    temporary.replace(file)
+
+
+def _unstage(file: Path) -> dict[str, FrameColumn]:
+    with np.load(file, allow_pickle=False) as found:
+        about = json.loads(str(found["about"]))
+        return {
+            n: FrameColumn(
+                values=found[f"values/{n}"], units=units, long_name=long_name, words=tuple(words)
+            )
+            for n, (units, long_name, words) in about.items()
+        }
+
+
+def _continued(
+    before: Mapping[str, FrameColumn],
+    after: Mapping[str, FrameColumn],
+    base: int,
+    n_new: int,
+    settings: ScanSettings,
+) -> dict[str, FrameColumn]:
+    """Put the metadata of new frames behind those there, on one clock."""
+    after = dict(after)
+    clocks = [c["timestamp"].values if "timestamp" in c else None for c in (before, after)]
+    time = before.get("time")
+    interval = settings.frame_interval_s
+    if clocks[0] is not None and clocks[1] is not None and "time" in after and time is not None:
+        since = (int(clocks[1][0]) - int(clocks[0][0])) / 1e9 - after["time"].values[0]
+        after["time"] = replace(after["time"], values=after["time"].values + since + time.values[0])
+    elif time is not None and interval is not None:  # nobody knows of a pause: none is assumed
+        own = after["time"].values if "time" in after else np.arange(n_new) * interval
+        after["time"] = replace(time, values=time.values[-1] + interval + own - own[0])
+    names = dict.fromkeys((*before, *after))
+    return {n: join_columns([before.get(n), after.get(n)], [base, n_new]) for n in names}
+
+
+def _write_columns(
+    store: AcquisitionStore,
+    group: str,
+    columns: Mapping[str, FrameColumn],
+    settings: ScanSettings,
+    n_frames: int,
+) -> None:
+    for name, column in columns.items():
+        if len(column.values) != n_frames:
+            raise StoreConflictError(
+                f"{store.path}/{group}: {name} has {len(column.values)} values for {n_frames} "
+                f"frames: give metadata for every frame of the series"
+            )
+    coordinates = frame_coordinates(settings, columns, n_frames)
+    along = {n: c for n, c in coordinates.items() if c[0] == "frame"}
+    store.set_attrs(group, {"coordinates": None})  # xarray lists them anew
+    store.write_dataset(group, xr.Dataset(coords=along))
+    store.frames(group).set_coordinates([n for n in along if n != "frame"])

@@ -1,0 +1,246 @@
+"""Velox EMD files, frame by frame, with the metadata of every frame.
+
+Layout (HDF5): ``Data/Image/<id>/Data`` has shape (y, x, frame), and ``Metadata`` beside it one
+column a frame, a JSON document padded with zeros.
+"""
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from stemscale.acquisition import FrameColumn, Frames, ScanSettings, median_interval
+from stemscale.errors import InputFileError
+from stemscale.ingestion.pixels import square_pixel_nm
+from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.tags import settings_from_tags
+from stemscale.ingestion.velox_metadata import Page, frame_columns, parse_page, start_time
+
+logger = logging.getLogger(__name__)
+
+_IMAGES = "Data/Image"
+_DISPLAYS = ("Presentation/Displays/ImageDisplay", "Displays/ImageDisplay")
+
+
+class VeloxSource:
+    """One image or stack of a Velox EMD file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    key : str
+        Identifier of the image in the file.
+    label : str
+        What Velox calls it; the detector's name where empty.
+
+    Raises
+    ------
+    InputFileError
+        If the pixels are not square, or the file is damaged.
+    """
+
+    def __init__(self, path: Path, key: str, label: str = "") -> None:
+        self.name = path.name
+        self._path = path
+        self._key = key
+        with h5py.File(path, "r") as file:
+            group = file[f"{_IMAGES}/{key}"]
+            n_y, n_x, self.n_frames = group["Data"].shape
+            self.dtype = group["Data"].dtype.newbyteorder("=")
+            first = next((p for p in _pages(group, self.n_frames) if p), {})
+            recorded_by = str(_dig(first, "BinaryResult", "Detector") or "")
+            self.per_frame: Mapping[str, FrameColumn] = frame_columns(
+                _pages(group, self.n_frames), detector=recorded_by
+            )
+        self.detector = label or recorded_by
+        self.original_metadata: Mapping[str, Any] = first
+        self.start_time = start_time(first, recorded_by)
+        self.settings = self._settings(first, n_y, n_x)
+
+    def _settings(self, page: Page, n_y: int, n_x: int) -> ScanSettings:
+        found = settings_from_tags(page)
+        found["detector"] = self.detector or None
+        size, unit_x, unit_y = (
+            _dig(page, "BinaryResult", k) for k in ("PixelSize", "PixelUnitX", "PixelUnitY")
+        )
+        pixel = square_pixel_nm(
+            _dig(size, "height"), _dig(size, "width"), unit_x, unit_y, path=self._path
+        )
+        if pixel is not None:
+            found["pixel_size_nm"] = pixel
+        flyback_us = _flyback_us(page, n_x)
+        if flyback_us is not None:
+            found["flyback_time_us"] = flyback_us
+        if (interval := median_interval(self.per_frame.get("time"))) is not None:
+            found["frame_time_s"] = interval
+        return ScanSettings(n_x=n_x, n_y=n_y, **found)
+
+    def read(self, start: int, stop: int) -> Frames:
+        """Read frames ``start`` to ``stop`` (exclusive), shape (frame, y, x).
+
+        Raises
+        ------
+        InputFileError
+            If the file ends before, is damaged there, or the frames were never recorded.
+        """
+        try:
+            with h5py.File(self._path, "r") as file:
+                data = file[f"{_IMAGES}/{self._key}/Data"]
+                frames = np.empty((stop - start, *data.shape[:2]), dtype=self.dtype)
+                as_recorded = _one_raw_chunk_a_frame(data)
+                for frame, number in zip(frames, range(start, stop), strict=True):
+                    if as_recorded:  # straight from the file into place, no transposition
+                        data.id.read_direct_chunk((0, 0, number), out=frame.reshape(-1).view("u1"))
+                    else:
+                        data.read_direct(frame[:, :, None], np.s_[:, :, number : number + 1])
+        except Exception as error:  # HDF5 raises whatever it likes
+            raise InputFileError(
+                f"{self._path}: frames {start} to {stop - 1} of {self.detector or self._key} "
+                f"cannot be read ({_one_line(error)}): they were never recorded, or the file is "
+                f"damaged; copy it again from the microscope"
+            ) from error
+        return frames
+
+
+def is_velox(path: Path) -> bool:
+    """Tell whether an EMD file was written by Velox."""
+    try:
+        with h5py.File(path, "r") as file:
+            return _IMAGES in file
+    except (OSError, RuntimeError, KeyError):
+        return False
+
+
+def signals(path: Path) -> list[FrameSource]:
+    """List the images and stacks of a Velox EMD file.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    list of FrameSource
+        In the order in which Velox shows them, each with a name of its own as ``detector``.
+        Complex images (DPC) are left out.
+
+    Raises
+    ------
+    InputFileError
+        If the file cannot be read, or holds no image.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            labels = _labels(file)
+            keys = [k for k in file[_IMAGES] if _is_series(path, file[f"{_IMAGES}/{k}"])]
+        shown = list(labels)
+        keys.sort(key=lambda k: shown.index(k) if k in labels else len(shown))
+        found = [VeloxSource(path, key, labels.get(key, "")) for key in keys]
+    except InputFileError:
+        raise
+    except Exception as error:  # HDF5 raises whatever it likes
+        raise InputFileError(
+            f"{path} cannot be read ({_one_line(error)}): it is truncated, damaged or no Velox "
+            f"file; copy it again from the microscope"
+        ) from error
+    if not found:
+        raise InputFileError(f"{path} holds no image and no series of images")
+    _name_apart(found)
+    return list(found)
+
+
+def _is_series(path: Path, group: Any) -> bool:
+    data = group.get("Data") if isinstance(group, h5py.Group) else None
+    good = (
+        isinstance(data, h5py.Dataset)
+        and data.ndim == 3
+        and min(data.shape) > 0
+        and data.dtype.kind in "iuf"
+    )
+    if not good:
+        logger.info("%s: %s is no series of real images: left out", path, group.name)
+    return good
+
+
+def _name_apart(found: list[VeloxSource]) -> None:
+    """Give images of one name, such as results of a calculation, numbers."""
+    taken: set[str] = set()
+    for source in found:
+        name, number = source.detector or "image", 2
+        while name in taken:
+            name, number = f"{source.detector or 'image'}-{number}", number + 1
+        source.detector = name
+        taken.add(name)
+
+
+def _labels(file: h5py.File) -> dict[str, str]:
+    """Names under which Velox shows its images, by identifier, in the order of the file."""
+    found: dict[str, str] = {}
+    for place in _DISPLAYS:
+        shown = file.get(place)
+        for key in shown if isinstance(shown, h5py.Group) else ():
+            about = _json(shown[key])
+            label = _dig(about, "display", "label") or about.get("id")
+            data = about.get("dataPath")
+            if isinstance(about.get("data"), str):  # from version 11 on, by a reference
+                data = _json(file.get(about["data"])).get("dataPath")
+            if isinstance(label, str) and isinstance(data, str) and data:
+                found.setdefault(data.rpartition("/")[2], label)
+    return found
+
+
+def _json(dataset: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(dataset[0])
+    except (TypeError, ValueError, IndexError, KeyError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _pages(group: h5py.Group, n_frames: int) -> Iterator[Page | None]:
+    texts = group.get("Metadata")
+    good = isinstance(texts, h5py.Dataset) and texts.ndim == 2 and texts.dtype == np.uint8
+    n_texts = texts.shape[1] if good else 0
+    last, page = b"", None
+    for number in range(n_frames):
+        text = texts[:, number].tobytes() if number < n_texts else b""
+        if text != last:
+            last, page = text, parse_page(text)
+        yield page
+
+
+def _flyback_us(page: Page, n_x: int) -> float | None:
+    """Give what a line takes beyond its pixels, where the file says how long a line takes."""
+    try:
+        line_s, dwell_s = (float(_dig(page, "Scan", k)) for k in ("LineTime", "DwellTime"))
+    except (TypeError, ValueError):
+        return None
+    try:  # the image may be a cut of what was scanned
+        left, right = (float(_dig(page, "Scan", "ScanArea", k)) for k in ("left", "right"))
+        across = round(float(_dig(page, "Scan", "ScanSize", "width")) * (right - left))
+    except (TypeError, ValueError, OverflowError):
+        across = n_x
+    flyback_us = (line_s - across * dwell_s) * 1e6
+    return flyback_us if 0 < flyback_us < np.inf else None
+
+
+def _one_raw_chunk_a_frame(data: h5py.Dataset) -> bool:
+    n_y, n_x, _ = data.shape
+    unfiltered = data.id.get_create_plist().get_nfilters() == 0
+    return bool(data.chunks == (n_y, n_x, 1) and unfiltered and data.dtype.isnative)
+
+
+def _dig(tree: Any, *path: str) -> Any:
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
