@@ -9,7 +9,7 @@ import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -189,13 +189,12 @@ def _settings(about: Mapping[str, Any], bare: ScanSettings, path: Path) -> ScanS
 
 
 def _start_time(about: Mapping[str, Any]) -> int | None:
-    text = about.get("created") or about.get("timestamp")  # UTC, by Swift's convention
+    local, zone = (_dig(about, "datetime_original", k) for k in ("local_datetime", "tz"))
     try:
-        began = datetime.fromisoformat(str(text))
+        began = datetime.fromisoformat(f"{local}{zone}")
     except ValueError:
         return None
-    zoned = began if began.tzinfo is not None else began.replace(tzinfo=UTC)
-    return int(zoned.timestamp() * 1e6) * 1000
+    return None if began.tzinfo is None else int(began.timestamp() * 1e6) * 1000
 
 
 def _positive(value: Any, factor: float = 1.0) -> float | None:

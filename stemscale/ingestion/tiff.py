@@ -12,11 +12,12 @@ import numpy as np
 import tifffile
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
-from stemscale.errors import InputFileError
+from stemscale.errors import InputFileError, StemscaleError
 from stemscale.ingestion import rosetta
 from stemscale.ingestion.json_values import json_values
+from stemscale.ingestion.pixels import square_pixel_nm
 from stemscale.ingestion.source import FrameSource
-from stemscale.ingestion.units import to_nm
+from stemscale.ingestion.units import to_nm, to_s
 
 _SETTINGS = ("dwell_time_ns", "flyback_time_us", "high_tension_kv", "magnification")
 _NAMES = ("detector", "instrument")
@@ -48,10 +49,11 @@ class TiffSource:
                 self.dtype = np.dtype(series.dtype).newbyteorder("=")
                 self._stored = np.dtype(tif.byteorder + series.dtype.char)
                 info = tif.imagej_metadata or {}
+                ome = tif.ome_metadata
                 resolution = tif.pages.first.resolution[0]
-        except (tifffile.TiffFileError, ValueError, IndexError, KeyError, OSError) as error:
-            if isinstance(error, InputFileError):
-                raise
+        except StemscaleError:
+            raise
+        except Exception as error:  # tifffile and struct raise whatever they like
             raise InputFileError(
                 f"{path} cannot be read as a TIFF ({error}): copy it again from the microscope"
             ) from error
@@ -66,6 +68,9 @@ class TiffSource:
                 n_x=shape[-1], n_y=shape[-2], **{k: v for k, v in known.items() if v}
             )
             self.original_metadata = {"ImageJ": json_values(info)}
+        elif ome:
+            self.settings = ScanSettings(n_x=shape[-1], n_y=shape[-2], **_ome_settings(ome, path))
+            self.original_metadata = {"OME": ome}
         else:
             self._take_other_dialects(path)
         self.detector = self.settings.detector or ""
@@ -172,6 +177,25 @@ def _imagej_settings(info: dict[str, Any]) -> dict[str, Any]:
     interval = info.get("finterval")
     if isinstance(interval, (int, float)) and interval > 0:
         found["frame_time_s"] = float(interval)
+    return found
+
+
+def _ome_settings(text: str, path: Path) -> dict[str, Any]:
+    """Scan settings in the XML of an OME-TIFF."""
+    try:
+        image = tifffile.xml2dict(text)["OME"]["Image"]
+    except Exception:  # XML that is none; the pixels are good all the same
+        return {}
+    pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
+    found: dict[str, Any] = {}
+    unit_x, unit_y = (pixels.get(f"PhysicalSize{a}Unit", "µm") for a in "XY")
+    size_y, size_x = pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeX")
+    pixel = square_pixel_nm(size_y, size_x, unit_x, unit_y, path=path)
+    if pixel is not None:
+        found["pixel_size_nm"] = pixel
+    interval = to_s(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
+    if interval is not None and interval > 0:
+        found["frame_time_s"] = interval
     return found
 
 

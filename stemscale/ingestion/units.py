@@ -5,7 +5,8 @@ from typing import Any
 _IN_NM = {"nm": 1.0, "n_m": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "pm": 1e-3}
 _IN_NM |= {"å": 0.1, "angstrom": 0.1, "mm": 1e6, "m": 1e9, "cm": 1e7, "inch": 2.54e7}
 _IN_NM |= {"\\u00b5m": 1e3, "nanometer": 1.0, "micrometer": 1e3, "picometer": 1e-3, "meter": 1e9}
-_IN_S = {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_IN_S = {"millisecond": 1e-3, "microsecond": 1e-6, "nanosecond": 1e-9, "minute": 60.0, "min": 60.0}
+_IN_S |= {"s": 1.0, "sec": 1.0, "second": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 
 
 def to_nm(value: Any, unit: Any) -> float | None:

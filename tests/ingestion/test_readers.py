@@ -1,0 +1,457 @@
+"""Every format, frame by frame, as RosettaSciIO gives it whole."""
+
+import contextlib
+import importlib
+import json
+import pickle
+import shutil
+import struct
+import subprocess
+import sys
+import warnings
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+import xarray as xr
+import zarr
+from builders import DATA, ramp_frames
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import stemscale
+from stemscale.errors import InputFileError, SeriesError, StemscaleError
+from stemscale.ingestion.readers import open_series
+
+
+def rosetta(plugin, path, **options):
+    reader = importlib.import_module(f"rsciio.{plugin}").file_reader
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return reader(str(path), **options)
+
+
+def write_rosetta(plugin, path, frames, *, pixel_nm=0.5, interval_s=0.04, **options):
+    """Write a series with one of RosettaSciIO's writers."""
+    names = ["Time", "y", "x"][-frames.ndim :]
+    axes = [
+        {
+            "name": name,
+            "size": size,
+            "scale": interval_s if name == "Time" else pixel_nm,
+            "offset": 0.0,
+            "units": "s" if name == "Time" else "nm",
+            "navigate": name == "Time",
+            "index_in_array": i,
+            "is_binned": False,
+            "_type": "UniformDataAxis",
+        }
+        for i, (name, size) in enumerate(zip(names, frames.shape, strict=True))
+    ]
+    signal = {
+        "data": frames,
+        "axes": axes,
+        "metadata": {
+            "General": {"title": "HAADF"},
+            "Signal": {"signal_type": ""},
+            "Acquisition_instrument": {"TEM": {"beam_energy": 200.0, "magnification": 8e4}},
+        },
+        "original_metadata": {},
+        "attributes": {"_lazy": False},
+        "learning_results": {},
+        "package_info": {"package": "hyperspy", "package_version": "2"},
+        "models": {},
+        "tmp_parameters": {},
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if plugin == "zspy":
+            return write_zspy(path, signal)
+        writer = importlib.import_module(f"rsciio.{plugin}").file_writer
+        writer(str(path), signal, **options)
+    return path
+
+
+def write_zspy(path, signal):
+    # The front door of RosettaSciIO 0.15's writer asks for Zarr 2; the writer behind it does not.
+    from rsciio.zspy._api import ZspyWriter, version
+
+    file = zarr.open_group(path, mode="w", zarr_format=2)
+    file.attrs.update({"file_format": "ZSpy", "file_format_version": version})
+    group = file.require_group("Experiments/HAADF")
+    ZspyWriter(
+        file,
+        signal,
+        group,
+        chunks=None,
+        compressor=None,
+        write_dataset=True,
+        show_progressbar=False,
+    ).write()
+    return path
+
+
+def one(*paths, detector=None):
+    (found,) = open_series(list(paths), detector=detector)
+    return found
+
+
+def all_of(source):
+    return source.read(0, source.n_frames)
+
+
+WRITTEN = [("hspy", "a.hspy"), ("zspy", "a.zspy"), ("nexus", "a.nxs"), ("emd", "a.emd")]
+
+
+@pytest.mark.parametrize(("plugin", "name"), WRITTEN)
+@pytest.mark.parametrize("shape", [(5, 6, 9), (6, 9)], ids=["series", "image"])
+def test_files_that_rosettasciio_writes_read_back_with_pixel_size(tmp_path, plugin, name, shape):
+    frames = ramp_frames(5, 6, 9)[: shape[0]] if len(shape) == 3 else ramp_frames(1, *shape)[0]
+    options = {"show_progressbar": False} if plugin in ("hspy", "zspy") else {}
+    source = one(write_rosetta(plugin, tmp_path / name, frames, **options))
+    expected = frames if frames.ndim == 3 else frames[None]
+    assert source.settings.shape == (6, 9)
+    np.testing.assert_array_equal(all_of(source), expected)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(source)).read(0, 1), expected[:1])
+    assert source.settings.pixel_size_nm == pytest.approx(0.5, rel=1e-6)
+
+
+def test_hyperspy_files_keep_interval_energy_and_title(tmp_path):
+    path = write_rosetta("hspy", tmp_path / "a.hspy", ramp_frames(5), show_progressbar=False)
+    source = one(path)
+    assert source.settings.frame_interval_s == pytest.approx(0.04)
+    assert source.settings.high_tension_kv == 200
+    assert source.settings.detector == "HAADF"
+
+
+def test_files_are_let_go_of_after_the_ingest(tmp_path):
+    """A notebook that ingests a file can write it anew."""
+    path = write_rosetta("hspy", tmp_path / "a.hspy", ramp_frames(5), show_progressbar=False)
+    stemscale.ingest(tmp_path / "s.zarr", path)
+    write_rosetta("hspy", path, ramp_frames(3), show_progressbar=False)
+    assert one(path).n_frames == 3
+
+
+def test_a_zipped_zspy_reads_back(tmp_path):
+    folder = write_rosetta("zspy", tmp_path / "b.zspy", ramp_frames(5), show_progressbar=False)
+    shutil.make_archive(str(tmp_path / "a"), "zip", folder)
+    (tmp_path / "a.zip").rename(tmp_path / "a.zspy")
+    np.testing.assert_array_equal(all_of(one(tmp_path / "a.zspy")), ramp_frames(5))
+
+
+def test_berkeley_emd_whose_axes_are_named_come_with_x_last(tmp_path):
+    frames = ramp_frames(4, 6, 9)
+    with h5py.File(tmp_path / "a.emd", "w") as file:
+        file.attrs["version_major"], file.attrs["version_minor"] = 0, 2
+        group = file.create_group("data/raw")
+        group.attrs["emd_group_type"] = 1
+        group["data"] = frames.transpose(2, 1, 0)  # (x, y, frame)
+        for i, (name, n, unit) in enumerate([("x", 9, "n_m"), ("y", 6, "n_m"), ("t", 4, "s")], 1):
+            dim = group.create_dataset(f"dim{i}", data=np.arange(n) * 0.25)
+            dim.attrs["name"], dim.attrs["units"] = name, f"[{unit}]"
+        for name in ("microscope", "sample", "user", "comments"):
+            file.create_group(name)
+    source = one(tmp_path / "a.emd")
+    np.testing.assert_array_equal(all_of(source), frames)
+    assert source.settings.pixel_size_nm == pytest.approx(0.25, rel=1e-6)
+
+
+TIA = ["03_Scanning Preview_1.ser", "16x16x5_STEM_BF_DF_preview_2.ser"]
+
+
+@pytest.mark.parametrize("name", TIA)
+def test_tia_series_are_read_frame_by_frame_with_their_clock(name):
+    source = one(DATA / name)
+    expected = rosetta("tia", DATA / name)[0]
+    np.testing.assert_array_equal(all_of(source), expected["data"])
+    np.testing.assert_array_equal(source.read(3, 4), expected["data"][3:4])
+    assert source.settings.pixel_size_nm == pytest.approx(expected["axes"][-1]["scale"], rel=1e-6)
+    tags = expected["original_metadata"]["ser_header_parameters"]["Time"]
+    assert source.start_time == int(np.ravel(tags)[0]) * 10**9
+
+
+def test_the_detectors_of_an_emi_are_told_apart_by_the_number_of_their_series(tmp_path):
+    path = DATA / "16x16x5_STEM_BF_DF_preview.emi"
+    with pytest.raises(InputFileError, match=r"2 signals.*1 5 x 16 x 16, 2 5 x 16 x 16"):
+        open_series([path])
+    found = open_series([path], detector="all")
+    for source, expected in zip(found, rosetta("tia", path), strict=True):
+        np.testing.assert_array_equal(all_of(source), expected["data"])
+    assert one(path, detector="2").settings.dwell_time_ns == pytest.approx(16_000)
+
+
+def test_plots_beside_an_image_are_left_out():
+    source = one(DATA / "multi_signal.dm3")
+    expected = rosetta("digitalmicrograph", DATA / "multi_signal.dm3")
+    images = [s["data"] for s in expected if s["data"].ndim == 2]
+    np.testing.assert_array_equal(all_of(source)[0], images[0])
+    assert source.settings.dwell_time_ns == pytest.approx(32_400)
+    assert source.start_time == pytest.approx(1576009961.4 * 1e9, abs=2e9)
+
+
+def test_a_nion_export_comes_with_the_scan_settings_of_its_document(tmp_path):
+    source = one(DATA / "nion_haadf_crop.npy")
+    np.testing.assert_array_equal(all_of(source)[0], np.load(DATA / "nion_haadf_crop.npy"))
+    assert source.settings.pixel_size_nm == pytest.approx(0.015625, rel=1e-6)
+    assert source.settings.dwell_time_ns == 127_000
+    assert source.settings.flyback_time_us == 254
+    assert source.settings.high_tension_kv == 60
+
+
+def nion_document(**more):
+    step = {"offset": 0.0, "scale": 2.0, "units": "nm"}
+    axes = [{"offset": 0.0, "scale": 0.5, "units": "s"}, step, step]
+    about = {"spatial_calibrations": axes, "datum_dimension_count": 2, **more}
+    return json.dumps({**about, "metadata": {"hardware_source": {"channel_name": "MAADF"}}})
+
+
+@pytest.mark.parametrize("kind", ["ndata1", "h5"])
+def test_the_other_forms_of_nion_exports_read_back(tmp_path, kind):
+    frames = ramp_frames(4, dtype="float32")
+    path = tmp_path / f"a.{kind}"
+    if kind == "h5":
+        with h5py.File(path, "w") as file:
+            file["data"] = frames
+            file["data"].attrs["properties"] = nion_document()
+    else:
+        np.save(tmp_path / "data.npy", frames)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("metadata.json", nion_document())
+            archive.write(tmp_path / "data.npy", "data.npy")
+    source = one(path)
+    np.testing.assert_array_equal(source.read(1, 3), frames[1:3])
+    assert source.settings.pixel_size_nm == 2.0
+    assert source.settings.frame_interval_s == 0.5
+    assert source.settings.detector == "MAADF"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", ">u2", "<i4", "float32"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy_arrays_read_back_in_any_order(tmp_path, dtype, order):
+    frames = np.asarray(ramp_frames(4, dtype=dtype), order=order)
+    np.save(tmp_path / "a.npy", frames)
+    found = all_of(one(tmp_path / "a.npy"))
+    np.testing.assert_array_equal(found, frames)
+    assert found.dtype == frames.dtype.newbyteorder("=")
+
+
+def test_npy_files_that_are_no_series_are_refused(tmp_path):
+    np.save(tmp_path / "line.npy", np.arange(5))
+    with pytest.raises(InputFileError, match=r"line\.npy holds an array of shape \(5,\)"):
+        open_series([tmp_path / "line.npy"])
+    np.save(tmp_path / "objects.npy", np.array([{}, []], dtype=object), allow_pickle=True)
+    with pytest.raises(InputFileError, match="Python objects"):
+        open_series([tmp_path / "objects.npy"])
+    np.save(tmp_path / "complex.npy", np.ones((4, 4), dtype=complex))
+    with pytest.raises(SeriesError, match="complex128"):
+        open_series([tmp_path / "complex.npy"])
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_zarr_array_is_read_by_blocks(tmp_path, zarr_format):
+    frames = ramp_frames(7)
+    array = zarr.create_array(
+        tmp_path / "a.zarr", data=frames, chunks=(2, 12, 16), zarr_format=zarr_format
+    )
+    assert array.shape == frames.shape
+    np.testing.assert_array_equal(one(tmp_path / "a.zarr").read(1, 6), frames[1:6])
+
+
+def test_an_ome_zarr_image_comes_with_scale_and_interval_at_full_resolution(tmp_path):
+    frames = ramp_frames(7)
+    group = zarr.create_group(tmp_path / "a.zarr")
+    group.create_array("0", data=frames[:, None, None])
+    group.create_array("1", data=frames[:, None, None, ::2, ::2])
+    kinds = {"t": ("time", "millisecond"), "c": ("channel", None), "z": ("space", "micrometer")}
+    axes = [
+        {
+            "name": n,
+            "type": kinds.get(n, ("space", "micrometer"))[0],
+            "unit": kinds.get(n, ("", "micrometer"))[1],
+        }
+        for n in "tczyx"
+    ]
+    transform = {"type": "scale", "scale": [40, 1, 1, 0.002, 0.002]}
+    datasets = [{"path": p, "coordinateTransformations": [transform]} for p in "01"]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    source = one(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(source.read(2, 5), frames[2:5])
+    assert source.settings.pixel_size_nm == pytest.approx(2.0)
+    assert source.settings.frame_interval_s == pytest.approx(0.04)
+
+
+def test_the_frames_of_a_store_can_be_ingested_again(tmp_path):
+    np.save(tmp_path / "a.npy", ramp_frames(5))
+    stemscale.ingest(tmp_path / "s.zarr", tmp_path / "a.npy")
+    stemscale.ingest(tmp_path / "t.zarr", tmp_path / "s.zarr" / "a" / "rapid")
+    with xr.open_zarr(tmp_path / "t.zarr", group="rapid/rapid") as opened:
+        np.testing.assert_array_equal(opened["frames"], ramp_frames(5))
+
+
+def test_an_ome_tiff_comes_with_its_pixel_size_and_interval(tmp_path):
+    about = {
+        "axes": "TYX",
+        "PhysicalSizeX": 2.1,
+        "PhysicalSizeXUnit": "nm",
+        "PhysicalSizeY": 2.1,
+        "PhysicalSizeYUnit": "nm",
+        "TimeIncrement": 0.04,
+        "TimeIncrementUnit": "s",
+    }
+    tifffile.imwrite(tmp_path / "a.ome.tif", ramp_frames(5), ome=True, metadata=about)
+    source = one(tmp_path / "a.ome.tif")
+    np.testing.assert_array_equal(all_of(source), ramp_frames(5))
+    assert source.settings.pixel_size_nm == pytest.approx(2.1, rel=1e-6)
+    assert source.settings.frame_interval_s == pytest.approx(0.04)
+
+
+def test_a_folder_of_images_is_a_series_in_natural_order(tmp_path):
+    frames = ramp_frames(12, dtype="uint8")
+    folder = tmp_path / "run7"
+    folder.mkdir()
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"img_{i}.png")
+    (folder / "notes.txt").write_text("anything")
+    (done,) = stemscale.ingest(tmp_path / "s.zarr", folder)
+    assert (done.fov, done.n_frames) == ("run7", 12)
+    with xr.open_zarr(tmp_path / "s.zarr", group="run7/rapid") as opened:
+        np.testing.assert_array_equal(opened["frames"], frames)
+
+
+def test_the_tree_of_a_gatan_in_situ_series_gives_the_time_of_each_frame(tmp_path):
+    frames = ramp_frames(7)
+    places = [(0, 59, 0), (0, 59, 1), (0, 59, 2), (0, 59, 3), (1, 0, 0), (1, 0, 1), (1, 0, 2)]
+    for frame, (minute, second, number) in zip(frames, places, strict=True):
+        folder = tmp_path / "run" / "Hour_00" / f"Minute_{minute:02}" / f"Second_{second:02}"
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = f"run_Hour_00_Minute_{minute:02}_Second_{second:02}_Frame_{number:04}"
+        np.save(folder / f"{stem}.npy", frame)
+    stemscale.ingest(tmp_path / "s.zarr", tmp_path / "run")
+    with xr.open_zarr(tmp_path / "s.zarr", group="run/rapid") as opened:
+        np.testing.assert_array_equal(opened["frames"], frames)
+        np.testing.assert_allclose(opened["time"], [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5])
+
+
+def test_stage_and_clock_of_single_frame_files_become_columns_of_the_series(tmp_path):
+    for i in range(3):
+        shutil.copy(DATA / "multi_signal.dm3", tmp_path / f"f_{i}.dm3")
+    source = one(*(tmp_path / f"f_{i}.dm3" for i in range(3)))
+    assert source.n_frames == 3
+    assert "stage_x" not in source.per_frame  # it did not move
+    np.testing.assert_allclose(source.per_frame["time"].values, 0)
+
+
+def test_a_folder_of_several_kinds_or_of_nothing_is_refused_by_name(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputFileError, match=r"empty holds no file that stemscale reads"):
+        open_series([tmp_path / "empty"])
+    np.save(tmp_path / "a.npy", ramp_frames(2))
+    shutil.copy(DATA / "multi_signal.dm3", tmp_path / "b.dm3")
+    with pytest.raises(InputFileError, match=r"several kinds \(1 \.dm3, 1 \.npy\)"):
+        open_series([tmp_path])
+
+
+def test_frames_of_other_shapes_in_a_folder_are_named(tmp_path):
+    np.save(tmp_path / "a1.npy", ramp_frames(1)[0])
+    np.save(tmp_path / "a2.npy", ramp_frames(1, 8, 8)[0])
+    with pytest.raises(InputFileError, match=r"a2\.npy holds \(8, 8\) uint16, but a1\.npy"):
+        open_series([tmp_path])
+
+
+GROWTH = """
+import resource, sys
+from pathlib import Path
+from stemscale.ingestion.readers import open_series
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+(source,) = open_series([Path(sys.argv[1])])
+for start in (0, 90):
+    source.read(start, start + 4)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)
+"""
+
+
+def big_npy(path):
+    array = np.lib.format.open_memmap(path / "a.npy", "w+", "u2", (100, 1024, 1024))
+    array.flush()
+    return path / "a.npy"
+
+
+def big_mrc(path):
+    head = bytearray((DATA / "rapid_scan_pair_512.mrc").read_bytes()[:1024])
+    struct.pack_into("<3i", head, 0, 1024, 1024, 100)
+    struct.pack_into("<3i", head, 28, 1024, 1024, 100)
+    with (path / "a.mrc").open("wb") as stream:
+        stream.write(head)
+        stream.truncate(1024 + struct.unpack_from("<i", head, 92)[0] + 2 * 100 * 1024**2)
+    return path / "a.mrc"
+
+
+def big_ser(path):
+    n, side = 100, 1024
+    pixels = 2 * side * side
+    with (path / "a.ser").open("wb") as stream:
+        stream.write(struct.pack("<HHHIIIIIi", 0x4949, 0x0197, 0x210, 0x4122, 0x4152, n, n, 30, 1))
+        places = [30 + 8 * n + i * (pixels + 50) for i in range(n)]
+        stream.write(struct.pack(f"<{n}I", *places) + struct.pack(f"<{n}I", *([0] * n)))
+        element = struct.pack("<ddiddiHII", 0, 1e-9, 0, 0, 1e-9, 0, 2, side, side)
+        for place in places:
+            stream.seek(place)
+            stream.write(element)
+        stream.truncate(places[-1] + pixels + 50)
+    return path / "a.ser"
+
+
+def big_hspy(path):
+    frames = np.zeros((100, 1024, 1024), dtype=np.uint16)
+    options = {"show_progressbar": False, "chunks": (1, 1024, 1024)}
+    return write_rosetta("hspy", path / "a.hspy", frames, **options)
+
+
+@pytest.mark.parametrize("write", [big_npy, big_mrc, big_ser, big_hspy])
+def test_a_few_frames_of_a_long_series_cost_no_more_memory_than_they_must(tmp_path, write):
+    """210 MB in the file, 8 MB asked for at a time."""
+    path = write(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", GROWTH, str(path)], capture_output=True, text=True, check=True
+    )
+    assert float(done.stdout) < 110
+
+
+def harmed(data, whole, most=4000):
+    """A file with some bits turned, or cut short."""
+    bits = bytearray(whole)
+    for at in data.draw(st.lists(st.integers(0, min(len(whole), most) - 1), max_size=6)):
+        bits[at] ^= 1 << data.draw(st.integers(0, 7))
+    return bytes(bits[: data.draw(st.sampled_from([len(bits), *range(0, len(bits), 97)]))])
+
+
+FUZZED = ["a.npy", "a.tif", "03_Scanning Preview_1.ser", "nion_haadf_crop.json", "a.mrc.mdoc"]
+
+
+@pytest.mark.parametrize("name", FUZZED)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_damaged_heads_end_in_a_series_or_in_our_own_error(tmp_path_factory, name, data):
+    folder = tmp_path_factory.mktemp("fuzz")
+    path = folder / name
+    if name == "a.npy":
+        np.save(path, ramp_frames(2))
+    elif name == "a.tif":
+        tifffile.imwrite(path, ramp_frames(2), imagej=True)
+    elif name.endswith("json"):
+        shutil.copy(DATA / "nion_haadf_crop.json", path)
+        shutil.copy(DATA / "nion_haadf_crop.npy", folder)
+    elif name.endswith("mdoc"):
+        shutil.copy(DATA / "rapid_scan_pair_512.mrc.mdoc", path)
+        shutil.copy(DATA / "rapid_scan_pair_512.mrc", folder / "a.mrc")
+    else:
+        shutil.copy(DATA / name, path)
+    path.write_bytes(harmed(data, path.read_bytes()))
+    pixels = {"json": "nion_haadf_crop.npy", "mdoc": "a.mrc"}.get(name.rpartition(".")[2], name)
+    with contextlib.suppress(StemscaleError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for source in open_series([folder / pixels], detector="all"):
+            source.read(0, 1)
