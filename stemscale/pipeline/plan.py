@@ -284,6 +284,14 @@ def _todo(
     everything = tuple(range(block_count(n_frames, block)))
     if not store.has(f"{group}/frames"):
         return everything, 0
+    frames = store.frames(group)
+    if frames.shape[0] != n_frames:
+        if overwrite:
+            return everything, 0
+        raise StoreConflictError(
+            f"{store.path}/{group} has {frames.shape[0]} frames, but the series has grown to "
+            f"{n_frames} since: filter it under another --name, or anew with --overwrite"
+        )
     ledger = store.ledger(group)
     before = ledger.run() or {"fingerprint": store.attrs(group).get("fingerprint")}
     if before.get("fingerprint") != run["fingerprint"]:
@@ -293,14 +301,6 @@ def _todo(
         raise StoreConflictError(
             f"{store.path}/{group} was made with another {', '.join(changed) or 'run'}: give the "
             f"new frames another --name, or throw the old ones away with --overwrite"
-        )
-    frames = store.frames(group)
-    if frames.shape[0] != n_frames:
-        if overwrite:
-            return everything, 0
-        raise StoreConflictError(
-            f"{store.path}/{group} has {frames.shape[0]} frames, but the series has grown to "
-            f"{n_frames} since: filter it under another --name, or anew with --overwrite"
         )
     good = FRAME_STATUS["done"]
     done = {

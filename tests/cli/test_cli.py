@@ -4,6 +4,7 @@ import sys
 
 import pytest
 from builders import ramp_frames, write_image, write_stack
+from velox_files import write_velox
 
 VERBS = [
     "simulate",
@@ -133,3 +134,36 @@ def test_debug_shows_where_an_error_comes_from(tmp_path):
     done = stemscale("--debug", "info", tmp_path)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+def test_ingest_takes_every_detector_and_then_the_frames_that_came_later(tmp_path):
+    store = tmp_path / "s.zarr"
+    images = {"HAADF": ramp_frames(6), "BF": ramp_frames(6)}
+    write_velox(tmp_path / "a.emd", {d: f[:4] for d, f in images.items()})
+    refused = stemscale("ingest", store, tmp_path / "a.emd")
+    assert refused.returncode == 1
+    assert "--detector all" in refused.stderr
+    done = stemscale("ingest", store, tmp_path / "a.emd", "--detector", "all", "--workers", 2)
+    assert done.stdout == (
+        "a_HAADF: 4 frames of 12 x 16 uint16\na_BF: 4 frames of 12 x 16 uint16\n"
+    )
+    again = stemscale("ingest", store, tmp_path / "a.emd", "--detector", "all")
+    assert again.stdout.count("there already: the same files") == 2
+    write_velox(tmp_path / "a.emd", images)
+    grown = stemscale(
+        "ingest", store, tmp_path / "a.emd", "--detector", "all", "--append", "--json"
+    )
+    fovs = json.loads(grown.stdout)["fovs"]
+    assert [(f["n_frames"], f["appended"]) for f in fovs] == [(6, 2), (6, 2)]
+
+
+def test_frames_filtered_before_a_series_grew_are_not_passed_off_as_all(tmp_path):
+    store = tmp_path / "s.zarr"
+    write_velox(tmp_path / "a.emd", {"HAADF": ramp_frames(4)})
+    stemscale("ingest", store, tmp_path / "a.emd")
+    assert stemscale("process", store, "--filter", "none").returncode == 0
+    write_velox(tmp_path / "a.emd", {"HAADF": ramp_frames(6)})
+    assert stemscale("ingest", store, tmp_path / "a.emd", "--append").returncode == 0
+    done = stemscale("process", store, "--filter", "none")
+    assert done.returncode == 1
+    assert "has 4 frames, but the series has grown to 6" in done.stderr

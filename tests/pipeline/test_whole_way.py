@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import tifffile
 import xarray as xr
+from velox_files import velox_page, write_velox
 
 import stemscale
 from stemscale.denoise import load_filter
@@ -57,11 +59,11 @@ def summary(store, filter_file, truth, client):
     return stemscale.summarize(store, truth=truth)
 
 
-def shape_error(store, truth, fov):
+def shape_error(store, truth, fov, true_fov=None):
     """RMS of source_x against the truth after a constant shift, over the interior [px]."""
     with (
         xr.open_zarr(store, group=f"{fov}/calibration") as found,
-        xr.open_zarr(truth, group=fov) as true,
+        xr.open_zarr(truth, group=true_fov or fov) as true,
     ):
         error = found["source_x"].values - np.ravel(true["source_x"].values)[:SIZE]
         drawn = np.ravel(true["source_x"].values)[:SIZE] - np.arange(SIZE)
@@ -156,6 +158,31 @@ def test_a_series_without_slow_scan_gets_the_distortion_of_its_setting(folder, s
     assert AcquisitionStore(path).attrs("alone/calibration")["carried_over"] is True
     with pytest.raises(TrainingError, match="alone has only a carried-over calibration"):
         stemscale.train(path, output=folder / "x.safetensors", fovs=["alone"])
+
+
+def test_detectors_of_one_scan_share_its_distortion_and_a_blank_one_is_no_hindrance(folder, truth):
+    raw = folder / "raw"
+    rapid = {"HAADF": tifffile.imread(raw / "fov01_rapid.tif")}
+    slow = {"HAADF": tifffile.imread(raw / "fov01_slow.tif")[None]}
+    noise = np.random.default_rng(0)
+    rapid["BF"] = noise.integers(90, 110, rapid["HAADF"].shape, dtype=np.uint16)
+    slow["BF"] = noise.integers(90, 110, slow["HAADF"].shape, dtype=np.uint16)
+    rapid["DF2"] = 2 * (rapid["HAADF"] // 3)
+    pages = {d: [velox_page(i, d) for i in range(FRAMES)] for d in rapid}
+    write_velox(folder / "scan.emd", rapid, pages=pages)
+    write_velox(folder / "scan_slow.emd", slow)
+    store = folder / "together.zarr"
+    stemscale.ingest(store, folder / "scan.emd", slow=folder / "scan_slow.emd", detector="all")
+    done = {c.fov: c.estimated for c in stemscale.calibrate(store)}
+    assert done == {"scan_HAADF": True, "scan_BF": False, "scan_DF2": False}
+    maps = []
+    for fov in done:
+        with xr.open_zarr(store, group=f"{fov}/calibration") as opened:
+            maps.append(opened["source_x"].values)
+    np.testing.assert_array_equal(maps[0], maps[1])
+    np.testing.assert_array_equal(maps[0], maps[2])
+    error, drawn = shape_error(store, truth, "scan_HAADF", "fov01")
+    assert error < drawn / 4
 
 
 def test_a_slow_scan_taken_after_a_series_is_not_calibrated_on(folder, truth):
