@@ -13,10 +13,12 @@ from stemscale.acquisition import (
     check_name,
     check_pixels,
     check_same_view,
+    frame_coordinates,
 )
 from stemscale.errors import InputFileError
 from stemscale.ingestion.files import content_hash
 from stemscale.ingestion.frame_log import read_frame_log
+from stemscale.ingestion.heating_log import join_log, read_log
 from stemscale.ingestion.joined import CorrectedSource, JoinedSource
 from stemscale.ingestion.manifest import ManifestRow
 from stemscale.ingestion.readers import ALL, open_series, plain_name
@@ -192,8 +194,6 @@ def _plan(
     )
     report = None
     if options.log is not None:
-        from stemscale.ingestion.heating_log import join_log, read_log
-
         times = _frame_times(source, {**per_frame, **table}, options.log)
         found = join_log(
             read_log(options.log), times, offset_s=options.log_offset_s, how=options.log_how
@@ -235,8 +235,6 @@ def _names(fov: str, joined: Sequence[JoinedSource]) -> list[str]:
 def _frame_times(
     source: FrameSource, per_frame: Mapping[str, FrameColumn], log: Path
 ) -> Any:  # shape (n_frames,) [s]
-    from stemscale.acquisition import frame_coordinates
-
     coordinates = frame_coordinates(source.settings, per_frame, source.n_frames)
     if "time" not in coordinates:
         raise InputFileError(
