@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
 from stemscale.errors import InputFileError, StemscaleError
 from stemscale.ingestion import rosetta
 from stemscale.ingestion.json_values import json_values
+from stemscale.ingestion.ome_xml import read_ome
 from stemscale.ingestion.pixels import square_pixel_nm
 from stemscale.ingestion.source import FrameSource
-from stemscale.ingestion.units import to_nm, to_s
 
 _SETTINGS = ("dwell_time_ns", "flyback_time_us", "high_tension_kv", "magnification")
 _NAMES = ("detector", "instrument")
@@ -30,49 +31,67 @@ class TiffSource:
     ----------
     path : Path
         The file.
+    channel : int
+        Which of its channels, where an OME-TIFF or an ImageJ file calls an axis so.
 
     Raises
     ------
     InputFileError
-        If the file is no TIFF, is truncated, in colour, or has pages of several sizes.
+        If the file is no TIFF, is truncated, in colour, or has pages of several sizes, or pixels
+        that are not square.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, channel: int = 0) -> None:
         self.name = path.name
         self._path = path
         try:
             with _complaints() as complaints, tifffile.TiffFile(path) as tif:
                 self._check(tif, complaints)
                 series = tif.series[0]
-                shape = (1, *series.shape) if len(series.shape) == 2 else series.shape
+                shape, axes = tuple(int(n) for n in series.shape), str(series.axes)
                 self._offset = series.dataoffset
                 self.dtype = np.dtype(series.dtype).newbyteorder("=")
                 self._stored = np.dtype(tif.byteorder + series.dtype.char)
                 info = tif.imagej_metadata or {}
                 ome = tif.ome_metadata
-                resolution = tif.pages.first.resolution[0]
+                resolution = tif.pages.first.resolution
         except StemscaleError:
             raise
         except Exception as error:  # tifffile and struct raise whatever they like
             raise InputFileError(
                 f"{path} cannot be read as a TIFF ({error}): copy it again from the microscope"
             ) from error
-        self.n_frames, self._shape = int(shape[0]), tuple(shape)
+        pages = np.arange(int(np.prod(shape[:-2]))).reshape(shape[:-2])
+        self._shape = (pages.size, *shape[-2:])
+        self.n_channels = shape[axes.index("C")] if "C" in axes else 1
+        if self.n_channels > 1:
+            pages = pages.take(channel, axis=axes.index("C"))
+        self._pages = pages.ravel()
+        self.n_frames = len(self._pages)
         self.per_frame: Mapping[str, FrameColumn] = {}
         self.start_time: int | None = None
         self.original_metadata: Mapping[str, Any] = {}
+        names = [""] * self.n_channels
+        known: dict[str, Any] = {}
         if info:
-            size = to_nm(1.0 / resolution if resolution else 0.0, info.get("unit"))
+            step_x, step_y = (1.0 / r if r else 0.0 for r in resolution)
+            size = square_pixel_nm(step_y, step_x, info.get("unit"), path=path)
             known = {"pixel_size_nm": size, **_imagej_settings(info)}
-            self.settings = ScanSettings(
-                n_x=shape[-1], n_y=shape[-2], **{k: v for k, v in known.items() if v}
-            )
             self.original_metadata = {"ImageJ": json_values(info)}
         elif ome:
-            self.settings = ScanSettings(n_x=shape[-1], n_y=shape[-2], **_ome_settings(ome, path))
+            known, names, self.start_time = read_ome(ome, path)
             self.original_metadata = {"OME": ome}
-        else:
+        self.settings = ScanSettings(
+            n_x=shape[-1], n_y=shape[-2], **{k: v for k, v in known.items() if v}
+        )
+        if not info and not ome:
             self._take_other_dialects(path)
+        named_apart = len(names) == self.n_channels == len(set(names) - {""})
+        detector = names[channel] if named_apart else ""
+        if self.n_channels > 1 and not named_apart:
+            detector = f"channel-{channel + 1}"
+        if detector:
+            self.settings = replace(self.settings, detector=detector)
         self.detector = self.settings.detector or ""
 
     def _take_other_dialects(self, path: Path) -> None:
@@ -96,12 +115,12 @@ class TiffSource:
         series = tif.series[0]
         promised = (tif.imagej_metadata or {}).get("images", 1)
         lost = [c for c in complaints if "invalid page offset" in c]
-        if lost or (len(series.shape) == 3 and series.shape[0] < promised):
+        if lost or int(np.prod(series.shape[:-2])) < promised:
             raise InputFileError(
                 f"{self._path} is truncated: its list of pages leads beyond its end; "
                 f"copy it again from the microscope"
             )
-        if len(tif.series) > 1 or len(series.shape) not in (2, 3):
+        if len(tif.series) > 1 or not _is_one_series(series):
             shapes = ", ".join(str(s.shape) for s in tif.series)
             raise InputFileError(
                 f"{self._path} is not one series of frames (it holds {shapes}): "
@@ -126,19 +145,25 @@ class TiffSource:
         InputFileError
             If a page is damaged.
         """
-        if self._offset is not None:  # pixels lie in one piece: no decoding needed
-            stack: Frames = np.memmap(
-                self._path, dtype=self._stored, mode="r", offset=self._offset, shape=self._shape
-            )
-            return np.asarray(stack[start:stop], dtype=self.dtype)
+        pages = self._pages[start:stop]
         try:
-            found = tifffile.imread(self._path, key=range(start, stop))
-        except (tifffile.TiffFileError, ValueError, RuntimeError, OSError) as error:
+            if self._offset is not None:  # pixels lie in one piece: no decoding needed
+                stack: Frames = np.memmap(
+                    self._path, dtype=self._stored, mode="r", offset=self._offset, shape=self._shape
+                )
+                return np.array(stack[pages], dtype=self.dtype)
+            found = tifffile.imread(self._path, key=pages.tolist(), series=0)
+            return np.asarray(found, dtype=self.dtype).reshape(len(pages), *self._shape[1:])
+        except Exception as error:  # tifffile and codecs raise whatever they like
             raise InputFileError(
                 f"{self.name}: frames {start} to {stop - 1} cannot be read ({error}): "
                 f"copy the file again from the microscope"
             ) from error
-        return np.asarray(found, dtype=self.dtype).reshape(stop - start, *self._shape[1:])
+
+
+def _is_one_series(series: Any) -> bool:
+    lead = zip(series.axes, series.shape[:-2], strict=False)
+    return len(series.shape) >= 2 and len([n for axis, n in lead if axis != "C"]) <= 1
 
 
 @contextmanager
@@ -180,27 +205,8 @@ def _imagej_settings(info: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _ome_settings(text: str, path: Path) -> dict[str, Any]:
-    """Scan settings in the XML of an OME-TIFF."""
-    try:
-        image = tifffile.xml2dict(text)["OME"]["Image"]
-    except Exception:  # XML that is none; the pixels are good all the same
-        return {}
-    pixels = (image[0] if isinstance(image, list) else image).get("Pixels", {})
-    found: dict[str, Any] = {}
-    unit_x, unit_y = (pixels.get(f"PhysicalSize{a}Unit", "µm") for a in "XY")
-    size_y, size_x = pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeX")
-    pixel = square_pixel_nm(size_y, size_x, unit_x, unit_y, path=path)
-    if pixel is not None:
-        found["pixel_size_nm"] = pixel
-    interval = to_s(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit", "s"))
-    if interval is not None and interval > 0:
-        found["frame_time_s"] = interval
-    return found
-
-
 def signals(path: Path) -> list[FrameSource]:
-    """List the one series of a TIFF file.
+    """List the series of a TIFF file: one, or one for each channel.
 
     Parameters
     ----------
@@ -210,10 +216,12 @@ def signals(path: Path) -> list[FrameSource]:
     Returns
     -------
     list of FrameSource
+        Channels bear the names that an OME-TIFF gives them, otherwise ``channel-1`` and so on.
 
     Raises
     ------
     InputFileError
         As for `TiffSource`.
     """
-    return [TiffSource(path)]
+    first = TiffSource(path)
+    return [first, *(TiffSource(path, channel) for channel in range(1, first.n_channels))]
