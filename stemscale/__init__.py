@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stemscale.exporting import export
     from stemscale.ingestion import ingest
     from stemscale.pipeline import calibrate, info, process, summarize, train, verify
     from stemscale.reports import report
@@ -22,6 +23,7 @@ __all__ = [
     "__version__",
     "calibrate",
     "demo",
+    "export",
     "info",
     "ingest",
     "process",
@@ -35,6 +37,7 @@ __all__ = [
 _ROOMS = {
     "calibrate": "pipeline",
     "demo": "workflows",
+    "export": "exporting",
     "info": "pipeline",
     "ingest": "ingestion",
     "process": "pipeline",

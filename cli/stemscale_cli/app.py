@@ -11,6 +11,7 @@ from stemscale.errors import StemscaleError
 from stemscale_cli.commands import (
     calibrate,
     demo,
+    export,
     info,
     ingest,
     process,
@@ -40,6 +41,7 @@ for _verb in (
     summarize.summarize,
     verify.verify,
     report.report,
+    export.export,
     demo.demo,
 ):
     app.command()(_verb)

@@ -154,3 +154,17 @@ def simulating(progress: Any, task: Any) -> Listener:
         )
 
     return listen
+
+
+def exporting(progress: Any, task: Any) -> Listener:
+    """Follow `export`, block by block."""
+
+    def listen(event: Any) -> None:
+        progress.update(
+            task,
+            description=f"export {event.fov}",
+            advance=event.frames,
+            total=event.frames_in_all,
+        )
+
+    return listen

@@ -16,6 +16,7 @@ VERBS = [
     "summarize",
     "verify",
     "report",
+    "export",
     "demo",
 ]
 
