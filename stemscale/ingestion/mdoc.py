@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from stemscale.acquisition import FrameColumn, ScanSettings, known_column
+from stemscale.errors import InputFileError
 
 # key in a [ZValue] section: (quantity, factor to its unit); others keep their name
 _PER_FRAME = {"TiltAngle": ("tilt_alpha", 1.0), "StageZ": ("stage_z", 1e3)}
@@ -39,11 +40,16 @@ def read_mdoc(
     file = mrc.with_name(mrc.name + ".mdoc")
     if not file.is_file():
         return settings, {}
-    head, *sections = re.split(r"^\[ZValue[^\]]*\]", file.read_text("latin-1"), flags=re.MULTILINE)
+    try:
+        text = file.read_text("latin-1")
+    except OSError as error:
+        raise InputFileError(f"{file} cannot be read ({error}): copy it again") from error
+    head, *sections = re.split(r"^\[ZValue[^\]]*\]", text, flags=re.MULTILINE)
     common = _pairs(head)
     frames = [_pairs(s) for s in sections][:n_frames]
     first = frames[0] if frames else {}
     exposure = _number(first, "ExposureTime")
+    exposure = exposure if exposure is not None and exposure > 0 else None
     settings = replace(
         settings,
         frame_time_s=exposure or settings.frame_time_s,

@@ -65,6 +65,13 @@ class NionSource:
         self.original_metadata: Mapping[str, Any] = json_values(about)
 
     def _check_axes(self, about: Mapping[str, Any]) -> None:
+        steps = about.get("spatial_calibrations")
+        n_axes = len(steps) if isinstance(steps, list) else 0
+        if n_axes == 2 and self.n_frames > 1:  # Swift counts colours as part of the pixel
+            raise InputFileError(
+                f"{self._path} is a colour image: export the detector signal itself (one number a "
+                f"pixel), not a display"
+            )
         is_image = about.get("datum_dimension_count", 2) == 2
         if not is_image:
             raise InputFileError(

@@ -1,5 +1,6 @@
 """NPY files as series of frames, mapped into memory."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ class NpySource:
         self.detector = ""
         self._path = path
         try:
-            with path.open("rb") as stream:
+            with warnings.catch_warnings(), path.open("rb") as stream:
+                warnings.simplefilter("ignore")  # about headers that Python 2 wrote
                 stream.seek(offset)
                 version = np.lib.format.read_magic(stream)
                 header = {

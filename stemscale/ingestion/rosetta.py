@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -13,7 +14,7 @@ import dask
 import numpy as np
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
-from stemscale.errors import InputFileError, SeriesError
+from stemscale.errors import InputFileError, SeriesError, StemscaleError
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.mdoc import read_mdoc
 from stemscale.ingestion.pixels import square_pixel_nm
@@ -38,8 +39,10 @@ _READERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".jpg": ("image", {}),
     ".jpeg": ("image", {}),
     ".bmp": ("image", {}),
+    ".jp2": ("image", {}),
 }
 _PIECE = "16MiB"  # that Dask reads at least, where a file does not say: a few frames
+_OPENING = threading.Lock()  # Dask's settings and Python's warnings belong to all threads
 _FILETIME_1970 = 11_644_473_600  # s from 1601, where Windows' clock begins
 
 
@@ -135,19 +138,33 @@ def signals(path: Path) -> list[FrameSource]:
     for number, signal in enumerate(loaded):
         _refuse_colour(signal, path)
         data = signal["data"]
-        if data.ndim not in (2, 3) or min(data.shape) < 1:
+        if data.ndim not in (2, 3) or min(data.shape) < 1 or _is_spectra(signal):
             logger.info("%s: %s is no series of images: left out", path, data.shape)
             continue
         name = _name_apart(_title(signal), taken)
         try:
             found.append(RosettaSource(path, number, signal, name))
         except SeriesError as error:
+            logger.info("left out: %s", error)
             refused.append(error)
+        except StemscaleError:
+            raise
+        except Exception as error:  # metadata may hold anything
+            raise InputFileError(
+                f"{path} has metadata that cannot be understood ({type(error).__name__}: {error}): "
+                f"export its images anew"
+            ) from error
     if not found and refused:
         raise refused[0]
     if not found:
-        shapes = ", ".join(str(s["data"].shape) for s in loaded) or "nothing"
-        raise InputFileError(f"{path} holds no image and no series of images, but {shapes}")
+        held = ", ".join(
+            f"{'spectra' if _is_spectra(s) else 'an array'} of shape {s['data'].shape}"
+            for s in loaded
+        )
+        raise InputFileError(
+            f"{path} holds no image and no series of images, but {held or 'nothing'}: export the "
+            f"image of a detector"
+        )
     return found
 
 
@@ -155,7 +172,7 @@ def _load(path: Path) -> list[dict[str, Any]]:
     plugin, options = _READERS[path.suffix.lower()]
     reader = importlib.import_module(f"rsciio.{plugin}").file_reader
     try:
-        with warnings.catch_warnings(), dask.config.set({"array.chunk-size": _PIECE}):
+        with _OPENING, warnings.catch_warnings(), dask.config.set({"array.chunk-size": _PIECE}):
             warnings.simplefilter("ignore")  # about metadata that we read ourselves or do not need
             found: list[dict[str, Any]] = reader(str(path), **options)
     except Exception as error:  # third-party parsers raise whatever they like
@@ -176,6 +193,13 @@ def _refuse_colour(signal: Mapping[str, Any], path: Path) -> None:
             f"{path} is a colour image: export the detector signal itself (one number a "
             f"pixel), not a screenshot"
         )
+
+
+def _is_spectra(signal: Mapping[str, Any]) -> bool:
+    # One axis belongs to the detector, all others say where it was: a pixel is a spectrum.
+    across = [bool(a.get("navigate")) for a in signal["axes"]]
+    units = {str(a.get("units") or "").lower() for a in signal["axes"][-2:]}
+    return (len(across) > 1 and across.count(False) == 1) or bool(units & {"ev", "kev"})
 
 
 def _title(signal: Mapping[str, Any]) -> str:
@@ -235,7 +259,10 @@ def _start_time(signal: Mapping[str, Any]) -> int | None:
     """Clock time, where it is given for all the world and not as that of some place."""
     for path, value in walk(signal["original_metadata"]):
         if path.endswith("DataBar.Acquisition Time (OS)"):  # DM: 100 ns since 1601
-            seconds = float(value) / 1e7 - _FILETIME_1970
+            try:
+                seconds = float(value) / 1e7 - _FILETIME_1970
+            except (TypeError, ValueError):
+                return None
             return int(seconds * 1e9) if 0 < seconds < 2**33 else None
     about = signal["metadata"].get("General", {})
     try:

@@ -113,11 +113,14 @@ class SerSource:
         try:
             with self._path.open("rb") as stream:
                 for frame, offset in zip(frames, layout.offsets[start:stop], strict=True):
-                    stream.seek(int(offset))
+                    stream.seek(int(offset) - _ELEMENT.size)
+                    *_, kind, n_x, n_y = _ELEMENT.unpack(stream.read(_ELEMENT.size))
+                    if (_TYPES.get(kind), n_y, n_x) != (layout.dtype.str[1:], *layout.shape):
+                        raise ValueError(f"a frame of {n_y} x {n_x} pixels among others")
                     # TIA writes the lowest row first.
                     upside_down = np.fromfile(stream, layout.dtype, frame.size)
                     frame[:] = upside_down.reshape(layout.shape)[::-1]
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, struct.error) as error:
             raise InputFileError(
                 f"{self._path}: frames {start} to {stop - 1} cannot be read ({error}): copy the "
                 f"file again from the microscope"
@@ -146,12 +149,14 @@ def signals(path: Path) -> list[FrameSource]:
     """
     if path.suffix.lower() == ".ser":
         return [SerSource(path)]
-    files = sorted(path.parent.glob(f"{_escaped(path.stem)}_[0-9]*.[sS][eE][rR]"))
+    beside = path.parent.glob(f"{_escaped(path.stem)}_[0-9]*.[sS][eE][rR]")
+    numbered = {int(n): f for f in beside if (n := f.stem.rpartition("_")[2]).isdecimal()}
+    files = [numbered[n] for n in sorted(numbered)]
     about = _objects(path)
     found: list[FrameSource] = []
-    for number, file in enumerate(files):
+    for number, file in sorted(numbered.items()):
         name = file.stem.rpartition("_")[2]
-        tags = about[min(number, len(about) - 1)] if about else {}
+        tags = about[min(max(number - 1, 0), len(about) - 1)] if about else {}
         try:
             found.append(SerSource(file, name if len(files) > 1 else "", tags))
         except InputFileError as error:

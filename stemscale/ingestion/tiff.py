@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
+from numpy.typing import NDArray
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
 from stemscale.errors import InputFileError, StemscaleError
@@ -32,7 +33,8 @@ class TiffSource:
     path : Path
         The file.
     channel : int
-        Which of its channels, where an OME-TIFF or an ImageJ file calls an axis so.
+        Which of its channels, where an OME-TIFF or an ImageJ file has some beside the frames, or
+        names them.
 
     Raises
     ------
@@ -61,17 +63,10 @@ class TiffSource:
             raise InputFileError(
                 f"{path} cannot be read as a TIFF ({error}): copy it again from the microscope"
             ) from error
-        pages = np.arange(int(np.prod(shape[:-2]))).reshape(shape[:-2])
-        self._shape = (pages.size, *shape[-2:])
-        self.n_channels = shape[axes.index("C")] if "C" in axes else 1
-        if self.n_channels > 1:
-            pages = pages.take(channel, axis=axes.index("C"))
-        self._pages = pages.ravel()
-        self.n_frames = len(self._pages)
         self.per_frame: Mapping[str, FrameColumn] = {}
         self.start_time: int | None = None
         self.original_metadata: Mapping[str, Any] = {}
-        names = [""] * self.n_channels
+        names: list[str] = []
         known: dict[str, Any] = {}
         if info:
             step_x, step_y = (1.0 / r if r else 0.0 for r in resolution)
@@ -81,17 +76,19 @@ class TiffSource:
         elif ome:
             known, names, self.start_time = read_ome(ome, path)
             self.original_metadata = {"OME": ome}
+        named_apart = "" not in names and len(set(names)) == len(names) > 0
+        self._pages, self.n_channels = _pages_of(shape, axes, channel, named_apart)
+        self._shape = (int(np.prod(shape[:-2])), *shape[-2:])
+        self.n_frames = len(self._pages)
         self.settings = ScanSettings(
             n_x=shape[-1], n_y=shape[-2], **{k: v for k, v in known.items() if v}
         )
         if not info and not ome:
             self._take_other_dialects(path)
-        named_apart = len(names) == self.n_channels == len(set(names) - {""})
-        detector = names[channel] if named_apart else ""
-        if self.n_channels > 1 and not named_apart:
-            detector = f"channel-{channel + 1}"
-        if detector:
-            self.settings = replace(self.settings, detector=detector)
+        if len(names) == self.n_channels and named_apart:
+            self.settings = replace(self.settings, detector=names[channel])
+        elif self.n_channels > 1:
+            self.settings = replace(self.settings, detector=f"channel-{channel + 1}")
         self.detector = self.settings.detector or ""
 
     def _take_other_dialects(self, path: Path) -> None:
@@ -151,7 +148,7 @@ class TiffSource:
                 stack: Frames = np.memmap(
                     self._path, dtype=self._stored, mode="r", offset=self._offset, shape=self._shape
                 )
-                return np.array(stack[pages], dtype=self.dtype)
+                return np.asarray(stack[pages], dtype=self.dtype)  # indices copy
             found = tifffile.imread(self._path, key=pages.tolist(), series=0)
             return np.asarray(found, dtype=self.dtype).reshape(len(pages), *self._shape[1:])
         except Exception as error:  # tifffile and codecs raise whatever they like
@@ -164,6 +161,17 @@ class TiffSource:
 def _is_one_series(series: Any) -> bool:
     lead = zip(series.axes, series.shape[:-2], strict=False)
     return len(series.shape) >= 2 and len([n for axis, n in lead if axis != "C"]) <= 1
+
+
+def _pages_of(
+    shape: tuple[int, ...], axes: str, channel: int, named: bool
+) -> tuple[NDArray[Any], int]:
+    """Give the pages of one channel, and how many channels there are."""
+    pages: NDArray[Any] = np.arange(int(np.prod(shape[:-2]))).reshape(shape[:-2])
+    # Programs that know nothing of time call the only axis of a series its channels.
+    if "C" not in axes or (pages.ndim == 1 and not named):
+        return pages.ravel(), 1
+    return pages.take(channel, axis=axes.index("C")).ravel(), shape[axes.index("C")]
 
 
 @contextmanager

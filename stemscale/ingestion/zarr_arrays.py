@@ -1,5 +1,6 @@
 """Zarr arrays and OME-Zarr images as series of frames."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,13 @@ import numpy as np
 import zarr
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
-from stemscale.errors import InputFileError
+from stemscale.errors import InputFileError, StemscaleError
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.pixels import square_pixel_nm
 from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.units import to_s
+
+logger = logging.getLogger(__name__)
 
 
 class ZarrSource:
@@ -43,6 +46,7 @@ class ZarrSource:
         self._key = key
         array = self._open()
         check_dtype(np.dtype(array.dtype), source=folder.name)
+        _check_axes(about, array.shape, folder)
         axes = [i for i, n in enumerate(array.shape) if n != 1 or i >= array.ndim - 2]
         if len(axes) not in (2, 3) or min(array.shape) < 1:
             raise InputFileError(
@@ -107,11 +111,12 @@ def signals(path: Path) -> list[FrameSource]:
         if isinstance(found, zarr.Array):
             return [ZarrSource(path, "", dict(found.attrs))]
         about = dict(found.attrs)
-        keys = _full_resolution(about) or [
-            k for k, a in found.arrays() if a.ndim in (2, 3) and np.dtype(a.dtype).kind in "iuf"
-        ]
+        arrays = dict(sorted(found.arrays()))
+        keys = _full_resolution(about) or [k for k, a in arrays.items() if _may_be_frames(a)]
+        for key in arrays.keys() - set(keys):
+            logger.info("%s: %s is no series of images: left out", path, key)
         sources: list[FrameSource] = [ZarrSource(path, key, about) for key in keys]
-    except InputFileError:
+    except StemscaleError:
         raise
     except Exception as error:  # codecs and metadata raise whatever they like
         raise InputFileError(
@@ -119,13 +124,31 @@ def signals(path: Path) -> list[FrameSource]:
             f"folder of an array, or of an OME-Zarr image"
         ) from error
     if not sources:
+        held = ", ".join(f"{k} {a.shape} {a.dtype}" for k, a in arrays.items()) or "no array"
         raise InputFileError(
-            f"{path} holds no array (y, x) or (frame, y, x) at its top: name the folder of an "
-            f"array below it"
+            f"{path} holds no array (y, x) or (frame, y, x) at its top, but {held}: name the "
+            f"folder of an array below it"
         )
     if len(sources) == 1:
         sources[0].detector = ""  # type: ignore[misc]
     return sources
+
+
+def _may_be_frames(array: Any) -> bool:
+    return array.ndim in (2, 3) and np.dtype(array.dtype).kind in "iuf"
+
+
+def _check_axes(about: Mapping[str, Any], shape: tuple[int, ...], folder: Path) -> None:
+    described = _multiscales(about).get("axes")
+    if not isinstance(described, list) or len(described) != len(shape):
+        return
+    names = [str(a.get("name") if isinstance(a, Mapping) else a).lower() for a in described]
+    lead = [a for a, n in zip(names[:-2], shape, strict=False) if n != 1]
+    if names[-2:] != ["y", "x"] or any(a not in ("t", "z", "time", "frame") for a in lead):
+        raise InputFileError(
+            f"{folder} has axes {' '.join(names)} of {shape}: they must be (t or z), y, x, others "
+            f"of length 1; write each channel as an image of its own"
+        )
 
 
 def _multiscales(about: Mapping[str, Any]) -> Mapping[str, Any]:

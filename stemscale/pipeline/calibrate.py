@@ -145,9 +145,7 @@ def _calibrate_setting(
             method=method,
             source=" ".join(leaders),
         )
-        result = _result(
-            fov, calibration.distortion, average, slow.get(fov), estimated=fov in maps
-        )
+        result = _result(fov, calibration.distortion, average, slow.get(fov), estimated=fov in maps)
         save_calibration(
             store,
             fov,

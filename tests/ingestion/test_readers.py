@@ -1,6 +1,7 @@
 """Every format, frame by frame, as RosettaSciIO gives it whole."""
 
 import contextlib
+import hashlib
 import importlib
 import json
 import pickle
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
+import dask
 import h5py
 import numpy as np
 import pytest
@@ -24,6 +27,7 @@ from PIL import Image
 
 import stemscale
 from stemscale.errors import InputFileError, SeriesError, StemscaleError
+from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.readers import open_series
 
 
@@ -34,7 +38,7 @@ def rosetta(plugin, path, **options):
         return reader(str(path), **options)
 
 
-def write_rosetta(plugin, path, frames, *, pixel_nm=0.5, interval_s=0.04, **options):
+def write_rosetta(plugin, path, frames, *, pixel_nm=0.5, interval_s=0.04, changes=None, **options):
     """Write a series with one of RosettaSciIO's writers."""
     names = ["Time", "y", "x"][-frames.ndim :]
     axes = [
@@ -51,6 +55,7 @@ def write_rosetta(plugin, path, frames, *, pixel_nm=0.5, interval_s=0.04, **opti
         }
         for i, (name, size) in enumerate(zip(names, frames.shape, strict=True))
     ]
+    axes = [{**axis, **change} for axis, change in zip(axes, changes or [{}] * 3, strict=False)]
     signal = {
         "data": frames,
         "axes": axes,
@@ -159,6 +164,36 @@ def test_berkeley_emd_whose_axes_are_named_come_with_x_last(tmp_path):
     assert source.settings.pixel_size_nm == pytest.approx(0.25, rel=1e-6)
 
 
+def test_spectra_are_refused_by_what_they_are(tmp_path):
+    """A spectrum image has as many axes as a series, but its last one is an energy."""
+    changes = [
+        {"name": "y", "units": "nm", "navigate": True},
+        {"name": "x", "units": "nm", "navigate": True},
+        {"name": "Energy", "units": "", "navigate": False},
+    ]
+    path = tmp_path / "si.hspy"
+    write_rosetta("hspy", path, ramp_frames(), changes=changes, show_progressbar=False)
+    with pytest.raises(InputFileError, match=r"si\.hspy holds no image.*spectra of shape"):
+        open_series([path])
+
+
+@pytest.mark.parametrize("kind", ["png", "bmp", "jp2"])
+def test_plain_images_read_back(tmp_path, kind):
+    frame = ramp_frames(1, dtype="uint8")[0]
+    Image.fromarray(frame).save(tmp_path / f"a.{kind}")
+    np.testing.assert_array_equal(all_of(one(tmp_path / f"a.{kind}"))[0], frame)
+
+
+def test_reading_in_threads_leaves_the_settings_of_the_process_alone(tmp_path):
+    path = write_rosetta("hspy", tmp_path / "a.hspy", ramp_frames(40), show_progressbar=False)
+    source = one(path)
+    before = dask.config.get("array.chunk-size"), list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: source.read(i, i + 1), range(40)))
+    np.testing.assert_array_equal(np.concatenate(found), ramp_frames(40))
+    assert (dask.config.get("array.chunk-size"), list(warnings.filters)) == before
+
+
 TIA = ["03_Scanning Preview_1.ser", "16x16x5_STEM_BF_DF_preview_2.ser"]
 
 
@@ -181,6 +216,26 @@ def test_the_detectors_of_an_emi_are_told_apart_by_the_number_of_their_series(tm
     for source, expected in zip(found, rosetta("tia", path), strict=True):
         np.testing.assert_array_equal(all_of(source), expected["data"])
     assert one(path, detector="2").settings.dwell_time_ns == pytest.approx(16_000)
+
+
+def test_the_series_of_an_emi_come_in_the_order_of_their_numbers(tmp_path):
+    shutil.copy(DATA / "16x16x5_STEM_BF_DF_preview.emi", tmp_path / "a.emi")
+    for number in (2, 10):
+        shutil.copy(DATA / "16x16x5_STEM_BF_DF_preview_1.ser", tmp_path / f"a_{number}.ser")
+    found = open_series([tmp_path / "a.emi"], detector="all")
+    assert [s.detector for s in found] == ["2", "10"]
+
+
+def test_a_tia_series_with_a_frame_of_another_size_is_refused_there(tmp_path):
+    whole = bytearray((DATA / "16x16x5_STEM_BF_DF_preview_1.ser").read_bytes())
+    table = struct.unpack_from("<I", whole, 22)[0]
+    third = struct.unpack_from("<5I", whole, table)[3]
+    struct.pack_into("<2I", whole, third + 42, 8, 32)
+    (tmp_path / "a.ser").write_bytes(whole)
+    source = one(tmp_path / "a.ser")
+    source.read(0, 3)
+    with pytest.raises(InputFileError, match=r"a\.ser: frames 2 to 4.*32 x 8 pixels among others"):
+        source.read(2, 5)
 
 
 def test_plots_beside_an_image_are_left_out():
@@ -226,6 +281,15 @@ def test_the_other_forms_of_nion_exports_read_back(tmp_path, kind):
     assert source.settings.pixel_size_nm == 2.0
     assert source.settings.frame_interval_s == 0.5
     assert source.settings.detector == "MAADF"
+
+
+def test_a_colour_image_from_nion_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((6, 9, 3), "uint8"))
+    steps = [{"offset": 0.0, "scale": 1.0, "units": "nm"}] * 2
+    about = {"spatial_calibrations": steps, "datum_dimension_count": 2}
+    (tmp_path / "a.json").write_text(json.dumps(about))
+    with pytest.raises(InputFileError, match=r"a\.npy is a colour image"):
+        open_series([tmp_path / "a.npy"])
 
 
 @pytest.mark.parametrize("dtype", ["uint8", ">u2", "<i4", "float32"])
@@ -283,6 +347,17 @@ def test_an_ome_zarr_image_comes_with_scale_and_interval_at_full_resolution(tmp_
     assert source.settings.frame_interval_s == pytest.approx(0.04)
 
 
+@pytest.mark.parametrize("names", ["cyx", "txy"])
+def test_an_ome_zarr_with_other_axes_is_refused_by_their_names(tmp_path, names):
+    group = zarr.create_group(tmp_path / "a.zarr")
+    group.create_array("0", data=ramp_frames(3))
+    axes = [{"name": n} for n in names]
+    about = [{"axes": axes, "datasets": [{"path": "0"}]}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": about}
+    with pytest.raises(InputFileError, match=rf"a\.zarr has axes {' '.join(names)}"):
+        open_series([tmp_path / "a.zarr"])
+
+
 def test_the_frames_of_a_store_can_be_ingested_again(tmp_path):
     np.save(tmp_path / "a.npy", ramp_frames(5))
     stemscale.ingest(tmp_path / "s.zarr", tmp_path / "a.npy")
@@ -306,6 +381,105 @@ def test_an_ome_tiff_comes_with_its_pixel_size_and_interval(tmp_path):
     np.testing.assert_array_equal(all_of(source), ramp_frames(5))
     assert source.settings.pixel_size_nm == pytest.approx(2.1, rel=1e-6)
     assert source.settings.frame_interval_s == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_the_channels_of_an_ome_tiff_are_signals(tmp_path, compression):
+    frames = np.stack([ramp_frames(3), ramp_frames(3) + np.uint16(300)], axis=1)
+    about = {"axes": "TCYX", "Channel": {"Name": ["BF", "ADF"]}, "PhysicalSizeX": 0.002}
+    about |= {"PhysicalSizeY": 0.002}
+    path = tmp_path / "a.ome.tif"
+    tifffile.imwrite(path, frames, ome=True, metadata=about, compression=compression)
+    for number, source in enumerate(open_series([path], detector="all")):
+        assert source.detector == ["BF", "ADF"][number]
+        assert source.settings.pixel_size_nm == pytest.approx(2.0)
+        np.testing.assert_array_equal(source.read(1, 3), frames[1:3, number])
+
+
+def test_the_channels_of_an_imagej_stack_are_signals(tmp_path):
+    frames = ramp_frames(6).reshape(3, 2, 12, 16)
+    tifffile.imwrite(tmp_path / "a.tif", frames, imagej=True, metadata={"axes": "TCYX"})
+    source = one(tmp_path / "a.tif", detector="channel-2")
+    np.testing.assert_array_equal(all_of(source), frames[:, 1])
+
+
+def test_the_only_axis_of_a_stack_is_its_frames_whatever_it_is_called(tmp_path):
+    """What tifffile writes where it is not told otherwise are channels."""
+    tifffile.imwrite(tmp_path / "a.tif", ramp_frames(3), imagej=True, metadata={"axes": "CYX"})
+    assert one(tmp_path / "a.tif").n_frames == 3
+
+
+def test_an_imagej_stack_whose_pixels_are_not_square_is_refused(tmp_path):
+    about = {"unit": "nm", "axes": "TYX"}
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, ramp_frames(2), imagej=True, resolution=(1, 2), metadata=about)
+    with pytest.raises(InputFileError, match=r"a\.tif: pixels of 1 x 0\.5 nm are not square"):
+        open_series([path])
+
+
+def test_frames_of_a_tiff_are_there_after_the_file_is_gone(tmp_path):
+    """They are no view of the file: writing it anew must not change or end the process."""
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, ramp_frames(3), imagej=True)
+    source = one(path)
+    frames = source.read(0, 3)
+    path.write_bytes(path.read_bytes()[:600])
+    np.testing.assert_array_equal(frames, ramp_frames(3))
+    with pytest.raises(InputFileError, match=r"a\.tif: frames 1 to 1 cannot be read"):
+        source.read(1, 2)
+
+
+def one_of_each(folder):
+    """A short series in every format."""
+    frames = ramp_frames(5, 6, 9)
+    for plugin, name in WRITTEN:
+        options = {"show_progressbar": False} if plugin in ("hspy", "zspy") else {}
+        yield write_rosetta(plugin, folder / name, frames, **options)
+    np.save(folder / "a.npy", frames)
+    tifffile.imwrite(folder / "a.tif", frames, imagej=True)
+    tifffile.imwrite(folder / "b.tif", frames, photometric="minisblack", compression="zlib")
+    zarr.create_array(folder / "a.zarr", data=frames)
+    with h5py.File(folder / "a.h5", "w") as file:
+        file["data"] = frames
+    with zipfile.ZipFile(folder / "a.ndata1", "w") as archive:
+        archive.writestr("metadata.json", nion_document())
+        archive.write(folder / "a.npy", "data.npy")
+    for name in ("a.npy", "a.tif", "b.tif", "a.zarr", "a.h5", "a.ndata1"):
+        yield folder / name
+    for name in ("JEOL HAADF Image.dm4", "rapid_scan_pair_512.mrc", "03_Scanning Preview.emi"):
+        yield DATA / name
+
+
+ELSEWHERE = """
+import hashlib, pickle, sys
+for source in pickle.load(open(sys.argv[1], "rb")):
+    print(hashlib.sha256(source.read(0, source.n_frames).tobytes()).hexdigest())
+"""
+
+
+def test_every_source_gives_the_same_frames_in_another_process(tmp_path):
+    sources = [one(path) for path in one_of_each(tmp_path)]
+    expected = [hashlib.sha256(all_of(s).tobytes()).hexdigest() for s in sources]
+    sent = tmp_path / "sources.pickle"
+    sent.write_bytes(pickle.dumps(sources))  # after reading: nothing that is open travels
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, str(sent)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == expected
+
+
+def test_an_exposure_of_less_than_nothing_in_an_mdoc_counts_as_unknown(tmp_path):
+    shutil.copy(DATA / "rapid_scan_pair_512.mrc", tmp_path / "a.mrc")
+    (tmp_path / "a.mrc.mdoc").write_text("[ZValue = 0]\nExposureTime = -1\n")
+    assert one(tmp_path / "a.mrc").settings.dwell_time_ns is None
+
+
+def test_metadata_become_json_however_odd_and_deep_they_are():
+    deep = {}
+    for _ in range(900):
+        deep = {"a": deep, "b": (np.float32("nan"), b"\xff", np.zeros((8, 9)), {1: np.int64(2)})}
+    found = json.loads(json.dumps(json_values(deep), allow_nan=False))
+    assert found["b"] == [None, "\ufffd", "array (8, 9) float64", {"1": 2}]
 
 
 def test_a_folder_of_images_is_a_series_in_natural_order(tmp_path):
