@@ -87,8 +87,9 @@ def test_columns_are_brought_to_the_units_of_the_store():
     """Row D6: every frame has a time and a temperature."""
     columns = {"time_ms": np.array([0, 40]), "temperature_C": np.array([90.0, 90.5])}
     found = check_frame_metadata(columns, 2, source="frames.csv")
-    np.testing.assert_allclose(found["time"], [0, 0.04])
-    np.testing.assert_allclose(found["temperature"], [90, 90.5])
+    np.testing.assert_allclose(found["time"].values, [0, 0.04])
+    assert found["time"].units == "s"
+    np.testing.assert_allclose(found["temperature"].values, [90, 90.5])
 
 
 def test_an_unknown_column_keeps_its_name():
