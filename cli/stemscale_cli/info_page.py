@@ -1,9 +1,10 @@
 """The page that ``stemscale info`` shows: readable without colour, the same when piped."""
 
 import json
+import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import typer
@@ -14,23 +15,24 @@ from rich.rule import Rule
 from rich.table import Column, Table
 from rich.text import Text
 
-from stemscale_cli.info_words import (
-    SETTINGS,
-    calibrated,
-    column_cells,
-    filter_text,
-    frame_time,
-    names,
-    ratio,
-    setting,
-    state,
-    varies,
-)
 from stemscale_cli.output import plain, size
 
 _WIDTH = 100  # where nothing tells how wide the reader's page is
 _LINES = 20  # of history
 _FEW = 3  # FOVs that are shown in detail without being asked for
+_MANY = 6  # names that are still worth reading one by one
+_UNKNOWN = "not in the file"
+_RELATIONS = {"same": "same view, same state", "after": "taken after the series"}
+_SETTINGS = {
+    "pixel_size_nm": "pixel size",
+    "dwell_time_ns": "dwell time",
+    "flyback_time_us": "flyback time",
+    "frame_time_s": "frame time",
+    "high_tension_kv": "high tension",
+    "magnification": "magnification",
+    "detector": "detector",
+    "instrument": "instrument",
+}
 
 
 def show(found: Mapping[str, Any], *, details: bool = False) -> None:
@@ -59,7 +61,7 @@ def show(found: Mapping[str, Any], *, details: bool = False) -> None:
 
 
 def _page(found: Mapping[str, Any], *, details: bool) -> Iterable[RenderableType]:
-    fovs = found["fovs"]
+    fovs, history = found["fovs"], found["history"]
     shown, there = len(fovs), found["fovs_in_store"]
     yield _rows(
         {
@@ -73,60 +75,56 @@ def _page(found: Mapping[str, Any], *, details: bool) -> Iterable[RenderableType
     if shown > 1:
         yield _heading("Fields of view")
         yield _indented(_overview(fovs))
-    if shown > _FEW and not details:
-        yield Text("\n Details of one of them: stemscale info STORE --fov NAME")
     if details or shown <= _FEW:
         for name, fov in fovs.items():
             yield from _fov(name, fov)
-    if found["history"]:
-        earlier = len(found["history"]) - _LINES
+    else:
+        yield Text("\n Details of one of them: stemscale info STORE --fov NAME")
+    if history:
+        earlier = len(history) - _LINES
         yield _heading("History" + f" (and {earlier} lines before, see --json)" * (earlier > 0))
-        yield from (_rows(dict([plain(line).split(" ", 1)])) for line in found["history"][-_LINES:])
+        yield from (_rows(dict([plain(line).split(" ", 1)])) for line in history[-_LINES:])
 
 
 def _overview(fovs: Mapping[str, Mapping[str, Any]]) -> Table:
     """Give each FOV one row; a column that says nothing of any FOV is left out."""
+    every = list(fovs.values())
     columns = {
-        "FOV": [*fovs],
-        "frames": [f["frames"] for f in fovs.values()],
-        "pixels": [_pixels(f) for f in fovs.values()],
-        "dtype": [f["dtype"] for f in fovs.values()],
-        "size": [size(f["bytes_on_disk"]) for f in fovs.values()],
-        "ratio": [ratio(f) for f in fovs.values()],
-        "state": [state(f, short=True) for f in fovs.values()],
-        "slow": [(f["slow"]["relation"] or "yes") if f["slow"] else "" for f in fovs.values()],
-        "calibrated": [
-            f["calibration"]["method"] if f["calibration"] else "" for f in fovs.values()
-        ],
-        "filtered": [", ".join(f["filtered"]) for f in fovs.values()],
-        "use": [f["use"] or "" for f in fovs.values()],
+        "FOV": list(fovs),
+        "frames": [str(f["frames"]) for f in every],
+        "pixels": [_pixels(f) for f in every],
+        "dtype": [f["dtype"] for f in every],
+        "size": [size(f["bytes_on_disk"]) for f in every],
+        "ratio": [_ratio(f) for f in every],
+        "state": [_state(f, short=True) for f in every],
+        "slow": [(f["slow"]["relation"] or "yes") if f["slow"] else "" for f in every],
+        "calibrated": [f["calibration"]["method"] if f["calibration"] else "" for f in every],
+        "filtered": [", ".join(f["filtered"]) for f in every],
+        "use": [f["use"] or "" for f in every],
     }
     said = {title: cells for title, cells in columns.items() if any(cells)}
-    wide = ("FOV", "filtered")
-    numbers = ("frames", "size", "ratio")
-    table = _table(*(_words(t) if t in wide else _short(t, right=t in numbers) for t in said))
+    table = _table(*said, right=("frames", "size", "ratio"), wrap=("FOV", "filtered"))
     for cells in zip(*said.values(), strict=True):
-        table.add_row(*(_text(c or "-") for c in cells))
+        _add(table, *(c or "-" for c in cells))
     return table
 
 
 def _fov(name: str, fov: Mapping[str, Any]) -> Iterable[RenderableType]:
+    on_disk, in_memory = fov["frames_bytes_on_disk"], fov["frames_bytes_uncompressed"]
+    together = _names([f for f in fov["scanned_together"] if f != name])
     yield _heading(name)
     yield _rows(
         {
             "frames": f"{fov['frames']} of {_pixels(fov)} {fov['dtype']}",
-            "state": state(fov),
-            "size on disk": f"{size(fov['frames_bytes_on_disk'])} (uncompressed "
-            f"{size(fov['frames_bytes_uncompressed'])}, ratio {ratio(fov)}); with all that was "
-            f"made of it {size(fov['bytes_on_disk'])}",
+            "state": _state(fov),
+            "size on disk": f"{size(on_disk)} (uncompressed {size(in_memory)}, ratio "
+            f"{_ratio(fov)}); with all that was made of it {size(fov['bytes_on_disk'])}",
             "blocks": f"{fov['blocks']}, of {fov['frames_per_block']} frames each",
-            "files": names(fov["files"]) or "not known",
-            "start time": fov["start_time"] or "not in the file",
-            "scanned together": ("with " + names(fov["scanned_together"], without=name))
-            if fov["scanned_together"]
-            else "",
+            "files": _names(fov["files"]) or "not known",
+            "start time": fov["start_time"] or _UNKNOWN,
+            "scanned together": f"with {together}" if together else "",
             "use": fov["use"] or "",
-            "calibration": calibrated(fov["calibration"]),
+            "calibration": _calibrated(fov["calibration"]),
         }
     )
     yield _section("Scan settings")
@@ -143,81 +141,156 @@ def _fov(name: str, fov: Mapping[str, Any]) -> Iterable[RenderableType]:
 
 def _settings(fov: Mapping[str, Any]) -> Table:
     """Put the settings of the rapid and of the slow scan side by side."""
-    scans = [{"shape": fov["shape"], "frame_interval_s": fov["frame_interval_s"]}]
-    scans[0].update(fov["scan_settings"])
-    table = _table(_short("setting"), _words("rapid scan"))
-    if fov["slow"]:
-        table.add_column("slow scan", overflow="fold")
-        scans.append(fov["slow"])
-        when = {"same": "same view, same state", "after": "taken after the series"}
-        relation = fov["slow"]["relation"]
-        table.add_row("relation", "", _text(when.get(relation, relation or "not known")))
-        table.add_row("files", "", _text(names(fov["slow"]["files"]) or "not known"))
-    table.add_row("pixels", *(_text(_pixels(s)) for s in scans))
-    for key, label in SETTINGS.items():
-        told = frame_time if key == "frame_time_s" else setting
-        table.add_row(label, *(_text(told(s, key)) for s in scans))
+    rapid = {**fov["scan_settings"], "frame_interval_s": fov["frame_interval_s"]}
+    scans = [{**rapid, "shape": fov["shape"]}]
+    table = _table("setting", "rapid scan", *(["slow scan"] if fov["slow"] else []))
+    if slow := fov["slow"]:
+        scans.append(slow)
+        relation = slow["relation"] or "not known"
+        _add(table, "relation", "", _RELATIONS.get(relation, relation))
+        _add(table, "files", "", _names(slow["files"]) or "not known")
+    _add(table, "pixels", *map(_pixels, scans))
+    for key, label in _SETTINGS.items():
+        _add(table, label, *(_setting(s, key) for s in scans))
     return table
+
+
+def _setting(scan: Mapping[str, Any], name: str) -> str:
+    value = scan.get(name)
+    if name == "frame_time_s" and value is None and scan["frame_interval_s"] is not None:
+        known = scan.get("flyback_time_us") is not None
+        least, source = ("", "dwell and flyback") if known else (">= ", "dwell")
+        return f"{_UNKNOWN} ({least}{_time(scan['frame_interval_s'])} by {source})"
+    if value is None:
+        return _UNKNOWN
+    written = {
+        "pixel_size_nm": lambda: f"{value:.5g} nm",
+        "dwell_time_ns": lambda: f"{_time(value * 1e-9)}/px",
+        "flyback_time_us": lambda: f"{_time(value * 1e-6)}/line",
+        "frame_time_s": lambda: _time(value),
+        "high_tension_kv": lambda: f"{value:g} kV",
+        "magnification": lambda: f"{value:,.0f} x",
+    }
+    return written.get(name, lambda: str(value))()
+
+
+def _time(seconds: float) -> str:
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale * (1 - 1e-9):  # 5000 ns times 1e-9 is a little less than 5 µs
+            return f"{seconds / scale:.4g} {unit}"
+    return f"{seconds / 1e-9:.4g} ns"
 
 
 def _per_frame(columns: Mapping[str, Mapping[str, Any]]) -> Iterable[RenderableType]:
-    changing = {n: c for n, c in columns.items() if varies(c)}
-    if changing:
-        yield _section("Metadata of each frame")
-        values = (_words(t, right=True) for t in ("min", "max", "first", "last"))
-        table = _table(_words("name"), _words("units"), *values)
-        for name, column in changing.items():
-            cells = [_counted(name, column), column["units"], *column_cells(column)]
-            table.add_row(*map(_text, cells))
-        yield _indented(table)
-    if len(changing) < len(columns):
-        yield _section("Metadata that are the same in every frame")
-        table = _table(*map(_words, ("name", "value", "units")))
-        for name, column in columns.items():
-            if name not in changing:
-                cells = [_counted(name, column), column_cells(column)[0], column["units"]]
-                table.add_row(*map(_text, cells))
-        yield _indented(table)
+    values = ("min", "max", "first", "last")
+    changing = _table("name", "units", *values, right=values)
+    constant = _table("name", "value", "units")
+    for name, column in columns.items():
+        missing = f" ({column['missing']} missing)" if column["missing"] else ""
+        cells = [_value(column, key) for key in values]
+        if len(column.get("words", {})) > 1:  # words have no range
+            cells[:2] = [f"{len(column['words'])} words", ""]
+        if column["constant"] or column["min"] is None:
+            _add(constant, name + missing, cells[0], column["units"])
+        else:
+            _add(changing, name + missing, column["units"], *cells)
+    for title, table in (("of each frame", changing), ("the same in every frame", constant)):
+        if table.row_count:
+            yield _section(f"Metadata {title}")
+            yield _indented(table)
 
 
-def _counted(name: str, column: Mapping[str, Any]) -> str:
-    return f"{name} ({column['missing']} missing)" if column["missing"] else name
+def _value(column: Mapping[str, Any], key: str) -> str:
+    value = column[key]
+    if value is None:
+        return "missing"
+    if column["kind"] == "date":
+        return str(value).replace("T", " ").removesuffix("Z")[:23]
+    if column["kind"] == "word":
+        return str(value) or "(empty)"
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
+        return str(int(value))
+    return f"{value:.7g}"
 
 
 def _filtered(filtered: Mapping[str, Mapping[str, Any]]) -> Table:
-    numbers = (_short(t, right=True) for t in ("frames", "size", "ratio"))
-    table = _table(*map(_words, ("name", "filter", "distortion")), *numbers, _words("state"))
+    titles = ("name", "filter", "distortion", "frames", "size", "ratio", "state")
+    table = _table(*titles, right=("frames", "size", "ratio"))
     for name, one in filtered.items():
-        cells = [name, filter_text(one), one["distortion"] or "not known", one["frames"]]
-        cells += [size(one["frames_bytes_on_disk"]), ratio(one), state(one)]
-        table.add_row(*map(_text, cells))
+        made_by = one["filter"] or "not known"
+        made_by += f" (sha256 {one['filter_sha256'][:12]})" if one["filter_sha256"] else ""
+        made_by += f", window {one['window']}" if one["window"] else ""
+        sizes = size(one["frames_bytes_on_disk"]), _ratio(one)
+        distortion = one["distortion"] or "not known"
+        _add(table, name, made_by, distortion, str(one["frames"]), *sizes, _state(one))
     return table
 
 
-def _table(*columns: Column) -> Table:
+def _state(array: Mapping[str, Any], *, short: bool = False) -> str:
+    name, done, blocks = array["state"] or "not known", array["blocks_done"], array["blocks"]
+    if name == "complete" or (short and done is None):
+        return str(name)
+    if short:
+        return f"{name} {done}/{blocks}"
+    parts = [] if done is None else [f"{done} of {blocks} blocks"]
+    for kind in ("failed", "damaged"):
+        n = array.get(f"frames_{kind}") or 0
+        parts += [f"{n} {kind} frame" + "s" * (n > 1)] if n else []
+    return f"{name}: {', '.join(parts)}" if parts else str(name)
+
+
+def _calibrated(calibration: Mapping[str, Any] | None) -> str:
+    if calibration is None:
+        return "none yet"
+    verb = "carried over from" if calibration["carried_over"] else "estimated on"
+    source = _names(str(calibration["estimated_on"] or "").split()) or "not known"
+    scores = [calibration["zncc_before"], calibration["zncc_after"]]
+    before, after = (f"{s:.3f}" if s is not None and math.isfinite(s) else "-" for s in scores)
+    return f"{calibration['method']}, {verb} {source}; ZNCC {before} before, {after} after"
+
+
+def _ratio(array: Mapping[str, Any]) -> str:
+    found = array["compression_ratio"]
+    return "-" if found is None else f"{found:.2f}"
+
+
+def _pixels(scan: Mapping[str, Any]) -> str:
+    return " x ".join(map(str, scan["shape"]))
+
+
+def _names(found: Sequence[str]) -> str:
+    if len(found) <= _MANY:
+        return ", ".join(found)
+    return f"{', '.join(found[:3])} ... {found[-1]} ({len(found)} in all)"
+
+
+def _table(*titles: str, right: Sequence[str] = (), wrap: Sequence[str] | None = None) -> Table:
+    """Make an empty table; without ``wrap`` every column may wrap."""
+    columns = (
+        Column(
+            title,
+            justify="right" if title in right else "left",
+            no_wrap=wrap is not None and title not in wrap,
+            overflow="fold",
+            min_width=len(title),
+        )
+        for title in titles
+    )
     return Table(
         *columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1)
     )
 
 
-def _short(title: str, *, right: bool = False) -> Column:
-    kind: Any = "right" if right else "left"
-    return Column(title, justify=kind, no_wrap=True)
-
-
-def _words(title: str, *, right: bool = False) -> Column:
-    kind: Any = "right" if right else "left"
-    return Column(title, justify=kind, overflow="fold", min_width=len(title))
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*(Text(plain(cell)) for cell in cells))
 
 
 def _rows(rows: Mapping[str, str]) -> RenderableType:
     """Put labels beside what they say, without those that say nothing."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
+    table = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
     for label, value in rows.items():
         if value:
-            table.add_row(Text(label), _text(value))
+            _add(table, label, value)
     return _indented(table)
 
 
@@ -226,18 +299,9 @@ def _indented(what: RenderableType) -> RenderableType:
 
 
 def _heading(title: str) -> RenderableType:
-    text = Text(plain(title), style="bold")
-    return Padding(Rule(text, align="left", style="none"), (1, 0, 0, 0))
+    rule = Rule(Text(plain(title), style="bold"), align="left", style="none")
+    return Padding(rule, (1, 0, 0, 0))
 
 
 def _section(title: str) -> RenderableType:
     return Padding(Text(title, style="bold"), (1, 0, 0, 1))
-
-
-def _pixels(scan: Mapping[str, Any]) -> str:
-    n_y, n_x = scan["shape"]
-    return f"{n_y} x {n_x}"
-
-
-def _text(value: object) -> Text:
-    return Text(plain(str(value)))

@@ -1,5 +1,6 @@
 """Frames out of a store, into one file for other programs."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,6 +52,8 @@ class ExportedSeries:
         Of a pixel, as in the store.
     dialect : str
         "HyperSpy"; "ImageJ" or "OME" for TIFF.
+    unwritten_frames : int
+        Filtered frames that are not made yet, or failed: all fill value.
     """
 
     path: Path
@@ -60,6 +63,7 @@ class ExportedSeries:
     shape: tuple[int, int]
     dtype: str
     dialect: str
+    unwritten_frames: int = 0
 
 
 def export(
@@ -99,27 +103,26 @@ def export(
     Raises
     ------
     SettingsError
-        If the extension is another, or it is not clear what is meant.
+        If the extension is another, the place is inside the store, TIFF has no such pixels, or it
+        is not clear what is meant.
     StoreError
         If the frames are not there, or the file cannot be written.
     StoreConflictError
-        If the file exists.
+        If the file exists, or a folder that is no export.
     DamagedDataError
-        If a block is damaged; no file is left behind.
+        If a block is damaged or missing; no file is left behind.
     """
     path = Path(to)
     kind = path.suffix.lower()
-    if kind not in _KINDS:
-        raise SettingsError(f"--to {path} must end in one of {' '.join(_KINDS)}")
-    if path.exists() and not overwrite:
-        raise StoreConflictError(f"{path} exists: name another file, or replace it by --overwrite")
-    series = open_series(AcquisitionStore(store), fov, filtered, slow)
+    source = AcquisitionStore(store)
+    _check_target(path, source, overwrite)
+    series = open_series(source, fov, filtered, slow)
 
     def tell(frames: int) -> None:
         listener(ExportProgress(fov=series.fov, frames=frames, frames_in_all=series.n_frames))
 
     # Under another name until it is whole: nobody takes half a series for all of it.
-    unfinished = path.with_name(f".{path.stem}.unfinished{kind}")
+    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{kind}")
     _remove(unfinished)
     dialect = "HyperSpy"
     try:
@@ -135,9 +138,7 @@ def export(
             from stemscale.exporting.tiff_files import write_tiff
 
             dialect = write_tiff(series, unfinished, tell)
-        if overwrite:
-            _remove(path)
-        unfinished.replace(path)
+        _put_in_place(unfinished, path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written ({error}): choose another place") from error
     finally:
@@ -150,7 +151,34 @@ def export(
         shape=series.settings.shape,
         dtype=str(series.dtype),
         dialect=dialect,
+        unwritten_frames=series.unwritten_frames,
     )
+
+
+def _check_target(path: Path, store: AcquisitionStore, overwrite: bool) -> None:
+    kind = path.suffix.lower()
+    if kind not in _KINDS:
+        raise SettingsError(f"--to {path} must end in one of {' '.join(_KINDS)}")
+    if path.resolve().is_relative_to(store.path.resolve()):
+        raise SettingsError(f"--to {path} lies inside the store: choose a place outside of it")
+    if not path.exists():
+        return
+    if not overwrite:
+        raise StoreConflictError(f"{path} exists: name another file, or replace it by --overwrite")
+    if path.is_dir() and not (kind == ".zspy" and (path / ".zgroup").is_file()):
+        raise StoreConflictError(f"{path} is a folder of something else: name another file")
+
+
+def _put_in_place(unfinished: Path, path: Path) -> None:
+    if not path.exists() or (path.is_file() and unfinished.is_file()):
+        unfinished.replace(path)
+        return
+    old = unfinished.with_name(
+        f"{unfinished.name}.replaced"
+    )  # a folder is not replaced in one step
+    path.replace(old)
+    unfinished.replace(path)
+    _remove(old)
 
 
 def _remove(path: Path) -> None:

@@ -7,8 +7,16 @@ from typing import Any
 import numpy as np
 
 from stemscale.acquisition import Frames, ScanSettings
-from stemscale.errors import SettingsError, StoreError
-from stemscale.store import AcquisitionStore, filtered_group, rapid_group, slow_group
+from stemscale.errors import DamagedDataError, SettingsError, StoreError
+from stemscale.store import (
+    AcquisitionStore,
+    FramesArray,
+    block_checksums,
+    filtered_group,
+    rapid_group,
+    slow_damage,
+    slow_group,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,8 +41,12 @@ class Series:
         Of a pixel.
     is_image : bool
         Whether it is one image, without an axis of frames.
-    per_frame : mapping of str to list
-        Coordinates along ``frame``; clock times as ISO 8601, words as words.
+    block : int
+        Frames that are read at a time.
+    unwritten : frozenset of int
+        Blocks of filtered frames that are not made yet, or failed: all fill value.
+    per_frame : mapping of str to ndarray or list
+        What the group has along ``frame``; clock times as ISO 8601 and words as lists of text.
     attrs : mapping
         Attributes of the group.
     """
@@ -47,37 +59,38 @@ class Series:
     n_frames: int
     dtype: np.dtype[Any]
     is_image: bool
-    per_frame: Mapping[str, list[Any]]
+    block: int
+    unwritten: frozenset[int]
+    per_frame: Mapping[str, Any]
     attrs: Mapping[str, Any]
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(frame, y, x)."""
-        return self.n_frames, *self.settings.shape
+    def shape(self) -> tuple[int, ...]:
+        """(frame, y, x), or (y, x) of an image."""
+        return self.settings.shape if self.is_image else (self.n_frames, *self.settings.shape)
 
     @property
-    def block(self) -> int:
-        """Frames that are read at a time."""
-        return 1 if self.is_image else self.store.frames(self.group).block
+    def unwritten_frames(self) -> int:
+        """Frames that are all fill value."""
+        starts = (i * self.block for i in self.unwritten)
+        return sum(min(self.block, self.n_frames - s) for s in starts)
 
-    def read(self, start: int, stop: int) -> Frames:
-        """Read frames ``start`` to ``stop`` (exclusive), shape (frame, y, x).
+    def pieces(self) -> Iterator[Frames]:
+        """Read the series block by block, shape (frame, y, x) each.
 
         Raises
         ------
         DamagedDataError
-            If a block is damaged.
+            If a block is damaged or missing.
         """
         if self.is_image:
             image = self.store.slow_image(self.fov)
             assert image is not None  # it was there when the series was opened
-            return image[None]
-        return self.store.frames(self.group).read(start, stop)
-
-    def pieces(self) -> Iterator[Frames]:
-        """Read the series block by block, shape (frame, y, x) each."""
-        for start in range(0, self.n_frames, self.block):
-            yield self.read(start, min(start + self.block, self.n_frames))
+            yield image[None]
+            return
+        frames = self.store.frames(self.group)
+        for index in range(frames.n_blocks):
+            yield frames.read(*frames.bounds(index))
 
 
 def open_series(
@@ -105,6 +118,8 @@ def open_series(
         If it is not clear what is meant.
     StoreError
         If it is not there.
+    DamagedDataError
+        If blocks are missing or too short, so that they would read as zeros.
     """
     if filtered is not None and slow:
         raise SettingsError("give either --filtered or --slow: one file holds one of them")
@@ -114,31 +129,57 @@ def open_series(
     (name,) = fovs
     if slow:
         return _slow(store, name)
+    there = store.filters(name)
+    if filtered is not None and filtered not in there:
+        listed = ", ".join(there) or "none"
+        raise StoreError(f"{store.path}: {name} was not filtered as {filtered}: it has {listed}")
     group = rapid_group(name) if filtered is None else filtered_group(name, filtered)
-    if not store.has(f"{group}/frames"):
-        there = ", ".join(store.filters(name)) or "none"
-        raise StoreError(f"{store.path}: {name} was not filtered as {filtered}: it has {there}")
     frames = store.frames(group)
-    what = "rapid" if filtered is None else filtered
     return Series(
         store=store,
         fov=name,
         group=group,
-        title=f"{name} {what}",
+        title=f"{name} {filtered or 'rapid'}",
         settings=store.settings(group),
         n_frames=frames.shape[0],
         dtype=frames.dtype,
         is_image=False,
+        block=frames.block,
+        unwritten=_unwritten(store, frames, may_lack=filtered is not None),
         per_frame=_per_frame(store, group),
         attrs=store.attrs(group),
     )
 
 
+def _unwritten(store: AcquisitionStore, frames: FramesArray, *, may_lack: bool) -> frozenset[int]:
+    """Find blocks without pixels: Zarr reads them as zeros and says nothing."""
+    recorded = block_checksums(store, frames.group)
+    lacking = set()
+    for index in range(frames.n_blocks):
+        shard = frames.shard(index)
+        expected = recorded.get(index)
+        size = shard.stat().st_size if shard.is_file() else 0
+        if size and (expected is None or size == expected[0]):
+            continue
+        if size or expected is not None or not may_lack:
+            start, stop = frames.bounds(index)
+            what = f"has {size} bytes of {expected[0]}" if expected else "was never written"
+            raise DamagedDataError(
+                f"{store.path}: the block of frames {start} to {stop - 1} of {frames.group} "
+                f"{what}: run `stemscale verify` to see what is damaged"
+            )
+        lacking.add(index)
+    return frozenset(lacking)
+
+
 def _slow(store: AcquisitionStore, fov: str) -> Series:
-    image = store.slow_image(fov)
-    if image is None:
-        raise StoreError(f"{store.path}: {fov} has no slow scan")
     group = slow_group(fov)
+    if not store.has(group):
+        raise StoreError(f"{store.path}: {fov} has no slow scan")
+    if (damage := slow_damage(store, fov)) is not None:
+        raise DamagedDataError(f"{store.path}: the slow scan of {fov} is damaged: {damage.reason}")
+    image = store.slow_image(fov)
+    assert image is not None  # else it would count as damaged
     return Series(
         store=store,
         fov=fov,
@@ -148,16 +189,18 @@ def _slow(store: AcquisitionStore, fov: str) -> Series:
         n_frames=1,
         dtype=image.dtype,
         is_image=True,
+        block=1,
+        unwritten=frozenset(),
         per_frame={},
         attrs=store.attrs(group),
     )
 
 
-def _per_frame(store: AcquisitionStore, group: str) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = {}
+def _per_frame(store: AcquisitionStore, group: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     with store.dataset(group) as dataset:
-        for name, column in dataset.coords.items():
-            if column.dims != ("frame",) or name == "frame":
+        for name, column in dataset.variables.items():
+            if column.dims[:1] != ("frame",) or name in ("frame", "frames"):
                 continue
             words = column.attrs.get("flag_meanings", "").split()
             if column.dtype.kind == "M":
@@ -165,5 +208,5 @@ def _per_frame(store: AcquisitionStore, group: str) -> dict[str, list[Any]]:
             elif words:
                 found[str(name)] = [words[int(c)] for c in column.values]
             else:
-                found[str(name)] = column.values.tolist()
+                found[str(name)] = np.asarray(column.values)
     return found

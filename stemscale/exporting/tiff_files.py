@@ -1,16 +1,18 @@
 """TIFF stacks that ImageJ reads with scale and frame interval, written page by page."""
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tifffile
 
 from stemscale.acquisition import Image
+from stemscale.errors import SettingsError
 from stemscale.exporting.series import Series
 
 _IMAGEJ = ("uint8", "uint16", "float32")  # what ImageJ's own format has
+_OME = (*_IMAGEJ, "int8", "int16", "int32", "uint32", "float64")
 _MOST_BYTES = 4 * 10**9  # its offsets have 32 bit
 
 
@@ -32,24 +34,39 @@ def write_tiff(series: Series, path: Path, tell: Callable[[int], None]) -> str:
         "ImageJ", or "OME" where ImageJ's own format has no such pixels or is too small: ImageJ
         reads that through Bio-Formats. No pixel is ever converted.
 
+    Raises
+    ------
+    SettingsError
+        If OME-TIFF has no such pixels either.
+
     Notes
     -----
     By tifffile itself: RosettaSciIO's writer, which uses it too, wants the whole series in memory.
+    A longer ImageJ stack is possible with one page for all frames, but everybody except ImageJ
+    would see the first frame only.
     """
-    n_bytes = int(np.prod(series.shape, dtype=np.int64)) * series.dtype.itemsize
+    if series.dtype.name not in _OME:
+        raise SettingsError(
+            f"TIFF files that others read have no pixels of type {series.dtype.name}, and pixels "
+            f"are not converted: export to .hspy or .zspy"
+        )
+    n_bytes = math.prod(series.shape) * series.dtype.itemsize
     imagej = series.dtype.name in _IMAGEJ and n_bytes < _MOST_BYTES
+    imagej &= series.settings.n_x > 1  # tifffile would take a single column for a colour
+    options: dict[str, Any] = {"metadata": _imagej_words(series) if imagej else _ome_words(series)}
     pixel = series.settings.pixel_size_nm
-    options: dict[str, Any] = {
-        "shape": series.shape,
-        "dtype": series.dtype,
-        "photometric": "minisblack",
-        "metadata": _imagej_words(series) if imagej else _ome_words(series),
-    }
-    if imagej:
-        options |= {"imagej": True, "resolution": (1 / (pixel or 1.0), 1 / (pixel or 1.0))}
-    else:
-        options |= {"ome": True, "bigtiff": n_bytes >= _MOST_BYTES}
-    tifffile.imwrite(path, _pages(series, tell), **options)
+    if imagej and pixel is not None:
+        options["resolution"] = (1 / pixel, 1 / pixel)
+    with tifffile.TiffWriter(
+        path, imagej=imagej, ome=not imagej, bigtiff=n_bytes >= _MOST_BYTES
+    ) as file:
+        file.write(
+            _pages(series, tell),
+            shape=series.shape,
+            dtype=series.dtype,
+            photometric="minisblack",
+            **options,
+        )
     return "ImageJ" if imagej else "OME"
 
 
@@ -59,36 +76,34 @@ def _pages(series: Series, tell: Callable[[int], None]) -> Iterator[Image]:
         tell(len(frames))
 
 
+def _lines(series: Series) -> str:
+    """Scan settings, one ``name=value`` a line, as stemscale reads them back."""
+    known = series.settings.to_attrs()
+    for name in ("pixel_size_nm", "frame_time_s"):  # these have fields of their own
+        known.pop(name, None)
+    known["title"] = series.title
+    return "\n".join(f"{k}={' '.join(str(v).split())}" for k, v in known.items())
+
+
 def _imagej_words(series: Series) -> dict[str, Any]:
     settings = series.settings
-    said = {
-        "dwell_time_ns": settings.dwell_time_ns,
-        "flyback_time_us": settings.flyback_time_us,
-        "high_tension_kv": settings.high_tension_kv,
-        "magnification": settings.magnification,
-        "detector": settings.detector,
-        "instrument": settings.instrument,
-        "title": series.title,
-    }
-    words: dict[str, Any] = {"axes": "TYX"}
-    # ImageJ's text is Latin-1; what it lacks must not cost the file.
-    lines = "\n".join(f"{k}={v}" for k, v in said.items() if v is not None)
-    words["Info"] = lines.encode("latin-1", errors="replace").decode("latin-1")
+    words: dict[str, Any] = {"axes": "YX" if series.is_image else "TYX", "Info": _lines(series)}
     if settings.pixel_size_nm is not None:
         words["unit"] = "nm"
-    if settings.frame_interval_s is not None:
-        words["finterval"] = settings.frame_interval_s
-        words["fps"] = 1 / settings.frame_interval_s
+    if settings.frame_interval_s is not None and not series.is_image:
+        words |= {"finterval": settings.frame_interval_s, "fps": 1 / settings.frame_interval_s}
+        words["tunit"] = "s"
     return words
 
 
 def _ome_words(series: Series) -> dict[str, Any]:
     settings = series.settings
-    words: dict[str, Any] = {"axes": "TYX", "Name": series.title}
+    words: dict[str, Any] = {"axes": "YX" if series.is_image else "TYX", "Name": series.title}
+    words["Description"] = _lines(series)
     if settings.pixel_size_nm is not None:
         for axis in "XY":
             words[f"PhysicalSize{axis}"] = settings.pixel_size_nm
             words[f"PhysicalSize{axis}Unit"] = "nm"
-    if settings.frame_interval_s is not None:
+    if settings.frame_interval_s is not None and not series.is_image:
         words |= {"TimeIncrement": settings.frame_interval_s, "TimeIncrementUnit": "s"}
     return words

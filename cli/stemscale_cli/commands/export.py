@@ -49,7 +49,12 @@ def export(
             listener=listener,
         )
     if done.dialect == "OME":
-        talk(f"{done.path} is an OME-TIFF: ImageJ's own format has no {done.dtype} of that size")
+        talk(
+            f"{done.path} is an OME-TIFF: ImageJ's own format has no {done.dtype} frames of that "
+            f"size; ImageJ opens it through Bio-Formats"
+        )
+    if done.unwritten_frames:
+        talk(f"{done.unwritten_frames} frames are not filtered yet, or failed: all fill value")
     if as_json:
         print_json(done)
         return
