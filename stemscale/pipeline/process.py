@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from distributed import Client
+from numpy.typing import NDArray
 
 from stemscale.acquisition import image_coordinates
 from stemscale.pipeline.block import BlockTask, process_block
@@ -240,19 +241,32 @@ def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> 
 def _coordinates(store: AcquisitionStore, series: SeriesPlan) -> dict[str, Any]:
     """Per-frame coordinates of the input; their means where the series becomes one frame."""
     found: dict[str, Any] = dict(image_coordinates(series.settings))
-    with store.dataset(rapid_group(series.fov)) as rapid:
+    with store.dataset(rapid_group(series.fov), decode=False) as rapid:  # clock times as stored
         for name, coordinate in rapid.coords.items():
             if coordinate.dims != ("frame",):
                 continue
+            if series.run["whole_series"] and "flag_meanings" in coordinate.attrs:
+                continue  # words have no mean
             values, attrs = coordinate.values, dict(coordinate.attrs)
             if series.run["whole_series"]:
                 attrs["long_name"] = f"{attrs.get('long_name', name)}, mean of the series"
                 if name == "frame":
                     values, attrs = np.zeros(1, dtype=np.int64), dict(coordinate.attrs)
                 else:
-                    values = np.array([values.mean()])
+                    values = _mean(values)
             found[str(name)] = ("frame", values, attrs)
     return found
+
+
+def _mean(values: NDArray[Any]) -> NDArray[Any]:
+    """Mean of what is known, in the same type."""
+    missing = np.iinfo(np.int64).min  # of clock times
+    known = values[values != missing] if values.dtype.kind == "i" else values[np.isfinite(values)]
+    if not len(known):
+        return values[:1]
+    # Clock times fill 64 bit: no sum of them fits, and no float has their resolution.
+    middle: NDArray[Any] = known[:1] + np.mean(known - known[0]).astype(values.dtype)
+    return middle
 
 
 def _tasks(plan: ProcessPlan, epochs: dict[str, int]) -> Iterator[BlockTask]:

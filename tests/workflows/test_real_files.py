@@ -99,6 +99,15 @@ def test_dcfi_of_a_drifting_series_is_sharper_than_the_plain_mean(store):
     assert detail(average) > 1.2 * detail(rapid.mean(axis=0))
 
 
+def test_the_average_of_a_series_has_the_mean_of_its_clock(store):
+    with (
+        xr.open_zarr(store, group="tia_preview/rapid") as rapid,
+        xr.open_zarr(store, group="tia_preview/filtered/dcfi") as dcfi,
+    ):
+        clock, mean = rapid["timestamp"].values, dcfi["timestamp"].values
+    assert mean[0] - clock[0] == np.timedelta64(400, "ms")  # 3 frames in one second, 2 in the next
+
+
 def test_the_report_of_real_files_says_that_there_is_no_slow_scan(store, tmp_path):
     page = tmp_path / "real.html"
     command("report", store, "--output", page)
