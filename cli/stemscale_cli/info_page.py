@@ -20,7 +20,6 @@ from stemscale_cli.output import plain, size
 _WIDTH = 100  # where nothing tells how wide the reader's page is
 _LINES = 20  # of history
 _FEW = 3  # FOVs that are shown in detail without being asked for
-_MANY = 6  # names that are still worth reading one by one
 _UNKNOWN = "not in the file"
 _RELATIONS = {"same": "same view, same state", "after": "taken after the series"}
 _SETTINGS = {
@@ -52,15 +51,12 @@ def show(found: Mapping[str, Any], *, details: bool = False) -> None:
         color_system="auto" if on_terminal else None,
         highlight=False,
     )
-    if on_terminal:
-        console.print(*_page(found, details=details), sep="\n")
-        return
     with console.capture() as page:
-        console.print(*_page(found, details=details), sep="\n")
+        console.print(*_page(found, console.width, details=details), sep="\n")
     typer.echo("\n".join(line.rstrip() for line in page.get().splitlines()))
 
 
-def _page(found: Mapping[str, Any], *, details: bool) -> Iterable[RenderableType]:
+def _page(found: Mapping[str, Any], width: int, *, details: bool) -> Iterable[RenderableType]:
     fovs, history = found["fovs"], found["history"]
     shown, there = len(fovs), found["fovs_in_store"]
     yield _rows(
@@ -74,7 +70,7 @@ def _page(found: Mapping[str, Any], *, details: bool) -> Iterable[RenderableType
     )
     if shown > 1:
         yield _heading("Fields of view")
-        yield _indented(_overview(fovs))
+        yield _indented(_overview(fovs, width))
     if details or shown <= _FEW:
         for name, fov in fovs.items():
             yield from _fov(name, fov)
@@ -83,11 +79,13 @@ def _page(found: Mapping[str, Any], *, details: bool) -> Iterable[RenderableType
     if history:
         earlier = len(history) - _LINES
         yield _heading("History" + f" (and {earlier} lines before, see --json)" * (earlier > 0))
-        yield from (_rows(dict([plain(line).split(" ", 1)])) for line in history[-_LINES:])
+        for line in history[-_LINES:]:
+            when, _, what = line.partition(" ")
+            yield _rows({when: what or " "})
 
 
-def _overview(fovs: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Give each FOV one row; a column that says nothing of any FOV is left out."""
+def _overview(fovs: Mapping[str, Mapping[str, Any]], width: int) -> Table:
+    """Give each FOV one row; a column that says nothing, or finds no room, is left out."""
     every = list(fovs.values())
     columns = {
         "FOV": list(fovs),
@@ -103,6 +101,9 @@ def _overview(fovs: Mapping[str, Mapping[str, Any]]) -> Table:
         "use": [f["use"] or "" for f in every],
     }
     said = {title: cells for title, cells in columns.items() if any(cells)}
+    for least in ("ratio", "dtype", "pixels", "size"):
+        if sum(min(20, max(map(len, [t, *c]))) + 2 for t, c in said.items()) > width:
+            said.pop(least)
     table = _table(*said, right=("frames", "size", "ratio"), wrap=("FOV", "filtered"))
     for cells in zip(*said.values(), strict=True):
         _add(table, *(c or "-" for c in cells))
@@ -141,13 +142,11 @@ def _fov(name: str, fov: Mapping[str, Any]) -> Iterable[RenderableType]:
 
 def _settings(fov: Mapping[str, Any]) -> Table:
     """Put the settings of the rapid and of the slow scan side by side."""
-    rapid = {**fov["scan_settings"], "frame_interval_s": fov["frame_interval_s"]}
-    scans = [{**rapid, "shape": fov["shape"]}]
+    scans = [{**fov, **fov["scan_settings"]}]
     table = _table("setting", "rapid scan", *(["slow scan"] if fov["slow"] else []))
     if slow := fov["slow"]:
         scans.append(slow)
-        relation = slow["relation"] or "not known"
-        _add(table, "relation", "", _RELATIONS.get(relation, relation))
+        _add(table, "relation", "", _RELATIONS.get(slow["relation"], "not known"))
         _add(table, "files", "", _names(slow["files"]) or "not known")
     _add(table, "pixels", *map(_pixels, scans))
     for key, label in _SETTINGS.items():
@@ -158,7 +157,7 @@ def _settings(fov: Mapping[str, Any]) -> Table:
 def _setting(scan: Mapping[str, Any], name: str) -> str:
     value = scan.get(name)
     if name == "frame_time_s" and value is None and scan["frame_interval_s"] is not None:
-        known = scan.get("flyback_time_us") is not None
+        known = "flyback_time_us" in scan
         least, source = ("", "dwell and flyback") if known else (">= ", "dwell")
         return f"{_UNKNOWN} ({least}{_time(scan['frame_interval_s'])} by {source})"
     if value is None:
@@ -194,9 +193,12 @@ def _per_frame(columns: Mapping[str, Mapping[str, Any]]) -> Iterable[RenderableT
             _add(constant, name + missing, cells[0], column["units"])
         else:
             _add(changing, name + missing, column["units"], *cells)
-    for title, table in (("of each frame", changing), ("the same in every frame", constant)):
+    for title, table in (
+        ("Metadata of each frame", changing),
+        ("The same in every frame", constant),
+    ):
         if table.row_count:
-            yield _section(f"Metadata {title}")
+            yield _section(title)
             yield _indented(table)
 
 
@@ -205,7 +207,7 @@ def _value(column: Mapping[str, Any], key: str) -> str:
     if value is None:
         return "missing"
     if column["kind"] == "date":
-        return str(value).replace("T", " ").removesuffix("Z")[:23]
+        return str(value).replace("T", " ").removesuffix("Z")[:23]  # to the millisecond
     if column["kind"] == "word":
         return str(value) or "(empty)"
     if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
@@ -221,8 +223,8 @@ def _filtered(filtered: Mapping[str, Mapping[str, Any]]) -> Table:
         made_by += f" (sha256 {one['filter_sha256'][:12]})" if one["filter_sha256"] else ""
         made_by += f", window {one['window']}" if one["window"] else ""
         sizes = size(one["frames_bytes_on_disk"]), _ratio(one)
-        distortion = one["distortion"] or "not known"
-        _add(table, name, made_by, distortion, str(one["frames"]), *sizes, _state(one))
+        by = made_by, one["distortion"] or "not known"
+        _add(table, name, *by, str(one["frames"]), *sizes, _state(one))
     return table
 
 
@@ -259,26 +261,23 @@ def _pixels(scan: Mapping[str, Any]) -> str:
 
 
 def _names(found: Sequence[str]) -> str:
-    if len(found) <= _MANY:
+    if len(found) <= 6:
         return ", ".join(found)
     return f"{', '.join(found[:3])} ... {found[-1]} ({len(found)} in all)"
 
 
 def _table(*titles: str, right: Sequence[str] = (), wrap: Sequence[str] | None = None) -> Table:
     """Make an empty table; without ``wrap`` every column may wrap."""
-    columns = (
-        Column(
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1))
+    for title in titles:
+        table.add_column(
             title,
             justify="right" if title in right else "left",
             no_wrap=wrap is not None and title not in wrap,
             overflow="fold",
             min_width=len(title),
         )
-        for title in titles
-    )
-    return Table(
-        *columns, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1)
-    )
+    return table
 
 
 def _add(table: Table, *cells: str) -> None:
@@ -299,9 +298,8 @@ def _indented(what: RenderableType) -> RenderableType:
 
 
 def _heading(title: str) -> RenderableType:
-    rule = Rule(Text(plain(title), style="bold"), align="left", style="none")
-    return Padding(rule, (1, 0, 0, 0))
+    return Padding(Rule(Text(title, style="bold"), align="left", style="none"), (1, 0, 0, 0))
 
 
 def _section(title: str) -> RenderableType:
-    return Padding(Text(title, style="bold"), (1, 0, 0, 1))
+    return Text(f"\n {title}", style="bold")

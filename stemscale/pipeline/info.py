@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 from numpy.typing import NDArray
 
 from stemscale.acquisition import FRAME_QUANTITIES, ScanSettings
@@ -142,8 +143,7 @@ def _blocks_done(store: AcquisitionStore, frames: FramesArray, state: str | None
         return sum(1 for _ in records.glob("[0-9]*.json"))
     if not store.has(f"{frames.group}/block_size"):
         return None
-    with store.dataset(frames.group, decode=False) as dataset:
-        return int((dataset["block_size"].values > 0).sum())
+    return int((_small(store, f"{frames.group}/block_size") > 0).sum())
 
 
 def _slow(store: AcquisitionStore, fov: str) -> dict[str, Any] | None:
@@ -174,8 +174,7 @@ def _filtered(
     attrs = store.attrs(group)
     lost: dict[str, int] = {}
     if store.has(f"{group}/frame_status"):
-        with store.dataset(group, decode=False) as dataset:
-            status = dataset["frame_status"].values
+        status = _small(store, f"{group}/frame_status")
         lost = {k: int((status == v).sum()) for k, v in FRAME_STATUS.items() if k != "done"}
     return {
         **_array(store, store.frames(group), attrs, sizes),
@@ -185,6 +184,11 @@ def _filtered(
         "frames_failed": lost.get("failed"),
         "frames_damaged": lost.get("damaged_input"),
     }
+
+
+def _small(store: AcquisitionStore, array: str) -> NDArray[Any]:
+    """Read a small array by itself: opening its group would open every array in it."""
+    return np.asarray(zarr.open_array(store.path / array, mode="r")[:])
 
 
 def _per_frame(dataset: xr.Dataset) -> dict[str, Any]:
