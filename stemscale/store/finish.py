@@ -65,6 +65,7 @@ def finish_frames(
         The state written: ``complete``, or ``partial`` where a frame is not done.
     """
     frames = store.frames(group)
+    frames.drop_leftovers()
     n_frames = frames.shape[0]
     status = np.zeros(n_frames, dtype=np.uint8)
     sizes = np.zeros(frames.n_blocks, dtype=np.int64)

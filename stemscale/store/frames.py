@@ -1,18 +1,27 @@
 """The array ``frames`` of a group: created at full length, written in whole shards only."""
 
+import json
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
+from obstore.store import LocalStore
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.storage import ObjectStore
+from zarrs import ZarrsCodecPipeline
+from zarrs._internal import CodecPipelineImpl
 
 from stemscale.acquisition import Frames
 from stemscale.errors import DamagedDataError, StoreError
 from stemscale.store.layout import block_bounds, block_count
 
 NAME = "frames"
+
+# zarrs opens the same folder through obstore once more, and says so every time.
+warnings.filterwarnings("ignore", "Successfully reconstructed a store", RuntimeWarning)
 
 
 def codecs() -> list[Any]:
@@ -109,6 +118,10 @@ def _encode_fill(fill: int | float, dtype: np.dtype[Any]) -> Any:
 class FramesArray:
     """One array of frames, seen as a row of blocks.
 
+    Pixels go through zarrs, which packs and unpacks them with less work than Zarr's own codecs
+    (tests/benchmarks/bench_ingest.py), and through obstore, which puts a shard in place whole:
+    on Zarr's own local store zarrs writes in place, and leaves torn shards when it is killed.
+
     Parameters
     ----------
     root : Path
@@ -125,12 +138,31 @@ class FramesArray:
     def __init__(self, root: Path, group: str) -> None:
         self.root = root
         self.group = group
+        self._array = self._open()
+        self.block = (self._array.shards or self._array.chunks)[0]
+
+    def _open(self) -> zarr.Array[Any]:
         try:
-            array = zarr.open_array(root / group / NAME, mode="r+")
+            array = zarr.open_array(
+                ObjectStore(LocalStore(self.root)), path=f"{self.group}/{NAME}", mode="r+"
+            )
         except (FileNotFoundError, ValueError) as error:
-            raise StoreError(f"{root} has no frames at {group}") from error
-        self._array = array.with_config({"write_empty_chunks": True})
-        self.block = (array.shards or array.chunks)[0]
+            raise StoreError(f"{self.root} has no frames at {self.group}") from error
+        # For this array alone: Zarr's settings are those of the process. One thread, since several
+        # put the frames of a shard in any order; what calls this has threads of its own.
+        pipeline = ZarrsCodecPipeline(
+            metadata=array.metadata,
+            store=array.store,
+            impl=CodecPipelineImpl(
+                json.dumps(array.metadata.to_dict()),
+                array.store,
+                validate_checksums=True,
+                num_threads=1,
+            ),
+            python_impl=None,
+        )
+        object.__setattr__(array.async_array, "codec_pipeline", pipeline)
+        return array
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -156,9 +188,15 @@ class FramesArray:
         """File of a block."""
         return self.root / self.group / NAME / "c" / str(index) / "0" / "0"
 
+    def drop_leftovers(self) -> None:
+        """Delete what writers that were killed had not put in place yet; none may be writing."""
+        for file in (self.root / self.group / NAME / "c").glob("*/0/0#*"):
+            file.unlink(missing_ok=True)
+
     def resize(self, n_frames: int) -> None:
         """Change the length of the series; blocks beyond it are deleted, none is added."""
         self._array.resize((n_frames, *self.shape[1:]))
+        self._array = self._open()
 
     def set_coordinates(self, names: Iterable[str]) -> None:
         """Say which variables are coordinates along ``frame``, so that xarray finds them."""
@@ -203,3 +241,6 @@ class FramesArray:
                 f"{self.dtype}, but {frames.shape} {frames.dtype} were to be written"
             )
         self._array[start:stop] = frames
+        if not self.shard(index).is_file():  # zarrs writes no shard that is all fill value
+            plain = zarr.open_array(self.root / self.group / NAME, mode="r+")
+            plain.with_config({"write_empty_chunks": True})[start:stop] = frames
