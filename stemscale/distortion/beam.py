@@ -8,6 +8,9 @@ from scipy.interpolate import BSpline
 
 FloatArray = NDArray[np.float64]
 
+DECAYS_PX = (12.0, 25.0, 50.0, 100.0)
+"""Lengths over which the coils forget the flyback: a line starts as a mixture of them [px]."""
+
 INDEPENDENT_PX = 25.0
 """Stretches of the path this long bend independently of each other, for the prior [rapid px]."""
 
@@ -17,8 +20,8 @@ _BEYOND_PX = 3
 class BeamPath:
     """Cubic B-splines for the slow-grid column that the beam sees at each rapid column.
 
-    The prior says how much a path bends: strongly while the scan coils recover from the flyback,
-    little later. It carries the path through stretches without contrast, where a fit would
+    The prior says how a path bends: exponentially while the scan coils recover from the flyback,
+    and little besides. It carries the path through stretches without contrast, where a fit would
     otherwise follow noise, and it hardly matters where there is contrast.
 
     Parameters
@@ -28,16 +31,12 @@ class BeamPath:
     knot_px : float
         Distance of the knots [px].
     bend : float
-        Standard deviation of the path's second derivative far from the line start [1/px].
-    start_bend : float
-        The same at the line start [1/px], decaying with ``start_px`` [px].
-    start_px : float
-        Length over which the line start is forgotten [px].
+        Standard deviation of the path's second derivative, but for the line start [1/px].
+    start_stretch : float
+        Standard deviation of the rate at the line start, for each exponential of `DECAYS_PX`.
     """
 
-    def __init__(
-        self, n_x: int, *, knot_px: float, bend: float, start_bend: float, start_px: float
-    ) -> None:
+    def __init__(self, n_x: int, *, knot_px: float, bend: float, start_stretch: float) -> None:
         pieces = max(4, round((n_x - 1) / knot_px))
         width = (n_x - 1) / pieces
         self._knots = np.arange(-3, pieces + 4) * width
@@ -46,9 +45,15 @@ class BeamPath:
         self.basis = self.design(columns)
         count = self.basis.shape[1]
         second = BSpline(self._knots, np.eye(count), 3).derivative(2)(columns)
-        spread = bend + start_bend * np.exp(-columns / start_px)
-        scaled = second / spread[:, None]
-        self.prior: FloatArray = scaled.T @ scaled / INDEPENDENT_PX
+        smooth = second.T @ second / (bend**2 * INDEPENDENT_PX)
+        decays = np.array(DECAYS_PX)
+        starts = decays * np.exp(-columns[:, None] / decays)  # paths of rate -1 at the line start
+        along = np.linalg.lstsq(self.basis, starts, rcond=None)[0]
+        # The exponentials cost what their size says, and not what they bend (Woodbury's identity).
+        stiff = smooth @ along
+        gained = np.eye(decays.size) / start_stretch**2 + along.T @ stiff
+        prior = smooth - stiff @ np.linalg.solve(gained, stiff.T)
+        self.prior: FloatArray = (prior + prior.T) / 2
 
     def design(self, columns: FloatArray) -> FloatArray:
         """Return the value of each B-spline at rapid columns, shape (n, knots)."""

@@ -8,19 +8,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
+from scipy.optimize import minimize
 
+from stemscale.distortion.beam import DECAYS_PX
 from stemscale.distortion.contrast import HighPass, fill_unseen, local_spread
 
 Image = NDArray[Any]
 Float32 = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 
+_FURTHEST = 0.15  # offset of the views, as a share of the frame
+_RATES = np.linspace(0.78, 1.1, 14)  # rapid columns per slow column, far from the line start
+_STRETCHES = np.linspace(-0.6, 0.6, 13)  # what is added to the rate at the line start
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ColumnMatch:
     """A first distortion: for each slow column the rapid column that looks most like it."""
 
-    source_x: FloatArray  # (n_x,) rapid column per slow column [px], non-decreasing
+    source_x: FloatArray  # (n_x,) rapid column per slow column [px], increasing
     variance: FloatArray  # (n_x,) of source_x [px²], large where nothing changes along x
     row_offset: int  # rapid row minus slow row [px]
     zncc: float  # of the matched columns, high-passed
@@ -53,10 +59,9 @@ def match_columns(
     slow: Float32,
     *,
     max_row_offset: int,
-    slopes: tuple[float, float] = (0.4, 2.2),
     strip_px: int = 13,
 ) -> ColumnMatch:
-    """Find the monotone path through all pairs of columns that agrees best (dynamic programming).
+    """Find the simplest path through all pairs of columns that agrees: an exponential start.
 
     Rows never enter one by one: distortion along x moves whole columns, so the table of inner
     products of all columns of one image with all of the other holds everything there is to know,
@@ -68,8 +73,6 @@ def match_columns(
         On one pixel count, from `normalised`.
     max_row_offset : int
         Row offsets up to this are tried [px].
-    slopes : tuple of float
-        Least and greatest number of rapid columns per slow column.
     strip_px : int
         Agreement is averaged over strips this wide [px].
 
@@ -79,13 +82,13 @@ def match_columns(
     """
     offset = _row_offset(rapid, slow, max_row_offset, strip_px)
     moved, kept = _common_rows(rapid, slow, offset)
-    source = _best_path(_agreement(moved, kept, strip_px), slopes)
+    source = _best_path(_agreement(moved, kept, strip_px))
     inside = (source >= 0) & (source <= rapid.shape[1] - 1)
-    matched = moved[:, np.clip(source, 0, rapid.shape[1] - 1)]
+    matched = moved[:, np.clip(np.rint(source).astype(np.int64), 0, rapid.shape[1] - 1)]
     power = float((matched[:, inside] ** 2).sum()) * float((kept[:, inside] ** 2).sum())
     zncc = float((matched[:, inside] * kept[:, inside]).sum()) / np.sqrt(power + 1e-12)
     return ColumnMatch(
-        source_x=source.astype(np.float64),
+        source_x=source,
         variance=np.where(inside, _variance(matched, kept, strip_px), np.inf),
         row_offset=offset,
         zncc=zncc,
@@ -151,31 +154,56 @@ def _binned(image: Float32, bins: int) -> Float32:
     return result
 
 
-def _best_path(gain: Float32, slopes: tuple[float, float], stiffness: float = 0.05) -> NDArray[Any]:
-    """Return the path of greatest total gain: rapid column per slow column.
+def _best_path(gain: Float32) -> FloatArray:
+    """Return the path of greatest mean gain: rapid column per slow column.
 
-    Two slow columns per step give slopes in halves. Rapid columns outside the frame are states
-    as well, at the gain of an unrelated column, so that a slow scan that sticks out fits too.
+    All straight paths with an exponential at the line start are tried, coarsely, and the best one
+    for each decay is refined. Four numbers cannot follow noise through a stretch without contrast,
+    as a path that is free to bend there does. Rapid columns outside the frame count as unrelated,
+    so that a slow scan that sticks out fits too.
     """
     n_slow, n_rapid = gain.shape
-    pad = n_rapid // 5
-    outside = float(np.quantile(gain, 0.5))
-    padded = np.full((n_slow, n_rapid + 2 * pad), outside, dtype=np.float64)
+    pad = n_rapid // 4
+    padded = np.full((n_slow, n_rapid + 2 * pad), np.quantile(gain, 0.5), dtype=np.float32)
     padded[:, pad : pad + n_rapid] = gain
-    steps = np.arange(int(np.ceil(2 * slopes[0])), int(np.floor(2 * slopes[1])) + 1)
-    states = padded.shape[1]
-    nodes = np.arange(0, n_slow, 2)
-    best = padded[0].copy()
-    choice = np.zeros((nodes.size, states), dtype=np.int64)
-    for node in range(1, nodes.size):
-        options = np.full((steps.size, states), -np.inf)
-        for number, step in enumerate(steps):
-            options[number, step:] = best[: states - step] - stiffness * (step / 2 - 0.95) ** 2
-        choice[node] = steps[np.argmax(options, axis=0)]
-        best = options.max(axis=0) + padded[nodes[node]] + padded[nodes[node] - 1]
-    path = np.empty(nodes.size, dtype=np.int64)
-    path[-1] = int(np.argmax(best))
-    for node in range(nodes.size - 1, 0, -1):
-        path[node - 1] = path[node] - choice[node, path[node]]
-    full = np.interp(np.arange(n_slow), nodes, path - pad)
-    return np.asarray(np.round(full), dtype=np.int64)
+    middle = (n_slow - 1) / 2
+
+    def curve(columns: NDArray[Any], rate: Any, stretch: Any, decay: Any) -> FloatArray:
+        path: FloatArray = rate * (columns - middle) - stretch * decay * np.exp(-columns / decay)
+        return path
+
+    every = np.arange(n_slow)
+    some = every[::4]
+    centre = (n_rapid - 1) / 2
+    offsets = centre + np.arange(-_FURTHEST * n_rapid, _FURTHEST * n_rapid + 1, 3.0)
+    stretches, rates = (grid.ravel()[:, None] for grid in np.meshgrid(_STRETCHES, _RATES))
+
+    def missed(at: FloatArray) -> float:  # what a refined path does not gain
+        offset, rate, stretch, decay = at
+        place = np.clip(offset + curve(every, rate, stretch, decay) + pad, 0, padded.shape[1] - 1.1)
+        base = place.astype(np.int64)
+        f = place - base
+        return -float(((1 - f) * padded[every, base] + f * padded[every, base + 1]).mean())
+
+    best: tuple[float, FloatArray] | None = None
+    for decay in DECAYS_PX:
+        shapes = curve(some[None], rates, stretches, decay)  # (shape, column)
+        scores = np.empty((offsets.size, shapes.shape[0]))
+        for number, offset in enumerate(offsets):
+            place = np.clip(np.rint(shapes + (offset + pad)), 0, padded.shape[1] - 1)
+            scores[number] = padded[some[None], place.astype(np.int64)].mean(axis=1)
+        first, shape = np.unravel_index(int(np.argmax(scores)), scores.shape)
+        start = np.array([offsets[first], rates[shape, 0], stretches[shape, 0], decay])
+        simplex = start + np.vstack([np.zeros(4), np.diag([3.0, 0.02, 0.1, 0.3 * decay])])
+        found = minimize(
+            missed,
+            start,
+            method="Nelder-Mead",
+            bounds=[(None, None), (0.4, 2.2), (-0.7, 1.2), (8.0, 150.0)],
+            options={"initial_simplex": simplex, "xatol": 0.02, "fatol": 1e-6},
+        )
+        if best is None or found.fun < best[0]:
+            best = (float(found.fun), found.x)
+    assert best is not None
+    offset, rate, stretch, decay = best[1]
+    return np.maximum.accumulate(offset + curve(every, rate, stretch, decay))

@@ -27,6 +27,10 @@ Float32 = NDArray[np.float32]
 FloatArray = NDArray[np.float64]
 
 EDGE_PX = 2.0  # next to the border of the slow view, where the spline has half of its taps
+_SLOPE_PX = 1.5  # Gaussian against noise, and against a small misfit
+_SLOPE_BACKGROUND_PX = 6.0  # slopes that vary more slowly are background
+_SLOPE_COLUMNS = 15  # averaged over
+_SIGNIFICANT = 3.0  # standard deviations by which slopes must correlate
 _CORRELATED_PX = 10  # residuals further apart are taken as independent
 _MOST_DAMPING = 1e2
 _LEAST_GAIN = 1e-4  # of the cost: a step that gains less is the last one
@@ -76,7 +80,7 @@ class View:
         rows = (row >= self._edge_px) & (row <= n_y - 1 - self._edge_px)
         self._choose(self._seen & columns[None] & rows[:, None])
         sampled = self._slow.sample(path, row_offset)
-        share = shared_slopes(self.prepare(sampled.image), self.prepare(self._filled))
+        share = shared_slopes(sampled.image, self._filled, self._counted > 0)
         self._root = np.sqrt(share).astype(np.float32)[None]
         self.weight = float((self._counted * self._root**2).sum())
 
@@ -125,30 +129,38 @@ class Comparison:
         return float((self.residual**2).sum())
 
 
-def shared_slopes(left: Float32, right: Float32, *, smooth_px: float = 1.5) -> FloatArray:
+def shared_slopes(left: Float32, right: Float32, counted: NDArray[np.bool_]) -> FloatArray:
     """Return, per column, the share of one image's slopes along x that the other has as well.
 
     Parameters
     ----------
     left, right : ndarray of float32, shape (y, x)
-        High-passed, of independent noise.
-    smooth_px : float
-        Gaussian against noise, and against a small misfit [px].
+        Of independent noise, and not cut off where they do not count: next to such a cut, two
+        empty images would be alike.
+    counted : ndarray of bool, shape (y, x)
+        Pixels that count.
 
     Returns
     -------
     ndarray of float64, shape (x,)
-        0 where ``left`` has nothing but noise, to 1.
+        1e-4 where there is nothing but noise, to 1.
     """
-    slopes = [gaussian_filter(i, smooth_px, order=(0, 1), mode="nearest") for i in (left, right)]
-    both, own = (
-        uniform_filter1d((slopes[0] * other).sum(axis=0, dtype=np.float64), 15)
-        for other in (slopes[1], slopes[0])
+    slopes = []
+    for image in (left, right):
+        slope = gaussian_filter(image, _SLOPE_PX, order=(0, 1), mode="nearest")
+        slope -= gaussian_filter(slope, _SLOPE_BACKGROUND_PX, mode="nearest")
+        slopes.append(np.where(counted, slope, 0))
+    both, one, other = (
+        uniform_filter1d((a * b).sum(axis=0, dtype=np.float64), _SLOPE_COLUMNS)
+        for a, b in (slopes, (slopes[0], slopes[0]), (slopes[1], slopes[1]))
     )
-    share = both / np.maximum(own, 1e-9 * max(float(own.max()), 1e-30))
-    # the two scans' contrasts differ; slopes that correlate by less than 0.15 are all noise
-    least = 0.15 * float(np.linalg.norm(slopes[1]) / max(float(np.linalg.norm(slopes[0])), 1e-30))
-    usual = max(float(np.quantile(share, 0.9)), 2 * least, 1e-30)
+    # running sums leave rounding errors where nothing counts
+    one, other = (np.maximum(power, 1e-12 * max(power.max(), 1e-30)) for power in (one, other))
+    share = both / np.sqrt(one * other)
+    # slopes of noise correlate by chance: by one over the root of how many are independent
+    independent = counted.any(axis=1).sum() * _SLOPE_COLUMNS / (4 * np.pi * _SLOPE_PX**2)
+    least = _SIGNIFICANT / np.sqrt(max(independent, 1.0))
+    usual = max(float(np.quantile(share, 0.9)), 2 * least)
     return np.asarray(np.clip((share - least) / (usual - least), 1e-4, 1.0), dtype=np.float64)
 
 

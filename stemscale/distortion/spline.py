@@ -16,6 +16,7 @@ from stemscale.distortion.contrast import require_contrast, structure_to_noise
 from stemscale.distortion.distortion_map import DistortionMap
 from stemscale.distortion.gauss_newton import Fit, Offsets, State, View
 from stemscale.distortion.grids import on_other_count, onto_pixel_count
+from stemscale.distortion.orientation import find_turn
 from stemscale.distortion.warp import Warp
 from stemscale.errors import DistortionError, SettingsError
 from stemscale.quality import zncc
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 Image = NDArray[Any]
 FloatArray = NDArray[np.float64]
+
+_SUSPECT_ZNCC = 0.75  # matched columns of one area reach 0.8 and more; below, other turns are tried
 
 MIN_STRUCTURE = 2.0
 """Variance of a slow scan over that of its noise alone; less is an empty view."""
@@ -37,10 +40,11 @@ class SplineFit:
     ----------
     knot_px : float
         Distance of the spline's knots [rapid px].
-    bend, start_bend, start_px : float
-        Prior of the path's second derivative: its standard deviation far from the line start
-        [1/px], what is added to it at the line start [1/px], and the length over which that decays
-        [rapid px]. It matters where there is no contrast.
+    bend : float
+        Prior of the path's second derivative: its standard deviation, but for the line start
+        [1/px]. It matters where there is no contrast.
+    start_stretch : float
+        Prior of the rate at the line start: its standard deviation, for each of four decays.
     smooth_px : tuple of float
         Gaussian against noise at each level, coarse to fine [px].
     background_px : int
@@ -55,27 +59,27 @@ class SplineFit:
         The same, once corrected, for a FOV too faint to lead that takes the others' map; slow
         scans of another area reach 0.1 to 0.2.
     max_std_px : float
-        Largest median of ``source_x_std``; above, there is too little contrast along x [px].
+        Largest root mean square of ``source_x_std``, but for 2 % of the columns at either end;
+        above, there is too little contrast along x [px].
     steps : int
         Largest number of Gauss-Newton steps per level.
     """
 
     knot_px: float = 16.0
-    bend: float = 0.0015
-    start_bend: float = 0.02
-    start_px: float = 80.0
-    smooth_px: tuple[float, ...] = (3.0, 0.7)
+    bend: float = 0.001
+    start_stretch: float = 0.35
+    smooth_px: tuple[float, ...] = (4.0, 2.0, 0.7)
     background_px: int = 39
     max_row_offset: float = 0.06
     view_shift_px: float = 2.0
-    min_zncc: float = 0.5
+    min_zncc: float = 0.3
     min_borrowed_zncc: float = 0.25
-    max_std_px: float = 1.0
+    max_std_px: float = 0.4
     steps: int = 12
 
     def __post_init__(self) -> None:
-        lengths = ("knot_px", "start_px", "background_px", "view_shift_px", "max_std_px")
-        for name in (*lengths, "bend", "start_bend", "steps"):
+        lengths = ("knot_px", "background_px", "view_shift_px", "max_std_px")
+        for name in (*lengths, "bend", "start_stretch", "steps"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}: needed is a number above 0")
         if not self.smooth_px or min(self.smooth_px) < 0:
@@ -184,6 +188,9 @@ def _match_all(
         match = match_columns(rapid, fixed, max_row_offset=limit)
         logger.debug("%scolumns match with a ZNCC of %.3f", name, match.zncc)
         matches.append(match)
+    for (dcfi, slow), name, found in zip(pairs, names, matches, strict=True):
+        if found is not None and found.zncc < _SUSPECT_ZNCC:
+            _require_upright(dcfi, slow, name, found.zncc, settings)
     good = [m is not None and m.zncc >= settings.min_zncc for m in matches]
     for number, found in enumerate(matches):
         if found is not None and not good[number]:
@@ -207,8 +214,7 @@ def _start(
         n_x,
         knot_px=settings.knot_px,
         bend=settings.bend,
-        start_bend=settings.start_bend,
-        start_px=settings.start_px,
+        start_stretch=settings.start_stretch,
     )
     # one view alone: its offset is the path's
     std_x = 1e-6 if len(matches) == 1 else settings.view_shift_px
@@ -260,7 +266,14 @@ def _require_fit(
     settings: SplineFit,
 ) -> None:
     """Stop where the maps are too uncertain, or do worse than the matched columns they began at."""
-    stds = [float(np.median(m.source_x_std)) for m in maps if m.source_x_std is not None]
+    stds = [_uncertainty(m) for m in maps]
+    if min(stds) > settings.max_std_px:
+        raise DistortionError(
+            f"the distortion is uncertain by {min(stds):.1f} px (allowed: {settings.max_std_px:g}):"
+            " too little changes along the scan direction, as where all lines run along it, or"
+            " where a part of the view is empty; calibrate on a FOV with dislocations all over and"
+            " in all directions, or on several FOVs together"
+        )
     for number, match in enumerate(matches):
         logger.info("%sdistortion fitted, uncertain by %.2f px", names[number], stds[number])
         dcfi, slow = pairs[number]
@@ -276,19 +289,38 @@ def _require_fit(
                 f"with the slow scan by a ZNCC of {score:.2f}, rough matching gave "
                 f"{match.zncc:.2f}; try method strips, or another FOV"
             )
-    if min(stds) > settings.max_std_px:
+
+
+def _uncertainty(found: DistortionMap) -> float:
+    """Return the root mean square of ``source_x_std`` inside the view [px]."""
+    assert found.source_x_std is not None  # of a spline
+    edge = found.source_x_std.shape[1] // 50
+    inside = found.source_x_std[0, edge : found.source_x_std.shape[1] - edge]
+    return float(np.sqrt((inside**2).mean()))
+
+
+def _require_upright(
+    dcfi: Image, slow: Image, name: str, score: float, settings: SplineFit
+) -> None:
+    turn = find_turn(
+        dcfi,
+        slow,
+        score,
+        background_px=settings.background_px,
+        max_row_offset=settings.max_row_offset,
+    )
+    if turn is not None and turn[1] >= settings.min_zncc:
         raise DistortionError(
-            f"the distortion is uncertain by {min(stds):.1f} px (allowed: {settings.max_std_px:g}):"
-            " too little changes along the scan direction, as where all lines run along it; "
-            "calibrate on a FOV with dislocations in all directions, or on several together"
+            f"{name}the rapid frames are {turn[0]} against the slow scan: they match with a ZNCC "
+            f"of {score:.2f} as they lie and of {turn[1]:.2f} turned back; ingest them as the "
+            f"microscope scans them, with the scan direction along x from left to right"
         )
 
 
 def _another_area(name: str, score: float, needed: float) -> DistortionError:
     return DistortionError(
-        f"{name}the slow scan shows another area than the rapid frames, or they are flipped or "
-        f"transposed: they match with a ZNCC of {score:.2f}, needed is {needed:g}; check which "
-        f"files belong together"
+        f"{name}the slow scan shows another area than the rapid frames: they match with a ZNCC of "
+        f"{score:.2f}, needed is {needed:g}; check which files belong together"
     )
 
 

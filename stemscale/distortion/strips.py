@@ -39,8 +39,9 @@ class StripSearch:
         Initial widths, all whole numbers between them (row C5) [px].
     strip_step_px : int
         Step between these widths; 1 tries every one [px].
-    score : {"zncc", "psnr"}
-        What makes one stretch better than another.
+    score : {"psnr", "zncc"}
+        What makes one stretch better than another: as in the paper, or as is usually closer
+        (``tests/benchmarks/bench_distortion.py``).
     views : ViewSearch
         How the views are matched before (rows C1, C2).
     """
@@ -50,7 +51,7 @@ class StripSearch:
     min_strip_px: int = 10
     max_strip_px: int = 100
     strip_step_px: int = 1
-    score: StripScore = "zncc"
+    score: StripScore = "psnr"
     views: ViewSearch = field(default_factory=ViewSearch)
 
     def __post_init__(self) -> None:
@@ -101,9 +102,9 @@ def fit_strips(
     kept, both are cut off, and so on to the right edge. Every initial width is gone through, and
     the one whose finished image scores highest wins. Where the paper is silent:
 
-    - Score: the paper says cross-correlation in one place, PSNR in another. Here it is ZNCC, or
-      with ``score="psnr"`` the PSNR; both of high-passed images of one spread, as the different
-      background of the two scans misleads a bare PSNR.
+    - Score: the paper says PSNR for the strips, and cross-correlation in another place
+      (``score="zncc"``). Both are of high-passed images of one spread, as the different background
+      of the two scans misleads a bare PSNR.
     - The stretch of -50 to +100 % is that of a strip after the views were matched.
     - The right edge: both scans end there once their views are matched. A stretch is tried only
       if what it leaves of both can still be matched within the same limits, and the last strip is

@@ -95,8 +95,8 @@ def linear(case: Case) -> DistortionMap:
 SINGLE: dict[str, Callable[[Case], DistortionMap]] = {
     "uncorrected": uncorrected,
     "view match, linear": linear,
-    "strips, psnr": lambda c: fit_strips(c.dcfi, c.slow, search=StripSearch(score="psnr")),
-    "strips, zncc": lambda c: fit_strips(c.dcfi, c.slow),
+    "strips, psnr": lambda c: fit_strips(c.dcfi, c.slow),
+    "strips, zncc": lambda c: fit_strips(c.dcfi, c.slow, search=StripSearch(score="zncc")),
     "spline": lambda c: fit_spline([(c.dcfi, c.slow)])[0],
 }
 

@@ -138,7 +138,8 @@ def test_columns_count_by_the_slopes_that_both_images_share():
     scene = rng.normal(size=(200, 120))
     left, right = (scene + rng.normal(0, 0.2, scene.shape) for _ in range(2))
     left[:, 60:] = rng.normal(size=(200, 60))  # noise as strong as the scene
-    share = shared_slopes(left.astype(np.float32), 3 * right.astype(np.float32))
+    counted = np.ones(scene.shape, dtype=bool)
+    share = shared_slopes(left.astype(np.float32), 3 * right.astype(np.float32), counted)
     assert share[10:45].min() > 0.7
     assert share[75:110].max() < 0.2
 
@@ -158,8 +159,12 @@ def test_the_error_is_of_the_size_of_the_stated_uncertainty(frames):
     ("change", "words"),
     [
         pytest.param(lambda d, s: (d, make_scan(99, N).slow), "another area", id="another area"),
-        pytest.param(lambda d, s: (d[:, ::-1], s), "flipped", id="flipped"),
+        pytest.param(lambda d, s: (d[:, ::-1], s), "flipped along x", id="flipped along x"),
+        pytest.param(lambda d, s: (d[::-1], s), "flipped along y", id="flipped along y"),
+        pytest.param(lambda d, s: (d[::-1, ::-1], s), "turned by 180°", id="turned"),
         pytest.param(lambda d, s: (d.T, s), "transposed", id="transposed"),
+        pytest.param(lambda d, s: (np.rot90(d), s), "counter-clockwise", id="rot90"),
+        pytest.param(lambda d, s: (np.rot90(d, -1), s), "90° clockwise", id="rot-90"),
         pytest.param(lambda d, s: (d, np.full_like(s, 3.0)), "constant", id="constant slow"),
         pytest.param(lambda d, s: (np.full_like(d, 3.0), s), "constant", id="constant rapid"),
         pytest.param(lambda d, s: (d, np.minimum(s, 9000.0)), "saturated", id="saturated"),
@@ -192,7 +197,7 @@ def test_a_result_worse_than_its_start_is_refused(monkeypatch):
 
     monkeypatch.setattr(gauss_newton.Fit, "run", run_away)
     with pytest.raises(DistortionError, match="ran away"):
-        fit_spline([_pair(make_scan(1, N))])
+        fit_spline([_pair(make_scan(1, N))], settings=SplineFit(max_std_px=99.0))
 
 
 @pytest.mark.parametrize(
