@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +59,29 @@ class FrameColumn:
             found["flag_values"] = list(range(len(self.words)))
             found["flag_meanings"] = " ".join(w or "_" for w in self.words)
         return found
+
+    @classmethod
+    def from_attrs(cls, values: NDArray[Any], attrs: Mapping[str, Any]) -> Self:
+        """Read back what `attrs` gave.
+
+        Parameters
+        ----------
+        values : ndarray, shape (n_frames,)
+            As stored: codes of words, whole nanoseconds.
+        attrs : mapping
+            Attributes of the coordinate.
+
+        Returns
+        -------
+        FrameColumn
+        """
+        words = str(attrs.get("flag_meanings", "")).split()
+        return cls(
+            values=values,
+            units=str(attrs.get("units", "")),
+            long_name=str(attrs.get("long_name", "")),
+            words=tuple("" if w == "_" else w for w in words),
+        )
 
 
 def known_column(name: str, values: NDArray[Any] | Sequence[float]) -> FrameColumn:

@@ -132,6 +132,7 @@ def _signal(series: Series) -> dict[str, Any]:
     ours = {
         "attrs": about,
         "per_frame": dict(series.per_frame),
+        "coordinates": dict(series.coordinates),
         "history": str(series.store.attrs("").get("history", "")),
     }
     return {

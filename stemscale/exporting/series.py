@@ -47,6 +47,8 @@ class Series:
         Blocks of filtered frames that are not made yet, or failed: all fill value.
     per_frame : mapping of str to ndarray or list
         What the group has along ``frame``; clock times as ISO 8601 and words as lists of text.
+    coordinates : mapping of str to mapping
+        ``units`` and ``long_name`` of those among them that are coordinates, and not results.
     attrs : mapping
         Attributes of the group.
     """
@@ -62,6 +64,7 @@ class Series:
     block: int
     unwritten: frozenset[int]
     per_frame: Mapping[str, Any]
+    coordinates: Mapping[str, Mapping[str, str]]
     attrs: Mapping[str, Any]
 
     @property
@@ -135,6 +138,7 @@ def open_series(
         raise StoreError(f"{store.path}: {name} was not filtered as {filtered}: it has {listed}")
     group = rapid_group(name) if filtered is None else filtered_group(name, filtered)
     frames = store.frames(group)
+    per_frame, coordinates = _per_frame(store, group)
     return Series(
         store=store,
         fov=name,
@@ -146,7 +150,8 @@ def open_series(
         is_image=False,
         block=frames.block,
         unwritten=_unwritten(store, frames, may_lack=filtered is not None),
-        per_frame=_per_frame(store, group),
+        per_frame=per_frame,
+        coordinates=coordinates,
         attrs=store.attrs(group),
     )
 
@@ -192,12 +197,16 @@ def _slow(store: AcquisitionStore, fov: str) -> Series:
         block=1,
         unwritten=frozenset(),
         per_frame={},
+        coordinates={},
         attrs=store.attrs(group),
     )
 
 
-def _per_frame(store: AcquisitionStore, group: str) -> dict[str, Any]:
+def _per_frame(
+    store: AcquisitionStore, group: str
+) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     found: dict[str, Any] = {}
+    about: dict[str, dict[str, str]] = {}
     with store.dataset(group) as dataset:
         for name, column in dataset.variables.items():
             if column.dims[:1] != ("frame",) or name in ("frame", "frames"):
@@ -209,4 +218,7 @@ def _per_frame(store: AcquisitionStore, group: str) -> dict[str, Any]:
                 found[str(name)] = [words[int(c)] for c in column.values]
             else:
                 found[str(name)] = np.asarray(column.values)
-    return found
+            if name in dataset.coords:
+                known = {k: str(column.attrs.get(k, "")) for k in ("units", "long_name")}
+                about[str(name)] = {k: v for k, v in known.items() if v}
+    return found, about

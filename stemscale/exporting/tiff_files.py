@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -78,16 +79,32 @@ def _pages(series: Series, tell: Callable[[int], None]) -> Iterator[Image]:
 
 def _lines(series: Series) -> str:
     """Scan settings, one ``name=value`` a line, as stemscale reads them back."""
-    known = series.settings.to_attrs()
-    for name in ("pixel_size_nm", "frame_time_s"):  # these have fields of their own
-        known.pop(name, None)
-    known["title"] = series.title
-    return "\n".join(f"{k}={' '.join(str(v).split())}" for k, v in known.items())
+    known = {
+        "exported_by": f"stemscale {version('stemscale')}",
+        **series.settings.to_attrs(),
+        "start_time": series.attrs.get("start_time"),
+        "title": series.title,
+    }
+    return "\n".join(f"{k}={' '.join(str(v).split())}" for k, v in known.items() if v is not None)
+
+
+def _labels(series: Series) -> list[str]:
+    """Say what is known of each frame, in a line that ImageJ shows above it."""
+    columns = [
+        (name, series.per_frame[name], about.get("units", ""))
+        for name, about in series.coordinates.items()
+    ]
+    return [
+        "; ".join(f"{name}={values[i]} {units}".strip() for name, values, units in columns)
+        for i in range(series.n_frames if columns else 0)
+    ]
 
 
 def _imagej_words(series: Series) -> dict[str, Any]:
     settings = series.settings
     words: dict[str, Any] = {"axes": "YX" if series.is_image else "TYX", "Info": _lines(series)}
+    if labels := _labels(series):
+        words["Labels"] = labels
     if settings.pixel_size_nm is not None:
         words["unit"] = "nm"
     if settings.frame_interval_s is not None and not series.is_image:
@@ -99,7 +116,8 @@ def _imagej_words(series: Series) -> dict[str, Any]:
 def _ome_words(series: Series) -> dict[str, Any]:
     settings = series.settings
     words: dict[str, Any] = {"axes": "YX" if series.is_image else "TYX", "Name": series.title}
-    words["Description"] = _lines(series)
+    frames = [f"frame={label}" for label in _labels(series)]
+    words["Description"] = "\n".join([_lines(series), *frames])
     if settings.pixel_size_nm is not None:
         for axis in "XY":
             words[f"PhysicalSize{axis}"] = settings.pixel_size_nm

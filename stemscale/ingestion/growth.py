@@ -179,13 +179,8 @@ def _columns_there(store: AcquisitionStore, group: str) -> dict[str, FrameColumn
     with store.dataset(group, decode=False) as dataset:
         for name, variable in dataset.coords.items():
             if variable.dims == ("frame",):
-                words = variable.attrs.get("flag_meanings", "").split()
-                found[str(name)] = FrameColumn(
-                    values=np.asarray(variable.values),
-                    units=str(variable.attrs.get("units", "")),
-                    long_name=str(variable.attrs.get("long_name", "")),
-                    words=tuple("" if w == "_" else w for w in words),
-                )
+                values = np.asarray(variable.values)
+                found[str(name)] = FrameColumn.from_attrs(values, variable.attrs)
     return found
 
 

@@ -1,7 +1,7 @@
 """The text file that SerialEM writes beside an MRC stack: exposure, tilt, stage, times."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 
 from stemscale.acquisition import FrameColumn, ScanSettings, known_column
 from stemscale.errors import InputFileError
+from stemscale.ingestion.columns import column_of, snake_case, varies
 
 # key in a [ZValue] section: (quantity, factor to its unit); others keep their name
 _PER_FRAME = {"TiltAngle": ("tilt_alpha", 1.0), "StageZ": ("stage_z", 1e3)}
@@ -34,8 +35,9 @@ def read_mdoc(
     settings : ScanSettings
         With frame time, dwell time (exposure over pixels), voltage, magnification and detector.
     per_frame : dict of str to FrameColumn
-        Stage and tilt of each frame, and every other number that varies; times, where they are
-        resolved better than the exposure.
+        Stage and tilt of each frame, and everything else that varies: numbers, several numbers in
+        one entry (``image_shift_1``, ``image_shift_2``), or words; times, where they are resolved
+        better than the exposure.
     """
     file = mrc.with_name(mrc.name + ".mdoc")
     if not file.is_file():
@@ -66,24 +68,43 @@ def read_mdoc(
 
 
 def _per_frame(frames: list[dict[str, str]], exposure: float | None) -> dict[str, FrameColumn]:
-    columns: dict[str, list[float | None]] = {
+    known: dict[str, list[float | None]] = {
         name: [n and n * factor for n in (_number(f, key) for f in frames)]
         for key, (name, factor) in _PER_FRAME.items()
     }
     stage = [f.get("StagePosition", "").split() for f in frames]
     for i, name in enumerate(("stage_x", "stage_y")):
         pairs = [dict(zip("xy", s, strict=False)) for s in stage]
-        columns[name] = [None if (v := _number(p, "xy"[i])) is None else v * 1e3 for p in pairs]
-    columns["time"] = _times(frames, exposure)
-    for key in sorted({k for f in frames for k in f} - set(_PER_FRAME)):
-        values = [_number(f, key) for f in frames]
-        if len(set(values)) > 1:
-            columns[re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", key).lower()] = values
-    return {
+        known[name] = [None if (v := _number(p, "xy"[i])) is None else v * 1e3 for p in pairs]
+    known["time"] = _times(frames, exposure)
+    columns = {
         name: known_column(name, np.array(values, dtype=np.float64))
-        for name, values in columns.items()
+        for name, values in known.items()
         if len(values) == len(frames) and all(v is not None for v in values)
     }
+    used = {*_PER_FRAME, "StagePosition", *(["DateTime"] if "time" in columns else [])}
+    for key in sorted({k for f in frames for k in f} - used):
+        for name, values in _entries(key, [f.get(key) for f in frames]).items():
+            column = column_of(name, values, long_name=f"{key} in the .mdoc")
+            if column is not None and varies(column):
+                columns.setdefault(name, column)
+    return columns
+
+
+def _entries(key: str, texts: Sequence[str | None]) -> dict[str, Sequence[str | None]]:
+    """Take apart what holds several numbers: ``ImageShift = 0.28 -0.18``."""
+    name = snake_case(key)
+    parts = [(text or "").split() or None for text in texts]
+    counts = {len(p) for p in parts if p is not None}
+    if len(counts) != 1 or not all(_is_number(v) for p in parts for v in p or ()):
+        return {name: texts}
+    (n,) = counts
+    each = [[None if p is None else p[i] for p in parts] for i in range(n)]
+    return {f"{name}_{i + 1}" if n > 1 else name: values for i, values in enumerate(each)}
+
+
+def _is_number(text: str) -> bool:
+    return _number({"": text}, "") is not None
 
 
 def _times(frames: list[dict[str, str]], exposure: float | None) -> list[float | None]:

@@ -8,10 +8,10 @@ from typing import Any
 import tifffile
 
 from stemscale.ingestion.pixels import square_pixel_nm
-from stemscale.ingestion.units import to_s
+from stemscale.ingestion.units import clock_ns, to_s
 
 
-def read_ome(xml: str, path: Path) -> tuple[dict[str, Any], list[str], int | None]:
+def read_ome(xml: str, path: Path) -> tuple[dict[str, Any], list[str], int | None, str]:
     """Read the description of the first image.
 
     Parameters
@@ -29,6 +29,8 @@ def read_ome(xml: str, path: Path) -> tuple[dict[str, Any], list[str], int | Non
         Names of the channels, empty where they have none.
     start_time : int or None
         Clock time of the acquisition [ns since 1970-01-01, UTC], where it is given with its zone.
+    description : str
+        Free text, often empty.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def read_ome(xml: str, path: Path) -> tuple[dict[str, Any], list[str], int | Non
     try:
         image = _first(_dig(tifffile.xml2dict(xml), "OME", "Image"))
     except Exception:  # XML that is none; the pixels are good all the same
-        return {}, [], None
+        return {}, [], None, ""
     pixels = _dig(image, "Pixels")
     steps = [_dig(pixels, f"PhysicalSize{a}") for a in "YX"]
     units = [_dig(pixels, f"PhysicalSize{a}Unit") or "µm" for a in "YX"]  # µm by the standard
@@ -52,15 +54,15 @@ def read_ome(xml: str, path: Path) -> tuple[dict[str, Any], list[str], int | Non
     channels = _dig(pixels, "Channel")
     listed = channels if isinstance(channels, list | tuple) else [channels]
     names = [str(_dig(c, "Name") or "").strip() for c in listed]
-    return found, names, _start(_dig(image, "AcquisitionDate"))
+    description = str(_dig(image, "Description") or "")
+    return found, names, _start(_dig(image, "AcquisitionDate")), description
 
 
 def _start(text: Any) -> int | None:
     try:
-        began = datetime.fromisoformat(str(text))
+        return clock_ns(datetime.fromisoformat(str(text)))
     except ValueError:
         return None
-    return None if began.tzinfo is None else int(began.timestamp() * 1e6) * 1000
 
 
 def _first(value: Any) -> Any:

@@ -15,12 +15,13 @@ import numpy as np
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
 from stemscale.errors import InputFileError, SeriesError, StemscaleError
+from stemscale.ingestion.exported import exported_columns, exported_settings
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.mdoc import read_mdoc
 from stemscale.ingestion.pixels import square_pixel_nm
-from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.source import FrameSource, name_apart
 from stemscale.ingestion.tags import settings_from_tags, walk
-from stemscale.ingestion.units import to_s
+from stemscale.ingestion.units import clock_ns, to_s
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +85,10 @@ class RosettaSource:
         self.n_frames = int(data.shape[0])
         self.dtype = np.dtype(data.dtype).newbyteorder("=")
         self.settings = _settings(signal, self._order, data.shape, detector, path)
-        self.per_frame: Mapping[str, FrameColumn] = {}
+        ours = _exported(signal)
+        self.per_frame: Mapping[str, FrameColumn] = exported_columns(
+            ours.get("per_frame", {}), ours.get("coordinates", {}), self.n_frames
+        )
         self.start_time = _start_time(signal)
         self.original_metadata: Mapping[str, Any] = json_values(signal["original_metadata"])
         if path.suffix.lower() == ".mrc":
@@ -134,14 +138,13 @@ def signals(path: Path) -> list[FrameSource]:
     loaded = _load(path)
     found: list[FrameSource] = []
     refused: list[SeriesError] = []
-    taken: set[str] = set()
     for number, signal in enumerate(loaded):
         _refuse_colour(signal, path)
         data = signal["data"]
         if data.ndim not in (2, 3) or min(data.shape) < 1 or _is_spectra(signal):
             logger.info("%s: %s is no series of images: left out", path, data.shape)
             continue
-        name = _name_apart(_title(signal), taken)
+        name = name_apart(_title(signal) or "signal", {s.detector for s in found})
         try:
             found.append(RosettaSource(path, number, signal, name))
         except SeriesError as error:
@@ -202,16 +205,15 @@ def _is_spectra(signal: Mapping[str, Any]) -> bool:
     return (len(across) > 1 and across.count(False) == 1) or bool(units & {"ev", "kev"})
 
 
+def _exported(signal: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = signal["original_metadata"].get("stemscale", {})
+    return found if isinstance(found, Mapping) and "attrs" in found else {}
+
+
 def _title(signal: Mapping[str, Any]) -> str:
+    if ours := _exported(signal):
+        return str(ours["attrs"].get("detector", ""))
     return str(signal["metadata"].get("General", {}).get("title", "") or "")
-
-
-def _name_apart(name: str, taken: set[str]) -> str:
-    plain, number = name or "signal", 2
-    while name in taken:
-        name, number = f"{plain}-{number}", number + 1
-    taken.add(name)
-    return name
 
 
 def _axis_order(signal: Mapping[str, Any]) -> tuple[int, ...]:
@@ -239,17 +241,20 @@ def _settings(
 ) -> ScanSettings:
     axes = [signal["axes"][i] for i in order]
     x, y = axes[-1], axes[-2]
-    found = settings_from_tags(signal["original_metadata"])
-    found |= {k: v for k, v in settings_from_tags(signal["metadata"]).items() if k not in found}
     pixel = square_pixel_nm(
         y.get("scale"), x.get("scale"), x.get("units"), y.get("units"), path=path
     )
+    interval = to_s(axes[0].get("scale"), axes[0].get("units")) if len(axes) == 3 else None
+    if ours := _exported(signal):
+        return exported_settings(
+            ours["attrs"], (shape[-2], shape[-1]), pixel_size_nm=pixel, interval_s=interval
+        )
+    found = settings_from_tags(signal["original_metadata"])
+    found |= {k: v for k, v in settings_from_tags(signal["metadata"]).items() if k not in found}
     if pixel is not None:
         found["pixel_size_nm"] = pixel
-    if len(axes) == 3 and "frame_time_s" not in found:
-        interval = to_s(axes[0].get("scale"), axes[0].get("units"))
-        if interval and interval > 0:
-            found["frame_time_s"] = interval
+    if "frame_time_s" not in found and interval and interval > 0:
+        found["frame_time_s"] = interval
     if detector and "detector" not in found:
         found["detector"] = detector
     return ScanSettings(n_x=shape[-1], n_y=shape[-2], **found)
@@ -268,6 +273,6 @@ def _start_time(signal: Mapping[str, Any]) -> int | None:
     try:
         zone = ZoneInfo(str(about["time_zone"]))
         text = f"{about['date']}T{about['time']}"
-        return int(datetime.fromisoformat(text).replace(tzinfo=zone).timestamp() * 1e9)
+        return clock_ns(datetime.fromisoformat(text).replace(tzinfo=zone))
     except (KeyError, ValueError, OSError):
         return None

@@ -1,6 +1,12 @@
-"""TIA series (SER, and EMI which lists them), frame by frame: other readers load them whole."""
+"""TIA series (SER, and EMI which lists them), frame by frame: other readers load them whole.
+
+Nobody has published the EMI format. Of each series it has an XML document, which does not name the
+detector, and before that, among binary records, the title that TIA showed above the image
+("Preview BF", "Acquire HAADF") and the path of the SER file: RosettaSciIO's issue 147.
+"""
 
 import logging
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +20,7 @@ from numpy.typing import NDArray
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype, known_column
 from stemscale.errors import InputFileError
 from stemscale.ingestion.pixels import square_pixel_nm
-from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.source import FrameSource, name_apart
 from stemscale.ingestion.tags import settings_from_tags
 
 logger = logging.getLogger(__name__)
@@ -34,6 +40,8 @@ _TYPES = {
     10: "c16",
 }
 _ELEMENT = struct.Struct("<ddiddiHII")  # calibration of x and y, type, size x and y
+_TITLE = re.compile(rb"(?:Search|Preview|Acquire|Focus) ")  # how the series was begun, detector
+_SER_FILE = re.compile(rb"_(\d{1,9})\.ser", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,8 +147,8 @@ def signals(path: Path) -> list[FrameSource]:
     Returns
     -------
     list of FrameSource
-        Of an EMI file one for each ``<stem>_<number>.ser`` that holds images, with the detector's
-        name where the file has one, otherwise the number.
+        Of an EMI file one for each ``<stem>_<number>.ser`` that holds images, with the name of
+        its detector (``BF``, the second one ``BF-2``); where the file has none, the number.
 
     Raises
     ------
@@ -153,12 +161,14 @@ def signals(path: Path) -> list[FrameSource]:
     numbered = {int(n): f for f in beside if (n := f.stem.rpartition("_")[2]).isdecimal()}
     files = [numbered[n] for n in sorted(numbered)]
     about = _objects(path)
+    # Series that were recorded together share all but the title.
+    other = {"ObjectInfo": tags["ObjectInfo"]} if (tags := about.get(max(about, default=0))) else {}
     found: list[FrameSource] = []
     for number, file in sorted(numbered.items()):
-        name = file.stem.rpartition("_")[2]
-        tags = about[min(max(number - 1, 0), len(about) - 1)] if about else {}
+        tags = about.get(number, other)
+        name = _detector(tags) or (file.stem.rpartition("_")[2] if len(files) > 1 else "")
         try:
-            found.append(SerSource(file, name if len(files) > 1 else "", tags))
+            found.append(SerSource(file, name_apart(name, {s.detector for s in found}), tags))
         except InputFileError as error:
             if len(files) == 1:
                 raise
@@ -228,22 +238,42 @@ def _clock(seconds: NDArray[np.float64] | None) -> dict[str, FrameColumn]:
     return found
 
 
-def _objects(path: Path) -> list[dict[str, Any]]:
-    """Read what an EMI file says of each series; nothing where it cannot be understood."""
+def _objects(path: Path) -> dict[int, dict[str, Any]]:
+    """Read what an EMI file says of each series, by number, as far as it can be understood."""
     text = path.read_bytes()
-    found = []
-    start = text.find(b"<ObjectInfo>")
-    while start >= 0:
-        end = text.find(b"</ObjectInfo>", start)
-        if end < 0:
+    found: dict[int, dict[str, Any]] = {}
+    end, order = 0, 0
+    while (start := text.find(b"<ObjectInfo>", end)) >= 0:
+        before = text[end:start]
+        if (end := text.find(b"</ObjectInfo>", start)) < 0:
             break
+        end, order = end + len(b"</ObjectInfo>"), order + 1
         try:
-            root = ElementTree.fromstring(text[start : end + len(b"</ObjectInfo>")])
-            found.append({"ObjectInfo": _tree(root)})
+            tags = {"ObjectInfo": _tree(ElementTree.fromstring(text[start:end]))}
         except ElementTree.ParseError:
             logger.info("%s: metadata at byte %d cannot be understood", path, start)
-        start = text.find(b"<ObjectInfo>", end)
+            continue
+        if title := _title(before):
+            tags["Title"] = title
+        files = _SER_FILE.findall(before)
+        found[int(files[-1]) if files else order] = tags
     return found
+
+
+def _title(records: bytes) -> str | None:
+    """Find the title of an image: text behind its length, 4 bytes."""
+    for match in reversed(list(_TITLE.finditer(records))):
+        start = match.start()
+        length = int.from_bytes(records[max(start - 4, 0) : start], "little")
+        if match.end() - start < length < 64:
+            title = records[start : start + length].decode("latin-1")
+            if title.isprintable() and "Display" not in title:  # the window has a title as well
+                return title
+    return None
+
+
+def _detector(tags: Mapping[str, Any]) -> str:
+    return str(tags.get("Title", "")).partition(" ")[2].strip()
 
 
 def _tree(element: ElementTree.Element) -> Any:

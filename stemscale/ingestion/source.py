@@ -1,6 +1,7 @@
 """What every reader gives: series of known shape whose frames are read piece by piece."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -62,3 +63,9 @@ class FrameSource(Protocol):
             If the file ends before, or is damaged there.
         """
         ...
+
+
+def name_apart(name: str, taken: Collection[str]) -> str:
+    """Give a signal a name that no other of its file has: the second ``BF`` is ``BF-2``."""
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    return next(n for n in itertools.chain([name], numbered) if n not in taken)

@@ -13,9 +13,12 @@ _TAGS: list[tuple[str, str, float]] = [
     (r"Scan\.DwellTime$", "dwell_time_ns", 1e9),  # Velox [s]
     (r"DigiScan\.Sample Time$", "dwell_time_ns", 1e3),  # DigitalMicrograph [µs]
     (r"AcquireInfo\.DwellTimePath$", "dwell_time_ns", 1e9),  # TIA [s]
+    (r"TEM\.Scan\.dwell_time$", "dwell_time_ns", 1e9),  # our exports, as HyperSpy keeps them [s]
     (r"DigiScan\.Flyback$", "flyback_time_us", 1.0),
+    (r"TEM\.Scan\.flyback_time$", "flyback_time_us", 1e6),
     (r"Scan\.FrameTime$", "frame_time_s", 1.0),
     (r"AcquireInfo\.FrameTime$", "frame_time_s", 1.0),
+    (r"TEM\.Scan\.frame_time$", "frame_time_s", 1.0),
     (r"Optics\.AccelerationVoltage$", "high_tension_kv", 1e-3),
     (r"Microscope Info\.Voltage$", "high_tension_kv", 1e-3),
     (r"MicroscopeConditions\.AcceleratingVoltage$", "high_tension_kv", 1e-3),
@@ -29,6 +32,7 @@ _TAGS: list[tuple[str, str, float]] = [
 _NAMES: list[tuple[str, str]] = [
     (r"BinaryResult\.Detector$", "detector"),
     (r"DigiScan\.Signal Name$", "detector"),
+    (r"TEM\.Scan\.detector$", "detector"),
     (r"Instrument\.InstrumentClass$", "instrument"),
     (r"Microscope Info\.Name$", "instrument"),
     (r"ExperimentalDescription\.Microscope$", "instrument"),

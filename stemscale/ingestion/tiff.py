@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
 from stemscale.errors import InputFileError, StemscaleError
 from stemscale.ingestion import rosetta
+from stemscale.ingestion.exported import (
+    columns_of_labels,
+    exported_settings,
+    exported_start,
+    exported_text,
+)
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.ome_xml import read_ome
 from stemscale.ingestion.pixels import square_pixel_nm
@@ -68,13 +74,15 @@ class TiffSource:
         self.original_metadata: Mapping[str, Any] = {}
         names: list[str] = []
         known: dict[str, Any] = {}
+        text = ""
         if info:
             step_x, step_y = (1.0 / r if r else 0.0 for r in resolution)
             size = square_pixel_nm(step_y, step_x, info.get("unit"), path=path)
             known = {"pixel_size_nm": size, **_imagej_settings(info)}
             self.original_metadata = {"ImageJ": json_values(info)}
+            text = str(info.get("Info", ""))
         elif ome:
-            known, names, self.start_time = read_ome(ome, path)
+            known, names, self.start_time, text = read_ome(ome, path)
             self.original_metadata = {"OME": ome}
         named_apart = "" not in names and len(set(names)) == len(names) > 0
         self._pages, self.n_channels = _pages_of(shape, axes, channel, named_apart)
@@ -85,11 +93,25 @@ class TiffSource:
         )
         if not info and not ome:
             self._take_other_dialects(path)
+        said, labels = exported_text(text)
+        if said:
+            self._take_back(said, labels or np.atleast_1d(info.get("Labels", [])).tolist())
         if len(names) == self.n_channels and named_apart:
             self.settings = replace(self.settings, detector=names[channel])
         elif self.n_channels > 1:
             self.settings = replace(self.settings, detector=f"channel-{channel + 1}")
         self.detector = self.settings.detector or ""
+
+    def _take_back(self, said: Mapping[str, str], labels: list[str]) -> None:
+        self.settings = exported_settings(
+            said,
+            self.settings.shape,
+            pixel_size_nm=self.settings.pixel_size_nm,
+            interval_s=self.settings.frame_time_s,
+        )
+        self.per_frame = columns_of_labels(labels, self.n_frames)
+        self.start_time = exported_start(said)
+        self.original_metadata = {"stemscale": said}
 
     def _take_other_dialects(self, path: Path) -> None:
         # RosettaSciIO knows the dialects of a dozen instruments; its lazy TIFF stays open.

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from stemscale.acquisition import FRAME_QUANTITIES, FrameColumn, known_column
+from stemscale.acquisition import FrameColumn, known_column
+from stemscale.ingestion.columns import column_of, snake_case, varies
 from stemscale.ingestion.tags import walk
 
 Page = Mapping[str, Any]
@@ -35,7 +35,6 @@ _OF_DETECTOR = re.compile(rf"^{_DETECTOR}\.(?P<what>.+)$")
 _DETECTOR_UNITS = {"live_time": "s", "real_time": "s", "exposure_time": "s"}
 _TIMESTAMP = re.compile(rf"^{_DETECTOR}\.TimeStamp$")  # µs since 1970, UTC
 _NAT = np.iinfo(np.int64).min
-_MOST_WORDS = 1000
 
 
 def parse_page(text: bytes) -> Page | None:
@@ -95,22 +94,14 @@ def frame_columns(pages: Iterable[Page | None], *, detector: str) -> dict[str, F
         if _TIMESTAMP.match(path):
             _add_clock(columns, values)
             continue
-        column = _numbers(values)
         name, factor, units = _known(path, detector, names)
         if name in columns:
-            name, factor, units = _snake_case(path), 1.0, ""
-        if column is not None:
-            if np.nanmin(column, initial=np.inf) == np.nanmax(column, initial=-np.inf) and not (
-                np.isnan(column).any()
-            ):
-                continue  # 0 and -0: Velox writes both
-            made = known_column(name, column * factor)
-            about = made.long_name if name in FRAME_QUANTITIES else f"{path} in the file"
-            columns[name] = FrameColumn(
-                values=made.values, units=made.units or units, long_name=about
-            )
-        else:
-            columns |= _words(name, path, values)
+            name, factor, units = snake_case(path), 1.0, ""
+        column = column_of(
+            name, values, long_name=f"{path} in the file", units=units, factor=factor
+        )
+        if column is not None and varies(column):  # 0 and -0 do not: Velox writes both
+            columns[name] = column
     return columns
 
 
@@ -156,11 +147,11 @@ def _known(path: str, detector: str, names: Mapping[str, str]) -> tuple[str, flo
         if pattern.match(path):
             return name, factor, units
     if match := _OF_DETECTOR.match(path):
-        name = _snake_case(match["what"])
+        name = snake_case(match["what"])
         whose = match["named"] or names.get(match["numbered"], match["numbered"])
         units = _DETECTOR_UNITS.get(name, "")
-        return name if whose == detector else f"{name}_{_snake_case(whose)}", 1.0, units
-    return _snake_case(path), 1.0, ""
+        return name if whose == detector else f"{name}_{snake_case(whose)}", 1.0, units
+    return snake_case(path), 1.0, ""
 
 
 def _add_clock(columns: dict[str, FrameColumn], values: list[Any]) -> None:
@@ -174,30 +165,9 @@ def _add_clock(columns: dict[str, FrameColumn], values: list[Any]) -> None:
     columns["time"] = known_column("time", seconds)
 
 
-def _words(name: str, path: str, values: list[Any]) -> dict[str, FrameColumn]:
-    words = ["" if v is None else "_".join(str(v).split()) for v in values]
-    different = tuple(dict.fromkeys(words))
-    if len(different) > _MOST_WORDS:
-        return {}  # a word of its own for each frame: no quantity
-    codes = np.array([different.index(w) for w in words], dtype=np.int64)
-    return {name: FrameColumn(values=codes, long_name=f"{path} in the file", words=different)}
-
-
-def _numbers(values: list[Any]) -> NDArray[np.float64] | None:
-    try:
-        return np.array([np.nan if v is None else float(v) for v in values], dtype=np.float64)
-    except (TypeError, ValueError):
-        return None
-
-
 def _integer(value: Any) -> int | None:
     try:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         return None
     return number if 0 < number < 2**53 else None
-
-
-def _snake_case(path: str) -> str:
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", path)
-    return re.sub(r"[^a-z0-9]+", "_", spaced.lower()).strip("_") or "unnamed"

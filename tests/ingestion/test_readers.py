@@ -208,14 +208,36 @@ def test_tia_series_are_read_frame_by_frame_with_their_clock(name):
     assert source.start_time == int(np.ravel(tags)[0]) * 10**9
 
 
-def test_the_detectors_of_an_emi_are_told_apart_by_the_number_of_their_series(tmp_path):
+def test_the_detectors_of_an_emi_are_told_apart_by_the_names_in_their_titles(tmp_path):
     path = DATA / "16x16x5_STEM_BF_DF_preview.emi"
-    with pytest.raises(InputFileError, match=r"2 signals.*1 5 x 16 x 16, 2 5 x 16 x 16"):
+    with pytest.raises(InputFileError, match=r"2 signals.*BF 5 x 16 x 16, DF4 5 x 16 x 16"):
         open_series([path])
     found = open_series([path], detector="all")
     for source, expected in zip(found, rosetta("tia", path), strict=True):
         np.testing.assert_array_equal(all_of(source), expected["data"])
-    assert one(path, detector="2").settings.dwell_time_ns == pytest.approx(16_000)
+    dark = one(path, detector="DF4")
+    assert dark.settings.dwell_time_ns == pytest.approx(16_000)
+    assert dark.settings.detector == "DF4"
+    assert one(DATA / "03_Scanning Preview.emi").settings.detector == "HAADF"
+
+
+@pytest.mark.parametrize(
+    ("title", "names"),
+    [
+        (b"Preview BF ", ["BF", "BF-2"]),  # both have one name
+        (b"Previewed!!", ["BF", "2"]),
+        (b"Preview \x01\x02\x03", ["BF", "2"]),
+    ],
+    ids=["twice", "none", "damaged"],
+)
+def test_the_detectors_of_an_emi_have_numbers_only_where_it_has_no_names(tmp_path, title, names):
+    text = (DATA / "16x16x5_STEM_BF_DF_preview.emi").read_bytes()
+    (tmp_path / "a.emi").write_bytes(text.replace(b"Preview DF4p", title + b"p"))
+    for number in (1, 2):
+        shutil.copy(DATA / f"16x16x5_STEM_BF_DF_preview_{number}.ser", tmp_path / f"a_{number}.ser")
+    found = open_series([tmp_path / "a.emi"], detector="all")
+    assert [s.detector for s in found] == names
+    assert [s.settings.detector for s in found] == names
 
 
 def test_the_series_of_an_emi_come_in_the_order_of_their_numbers(tmp_path):
@@ -223,7 +245,7 @@ def test_the_series_of_an_emi_come_in_the_order_of_their_numbers(tmp_path):
     for number in (2, 10):
         shutil.copy(DATA / "16x16x5_STEM_BF_DF_preview_1.ser", tmp_path / f"a_{number}.ser")
     found = open_series([tmp_path / "a.emi"], detector="all")
-    assert [s.detector for s in found] == ["2", "10"]
+    assert [s.detector for s in found] == ["DF4", "10"]  # of the 10th the file says nothing
 
 
 def test_a_tia_series_with_a_frame_of_another_size_is_refused_there(tmp_path):
@@ -472,6 +494,58 @@ def test_an_exposure_of_less_than_nothing_in_an_mdoc_counts_as_unknown(tmp_path)
     shutil.copy(DATA / "rapid_scan_pair_512.mrc", tmp_path / "a.mrc")
     (tmp_path / "a.mrc.mdoc").write_text("[ZValue = 0]\nExposureTime = -1\n")
     assert one(tmp_path / "a.mrc").settings.dwell_time_ns is None
+
+
+def write_mdoc(folder, entries):
+    """Write a stack of as many frames as each entry has values; None for one that is missing."""
+    n = len(next(iter(entries.values())))
+    path = write_mrc(folder / "a.mrc", ramp_frames(n))
+    lines = []
+    for i in range(n):
+        said = [f"{k} = {v[i]}" for k, v in entries.items() if v[i] is not None]
+        lines += [f"[ZValue = {i}]", *said, ""]
+    (folder / "a.mrc.mdoc").write_text("\n".join(lines))
+    return path
+
+
+def write_mrc(path, frames):
+    n, n_y, n_x = frames.shape
+    head = np.zeros(256, "<i4")
+    head[:4] = n_x, n_y, n, 6  # uint16
+    head[7:10], head[16:19], head[52] = (n_x, n_y, n), (1, 2, 3), 0x2050414D
+    path.write_bytes(head.tobytes() + frames.tobytes())
+    return path
+
+
+def test_words_of_an_mdoc_that_vary_come_as_flags(tmp_path):
+    entries = {
+        "SubFramePath": ["D:\\a b.tif", "D:\\c.tif", None, "D:\\c.tif"],
+        "ChannelName": ["HAADF"] * 4,
+        "DateTime": [f"31-Mar-23  16:24:1{s}" for s in (5, 5, 6, 6)],
+    }
+    stemscale.ingest(tmp_path / "s.zarr", write_mdoc(tmp_path, entries))
+    with xr.open_zarr(tmp_path / "s.zarr", group="a/rapid") as opened:
+        path, clock = opened["sub_frame_path"], opened["date_time"]
+        assert path.values.tolist() == [0, 1, 2, 1]
+        assert path.attrs["flag_meanings"] == "D:\\a_b.tif D:\\c.tif _"
+        assert path.attrs["long_name"] == "SubFramePath in the .mdoc"
+        assert clock.attrs["flag_meanings"] == "31-Mar-23_16:24:15 31-Mar-23_16:24:16"
+        assert "channel_name" not in opened
+
+
+def test_numbers_of_an_mdoc_that_vary_come_one_by_one_even_if_some_frames_lack_them(tmp_path):
+    entries = {
+        "ImageShift": ["0.5 -1", "0.5 -2", None],
+        "Defocus": ["-1e-2", None, "-3e-2"],
+        "SpotSize": ["7", "7", "7"],
+        "DateTime": [f"31-Mar-23  16:24:{s}" for s in (10, 13, 18)],
+    }
+    found = one(write_mdoc(tmp_path, entries)).per_frame
+    assert set(found) == {"image_shift_1", "image_shift_2", "defocus", "time"}
+    np.testing.assert_array_equal(found["image_shift_1"].values, [0.5, 0.5, np.nan])
+    np.testing.assert_array_equal(found["image_shift_2"].values, [-1, -2, np.nan])
+    np.testing.assert_array_equal(found["defocus"].values, [-0.01, np.nan, -0.03])
+    np.testing.assert_array_equal(found["time"].values, [0, 3, 8])
 
 
 def test_metadata_become_json_however_odd_and_deep_they_are():
