@@ -17,6 +17,7 @@ from stemscale.errors import InputFileError, SeriesError, SettingsError, StoreEr
 from stemscale.ingestion.blocks import BlockWriter, write_blocks
 from stemscale.ingestion.decide import Todo, decide
 from stemscale.ingestion.growth import grow, grown, is_growing, shrink
+from stemscale.ingestion.hdf5_check import check_hdf5
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.manifest import ManifestRow, read_manifest
 from stemscale.ingestion.plan import (
@@ -27,6 +28,7 @@ from stemscale.ingestion.plan import (
     fov_name,
     plan_fovs,
 )
+from stemscale.ingestion.readers import input_files
 from stemscale.store import (
     AcquisitionStore,
     FramesArray,
@@ -190,6 +192,8 @@ def ingest(
         log_offset_s=log_offset_s,
         log_how=log_how,
     )
+    slow_files = [row.slow for row in rows if row.slow is not None]
+    check_hdf5(input_files([*(row.rapid for row in rows), *more, *slow_files]))
     plans = [p for row in rows for p in plan_fovs(row, more, options)]
     with _all_or_nothing(Path(store), plans, append) as (target, everything):
         todo = [t for t in everything if t.what != "skip"]

@@ -5,6 +5,7 @@ not compressed) and ``name.h5``.
 """
 
 import json
+import math
 import struct
 import zipfile
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ import numpy as np
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
 from stemscale.errors import InputFileError
+from stemscale.ingestion.hdf5_chunks import bytes_there
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.numpy_files import NpySource
 from stemscale.ingestion.pixels import square_pixel_nm
@@ -99,9 +101,15 @@ class _Hdf5Pixels:
             data = file["data"]
             shape = data.shape
             self.dtype = data.dtype.newbyteorder("=")
+            there = bytes_there(data)
         if len(shape) not in (2, 3) or min(shape) < 1:
             raise InputFileError(
                 f"{path} holds an array of shape {shape}: it must be (y, x) or (frame, y, x)"
+            )
+        wanted = math.prod(shape) * self.dtype.itemsize
+        if there < wanted:
+            raise InputFileError(
+                f"{path} is to hold {wanted} bytes of pixels, but has {there}: export it again"
             )
         self.n_frames = int(shape[0]) if len(shape) == 3 else 1
         self.settings = ScanSettings(n_x=int(shape[-1]), n_y=int(shape[-2]))

@@ -47,7 +47,7 @@ def open_series(paths: Sequence[Path], *, detector: str | None = None) -> list[J
         If there is no such file, no reader for it, it cannot be read, or it is not clear which
         of its signals is meant.
     """
-    files = [f for p in paths for f in _files(p)]
+    files = input_files(paths)
     first = _signals(files[0])
     if len(first) == 1 and detector in (None, ALL):
         wanted: list[str | None] = [None]
@@ -64,6 +64,17 @@ def open_series(paths: Sequence[Path], *, detector: str | None = None) -> list[J
             joined.per_frame = {**joined.per_frame, "time": known_column("time", times)}
         found.append(joined)
     return found
+
+
+def input_files(paths: Sequence[Path]) -> list[Path]:
+    """List files and those in folders, in order.
+
+    Raises
+    ------
+    InputFileError
+        If there is no such file or folder, or nothing in it that can be read.
+    """
+    return [f for p in paths for f in _files(p)]
 
 
 def _files(path: Path) -> list[Path]:

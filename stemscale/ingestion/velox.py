@@ -15,6 +15,7 @@ import numpy as np
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, median_interval
 from stemscale.errors import InputFileError
+from stemscale.ingestion.hdf5_chunks import bytes_there
 from stemscale.ingestion.pixels import square_pixel_nm
 from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.tags import settings_from_tags
@@ -23,6 +24,8 @@ from stemscale.ingestion.velox_metadata import Page, frame_columns, parse_page, 
 logger = logging.getLogger(__name__)
 
 _IMAGES = "Data/Image"
+_MOST_MISSING = 100_000  # frames: a recording that broke off says some too many, not so many
+_LONGEST_TEXT = 2**24  # bytes; Velox keeps 60 kB for a frame
 _DISPLAYS = ("Presentation/Displays/ImageDisplay", "Displays/ImageDisplay")
 
 
@@ -51,6 +54,7 @@ class VeloxSource:
         with h5py.File(path, "r") as file:
             group = file[f"{_IMAGES}/{key}"]
             n_y, n_x, self.n_frames = group["Data"].shape
+            _check_lengths(group)
             self.dtype = group["Data"].dtype.newbyteorder("=")
             first = next((p for p in _pages(group, self.n_frames) if p), {})
             recorded_by = str(_dig(first, "BinaryResult", "Detector") or "")
@@ -234,6 +238,17 @@ def _one_raw_chunk_a_frame(data: h5py.Dataset) -> bool:
     n_y, n_x, _ = data.shape
     unfiltered = data.id.get_create_plist().get_nfilters() == 0
     return bool(data.chunks == (n_y, n_x, 1) and unfiltered and data.dtype.isnative)
+
+
+def _check_lengths(group: h5py.Group) -> None:
+    """Refuse a length that nobody recorded, before anything is counted up to it."""
+    data, texts = group["Data"], group.get("Metadata")
+    n_y, n_x, n_frames = data.shape
+    there = bytes_there(data) // (n_y * n_x * data.dtype.itemsize)
+    if n_frames - there > _MOST_MISSING:
+        raise ValueError(f"{group.name} is to have {n_frames} frames, but {there} are there")
+    if isinstance(texts, h5py.Dataset) and texts.ndim == 2 and texts.shape[0] > _LONGEST_TEXT:
+        raise ValueError(f"{texts.name} is to have {texts.shape[0]} bytes for a frame")
 
 
 def _dig(tree: Any, *path: str) -> Any:
