@@ -206,6 +206,7 @@ def ingest(
             names = " ".join(t.plan.fov for t in todo)
             files = " ".join(t.plan.files[0].name for t in todo)
             target.add_history(f"ingest {names} from {files}")
+        if todo or not target.is_consolidated():  # an ingest may be killed just before
             target.consolidate()
     return [_summary(t, appended.get(t.plan.fov)) for t in everything]
 
@@ -285,6 +286,8 @@ def _all_or_nothing(
                 shrink(store, rapid_group(one.plan.fov), runs[one.plan.fov])
         if is_new:
             store.destroy()
+        else:
+            store.consolidate()
         raise
     except OSError as error:
         raise StoreError(

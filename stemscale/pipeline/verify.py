@@ -1,10 +1,22 @@
 """Read everything in a store and compare it with what was recorded when it was written."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stemscale.errors import StoreError
 from stemscale.pipeline.events import FovDone, Listener, no_listener
-from stemscale.store import AcquisitionStore, Damage, find_damage, frame_groups, slow_damage
+from stemscale.store import (
+    SUMMARY,
+    AcquisitionStore,
+    Damage,
+    array_damage,
+    find_contents,
+    find_damage,
+    natural_order,
+    slow_damage,
+    slow_group,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,18 +28,21 @@ class Verification:
     store : Path
         The store.
     blocks : int
-        Blocks read.
+        Blocks of frames read.
+    arrays : int
+        Other arrays read.
     damage : list of Damage
         What is not as it was written; empty where all is well.
     """
 
     store: Path
     blocks: int
+    arrays: int
     damage: list[Damage]
 
 
 def verify(store: str | Path, *, listener: Listener = no_listener) -> Verification:
-    """Read every block of a store and name what is damaged, missing or unfinished.
+    """Read everything in a store and name what is damaged, missing or unfinished.
 
     Parameters
     ----------
@@ -43,18 +58,42 @@ def verify(store: str | Path, *, listener: Listener = no_listener) -> Verificati
     Raises
     ------
     StoreError
-        If there is no store.
+        If there is no store, or the zarr.json of its root cannot be read.
     """
     target = AcquisitionStore(store)
-    fovs = target.fovs()
-    damage: list[Damage] = []
+    contents = find_contents(target)
+    damage = list(contents.damage)
+    by_fov: dict[str, list[tuple[str, str]]] = {}
+    for group, name in contents.arrays:
+        by_fov.setdefault(group.partition("/")[0], []).append((group, name))
+    summary = by_fov.pop(SUMMARY, [])
     blocks = 0
-    for i, fov in enumerate(fovs, start=1):
-        for group in frame_groups(target, fov):
-            for found in find_damage(target, group):
-                blocks += 1
-                damage += [found] if found is not None else []
-        slow = slow_damage(target, fov)
-        damage += [slow] if slow is not None else []
-        listener(FovDone(fov=fov, step="verify", done=i, total=len(fovs)))
-    return Verification(store=target.path, blocks=blocks, damage=damage)
+    for i, fov in enumerate(sorted(by_fov, key=natural_order), start=1):
+        for group, name in by_fov[fov]:
+            found = list(_read(target, group, name, unfinished=group in contents.unfinished))
+            blocks += len(found) if name == "frames" else 0
+            damage += filter(None, found)
+        listener(FovDone(fov=fov, step="verify", done=i, total=len(by_fov)))
+    damage += filter(None, (array_damage(target, group, name) for group, name in summary))
+    return Verification(
+        store=target.path,
+        blocks=blocks,
+        arrays=sum(name != "frames" for _, name in contents.arrays),
+        damage=sorted(damage, key=lambda d: natural_order(d.group)),
+    )
+
+
+def _read(
+    store: AcquisitionStore, group: str, name: str, *, unfinished: bool
+) -> Iterator[Damage | None]:
+    """Read an array: one result for each block of frames, one for any other array."""
+    fov = group.partition("/")[0]
+    if name == "frames":
+        try:
+            yield from find_damage(store, group)
+        except StoreError as error:  # of its ledger, which lies beside the store
+            yield Damage(group=group, reason=str(error))
+    elif group == slow_group(fov) and name == "image":
+        yield slow_damage(store, fov, unfinished=unfinished)
+    else:
+        yield array_damage(store, group, name, unfinished=unfinished)

@@ -26,7 +26,15 @@ from stemscale.store.ledger import (
     write_json,
 )
 from stemscale.store.ngff import multiscales
-from stemscale.store.verify import Damage, block_checksums, find_damage, frame_groups, slow_damage
+from stemscale.store.verify import (
+    Contents,
+    Damage,
+    array_damage,
+    block_checksums,
+    find_contents,
+    find_damage,
+    slow_damage,
+)
 
 __all__ = [
     "FORMAT",
@@ -34,10 +42,12 @@ __all__ = [
     "SUMMARY",
     "AcquisitionStore",
     "BlockRecord",
+    "Contents",
     "Damage",
     "FrameVariable",
     "FramesArray",
     "Ledger",
+    "array_damage",
     "block_bounds",
     "block_checksums",
     "block_count",
@@ -49,9 +59,9 @@ __all__ = [
     "current_epoch",
     "fill_value",
     "filtered_group",
+    "find_contents",
     "find_damage",
     "finish_frames",
-    "frame_groups",
     "frames_per_block",
     "hold_lease",
     "is_on_disk",

@@ -2,8 +2,7 @@
 
 import re
 import shutil
-import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +16,16 @@ from stemscale.acquisition import Frames, Image, ScanSettings, check_name
 from stemscale.errors import StoreError
 from stemscale.store.frames import FramesArray, codecs, create_frames
 from stemscale.store.layout import CONVENTIONS, FORMAT, SUMMARY, rapid_group
-from stemscale.store.ledger import Ledger, ledger_root
+from stemscale.store.ledger import Ledger, ledger_root, write_json
+from stemscale.store.metadata import (
+    CHECKSUM,
+    FILE,
+    read_node,
+    record_nodes,
+)
 from stemscale.store.ngff import multiscales
+
+_MARK = "changing.mark"  # in the ledger of a group; the dot keeps it apart from any name
 
 
 class AcquisitionStore:
@@ -39,7 +46,8 @@ class AcquisitionStore:
         self.path = Path(path)
         if not (self.path / "zarr.json").is_file():
             raise StoreError(
-                f"{self.path} is not a stemscale store: make one with `stemscale ingest`"
+                f"{self.path} is not a stemscale store, for it has no zarr.json: make one with "
+                f"`stemscale ingest`, or put that file back from a copy"
             )
         found = self.attrs("").get("stemscale_format")
         if found != FORMAT:
@@ -104,21 +112,23 @@ class AcquisitionStore:
         Raises
         ------
         StoreError
-            If there is no such group.
+            If there is no such group, or its zarr.json is damaged.
         """
-        try:
-            found = zarr.open_group(
-                self.path, path=group, mode="r", zarr_format=3, use_consolidated=False
-            )
-        except (FileNotFoundError, ValueError, KeyError) as error:
-            raise StoreError(f"{self.path} cannot be read at /{group}: {error}") from error
-        return dict(found.attrs)
+        found = read_node(self.path, group)
+        if found is None:
+            raise StoreError(f"{self.path} has nothing at /{group}")
+        return dict(found["attributes"])
 
     def set_attrs(self, group: str, attrs: Mapping[str, Any]) -> None:
         """Add or change attributes of a group; None takes one away."""
-        target = zarr.open_group(self.path, path=group, mode="r+", use_consolidated=False)
-        merged = {**dict(target.attrs), **attrs}
-        target.attrs.put({k: v for k, v in merged.items() if v is not None})
+        self._mark(group)
+        node = read_node(self.path, group)
+        if node is None:
+            raise StoreError(f"{self.path} has nothing at /{group}")
+        # The checksum of the root no longer is right; what it has on record of the others stays.
+        merged = {**node["attributes"], **attrs, CHECKSUM: None}
+        node["attributes"] = {k: v for k, v in merged.items() if v is not None}
+        write_json(self.path / group / FILE, node)
 
     def dataset(self, group: str, *, decode: bool = True) -> xr.Dataset:
         """Open a group lazily, as plain xarray sees it, without Dask.
@@ -172,6 +182,7 @@ class AcquisitionStore:
         replace : bool
             Whether to take away first what the group held.
         """
+        self._mark(group)
         if replace:
             shutil.rmtree(self.path / group, ignore_errors=True)
         elif self.has(group):
@@ -180,15 +191,20 @@ class AcquisitionStore:
                 shutil.rmtree(self.path / group / str(name), ignore_errors=True)
         if "/" in group:
             self.group(group.rpartition("/")[0])
-        # One chunk each: they are written by one process and read whole.
-        encoding = {n: {"chunks": v.shape} for n, v in dataset.variables.items() if v.ndim}
+        # One chunk each: they are written by one process and read whole. A chunk that holds only
+        # fill values is written too, so that one that is not there is missing.
+        encoding = {
+            str(n): {"compressors": codecs(), **({"chunks": v.shape} if v.ndim else {})}
+            for n, v in dataset.variables.items()
+        }
         dataset.to_zarr(
             self.path,
             group=group,
             mode="a",
             consolidated=False,
             zarr_format=3,
-            encoding={str(n): e for n, e in encoding.items()},
+            encoding=encoding,
+            write_empty_chunks=True,
         )
 
     def create_frames(
@@ -259,6 +275,7 @@ class AcquisitionStore:
         attrs : mapping
             ``units`` and ``long_name``.
         """
+        self._mark(group)
         image = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
         array = self.group(group).create_array(
             name,
@@ -303,11 +320,32 @@ class AcquisitionStore:
         self.set_attrs("", {"history": f"{before}\n{line}".strip()})
 
     def consolidate(self) -> None:
-        """Gather all metadata in the root, so that xarray opens the store without a warning."""
-        with warnings.catch_warnings():
-            # zarr warns that consolidated metadata are not in the v3 specification yet.
-            warnings.simplefilter("ignore")
-            zarr.consolidate_metadata(self.path)
+        """Put the metadata of all groups and arrays on record in the root.
+
+        So xarray opens the store without a warning, and `stemscale verify` knows how all should be.
+        """
+        marks = list(self._marks())
+        record_nodes(self.path)
+        for mark in marks:
+            mark.unlink(missing_ok=True)
+
+    def is_consolidated(self) -> bool:
+        """Tell whether nothing was changed, nor begun to be, since `consolidate`."""
+        return CHECKSUM in self.attrs("") and not any(self._marks())
+
+    def changing(self) -> set[str]:
+        """Paths of the groups that a verb has begun to change and has not put on record."""
+        root = ledger_root(self.path)
+        return {m.parent.relative_to(root).as_posix() for m in self._marks()}
+
+    def _mark(self, group: str) -> None:
+        if group:  # of the root, its own zarr.json tells
+            mark = self.ledger(group).folder / _MARK
+            mark.parent.mkdir(parents=True, exist_ok=True)
+            mark.touch()
+
+    def _marks(self) -> Iterator[Path]:
+        return ledger_root(self.path).rglob(_MARK)
 
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:

@@ -77,6 +77,9 @@ def test_every_verb_has_help(verb):
         (["process", "s.zarr", "--filter", "none", "--fov", "zz"], ["no FOV zz", "a"]),
         (["process", "s.zarr", "--filter", "none", "--name", "../x"], ["'../x'", "A-Z"]),
         (["calibrate", "s.zarr", "--method", "magic"], ["magic", "spline"]),
+        (["calibrate", "s.zarr", "--workers", "0"], ["--workers is 0"]),
+        (["process", "s.zarr", "--filter", "none", "--weighted"], ["--weighted", "dcfi"]),
+        (["process", "s.zarr", "--filter", "dcfi", "--drift"], ["--drift", "aligns"]),
         (["train", "s.zarr", "--output", "f.pt"], ["f.pt", ".safetensors"]),
         (["train", "s.zarr", "--output", "f.safetensors"], ["a has no calibration"]),
         (["simulate", "sim", "--without", "magic"], ["magic", "lag"]),
@@ -122,6 +125,21 @@ def test_verify_names_the_damaged_frames_and_exits_1(store):
     done = stemscale("verify", store)
     assert done.returncode == 1
     assert "a/rapid frames 0-4: changed since it was written" in done.stdout
+
+
+def test_verify_names_small_arrays_and_metadata_and_goes_on(store):
+    (store / "a" / "rapid" / "time" / "c" / "0").unlink()
+    (store / "a" / "slow" / "zarr.json").write_text("")
+    done = stemscale("verify", store)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "a/rapid time: missing\n" in done.stdout
+    assert "a/slow zarr.json: cannot be read" in done.stdout
+    assert "1 blocks of frames" in done.stdout
+    found = json.loads(stemscale("verify", store, "--json").stdout)["damage"]
+    assert [(d["group"], d["name"]) for d in found] == [
+        ("a/rapid", "time"),
+        ("a/slow", "zarr.json"),
+    ]
 
 
 def test_file_names_cannot_inject_into_the_terminal(tmp_path):

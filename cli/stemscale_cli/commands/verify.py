@@ -18,7 +18,11 @@ def verify(store: Store, as_json: Json = False, quiet: Quiet = False) -> None:
     else:
         for one in found.damage:
             where = "" if one.start is None else f" frames {one.start}-{(one.stop or 1) - 1}"
-            typer.echo(plain(f"{one.group}{where}: {one.reason}"))
-        typer.echo(f"{found.blocks} blocks read, {len(found.damage)} damaged or missing")
+            where += "" if one.name is None else f" {one.name}"
+            typer.echo(plain(f"{one.group or '/'}{where}: {one.reason}"))
+        typer.echo(
+            f"{found.blocks} blocks of frames and {found.arrays} other arrays read, "
+            f"{len(found.damage)} things damaged or missing"
+        )
     if found.damage:
         raise typer.Exit(1)
