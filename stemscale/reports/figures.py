@@ -82,8 +82,8 @@ def distortion_figure(fovs: Sequence[FovView]) -> str | None:
         figure = Figure(figsize=(WIDTH_IN, 3.0), layout="constrained")
         axes = figure.subplots()
         for name, calibration in calibrated:
-            x = np.arange(calibration.source_x.size)
-            offset = calibration.source_x - x * calibration.pixel_ratio
+            offset = calibration.departure_px
+            x = np.arange(offset.size)
             look = styles[name]
             axes.plot(x, offset, color=look.colour, ls=look.dashes, lw=1.3, label=figure_text(name))
             std = calibration.source_x_std
@@ -92,7 +92,7 @@ def distortion_figure(fovs: Sequence[FovView]) -> str | None:
         axes.axhline(0, color="0.6", lw=0.6)
         axes.set_xlim(0, max(c.source_x.size for _, c in calibrated) - 1)
         axes.set_xlabel("column x of the corrected image [px]")
-        axes.set_ylabel("source_x − x [px]")
+        axes.set_ylabel("rapid column − nominal one [px]")
         if len(calibrated) <= _MAX_LEGEND:
             legend_above(figure, axes)
         return svg_uri(figure)

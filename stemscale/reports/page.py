@@ -1,7 +1,6 @@
 """A store comes in; one HTML page that needs nothing else goes out."""
 
 import logging
-import os
 import platform
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -15,11 +14,14 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from stemscale.errors import SettingsError
+from stemscale.reports.correction import fits_best, read_correction
+from stemscale.reports.correction_figure import correction_figure
 from stemscale.reports.figures import distortion_figure, psnr_figure, series_figure
+from stemscale.reports.output import checked_output, write_at_once
 from stemscale.reports.scores import AFTER, TRAINED, score_table
 from stemscale.reports.sections import fov_sections
 from stemscale.reports.store_view import FovView, StoreView, read_store
+from stemscale.reports.style import figure_style, svg_uri
 from stemscale.reports.tables import (
     calibration_row,
     facts,
@@ -61,30 +63,20 @@ def write_report(store: str | Path, output: Path | None = None) -> Path:
     SettingsError
         If ``output`` is a folder, lies in the store, or its folder does not exist.
     """
-    target = _checked_output(Path(store), output)
+    target = Path(store).with_suffix(".html") if output is None else Path(output)
+    checked_output(store, target)
     view = read_store(store)
     page = _render(view)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(target)
+    write_at_once(target, lambda path: path.write_text(page, encoding="utf-8"))
     logger.info("%s: report of %d FOVs, %d bytes", target, len(view.fovs), len(page))
-    return target
-
-
-def _checked_output(store: Path, output: Path | None) -> Path:
-    target = store.with_suffix(".html") if output is None else Path(output)
-    if target.is_dir():
-        raise SettingsError(f"output {target} is a folder: name a file that ends in .html")
-    if not target.parent.is_dir():
-        raise SettingsError(f"output {target}: there is no folder {target.parent}; make it first")
-    if store.resolve() in target.resolve().parents:
-        raise SettingsError(f"output {target} lies in the store: put it beside it")
     return target
 
 
 def _render(view: StoreView) -> str:
     rows = score_table(view)
     sections = fov_sections(view)
+    calibrated = fits_best(view.fovs)
+    correction = _correction(view, calibrated)
     source = files("stemscale.reports")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     environment.filters["short"] = short
@@ -107,13 +99,23 @@ def _render(view: StoreView) -> str:
         headline=headline(rows),
         psnr_figure=psnr_figure(rows),
         has_slow=any(f.slow for f in view.fovs),
-        distortion_figure=distortion_figure(view.fovs),
+        correction_fov=calibrated[0].name if calibrated else "",
+        correction_figure=correction,
+        distortion_figure=distortion_figure(view.fovs) if len(calibrated) > 1 else None,
         calibrations=[calibration_row(f) for f in view.fovs if f.calibration is not None],
         series=_series(view.fovs),
         fovs=[fov_row(f) for f in view.fovs],
         cards=filter_cards(view.fovs),
         history=view.history[-_LAST_HISTORY_LINES:],
     )
+
+
+def _correction(view: StoreView, calibrated: Sequence[FovView]) -> str | None:
+    """Draw the FOV that shows the distortion best; before the warnings, which it may add to."""
+    if not calibrated:
+        return None
+    with figure_style():
+        return svg_uri(correction_figure(read_correction(view, calibrated[0])))
 
 
 def _series(fovs: Sequence[FovView]) -> list[tuple[str, str]]:

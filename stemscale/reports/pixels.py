@@ -163,19 +163,34 @@ def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
     )
 
 
-def _corrected(view: StoreView, fov: FovView, image: FloatImage) -> FloatImage:
+def read_map(view: StoreView, fov: FovView) -> DistortionMap:
+    """Read the distortion map of a calibrated FOV.
+
+    Parameters
+    ----------
+    view : StoreView
+    fov : FovView
+
+    Returns
+    -------
+    DistortionMap
+    """
     with open_group(view.path, f"{fov.name}/calibration") as group:
         source_x, source_y = group["source_x"], group["source_y"]
-        distortion = DistortionMap(
+        return DistortionMap(
             source_x=np.atleast_2d(source_x.values.astype(np.float64)),
             source_y=(
                 source_y.values.astype(np.float64)[:, None]
                 if source_y.dims == ("y",)
                 else np.atleast_2d(source_y.values.astype(np.float64))
             ),
-            rapid_shape=(image.shape[0], image.shape[1]),
+            rapid_shape=(fov.shape[1], fov.shape[2]),
         )
-    return np.asarray(Warp(distortion)(image[None])[0], dtype=np.float64)
+
+
+def _corrected(view: StoreView, fov: FovView, image: FloatImage) -> FloatImage:
+    warp = Warp(read_map(view, fov))
+    return np.asarray(warp(image[None])[0], dtype=np.float64)
 
 
 def _dcfi(view: StoreView, fov: FovView, frame: int) -> Shot | None:

@@ -150,15 +150,13 @@ def calibration_row(fov: FovView) -> dict[str, Any]:
     calibration = fov.calibration
     assert calibration is not None  # the caller's choice
     attrs = calibration.attrs
-    columns = np.arange(calibration.source_x.size)
-    departure = calibration.source_x - columns * calibration.pixel_ratio
     std = calibration.source_x_std
     return {
         "fov": fov.name,
         "method": str(attrs.get("method", "")),
         "estimated_on": str(attrs.get("estimated_on", "")),
-        "carried_over": bool(attrs.get("carried_over", False)),
-        "span": f"{np.ptp(departure):.1f} px",
+        "carried_over": calibration.carried_over,
+        "span": f"{np.ptp(calibration.departure_px):.1f} px",
         "std": "" if std is None else f"{np.sqrt(np.mean(std**2)):.2f} px",
         "before": _likeness(attrs.get("zncc_before")),
         "after": _likeness(attrs.get("zncc_after")),

@@ -147,15 +147,16 @@ def add_dcfi(path, fov="fov01", *, shape=(48, 64), psnr=14.5, seed=0):
     )
 
 
-def add_calibration(path, fov="fov01", *, shape=(48, 64), dcfi=True, seed=0, **attrs):
+def add_calibration(path, fov="fov01", *, shape=(48, 64), dcfi=True, std=True, seed=0, **attrs):
     """A line start that is stretched, and one row of offset."""
     x = np.arange(shape[1], dtype=float)
     inside = (x / (shape[1] - 1)) ** 1.1 * (shape[1] - 1)
     variables = {
         "source_x": ("x", inside, {"units": "px"}),
         "source_y": ("y", np.arange(shape[0]) + 1.0, {"units": "px"}),
-        "source_x_std": ("x", np.full(shape[1], 0.2), {"units": "px"}),
     }
+    if std:
+        variables["source_x_std"] = ("x", np.full(shape[1], 0.2), {"units": "px"})
     if dcfi:
         variables["dcfi"] = (("y", "x"), counts(scene(shape, seed)).astype(np.float32))
     defaults = {"method": "spline", "estimated_on": fov, "rapid_shape": list(shape)}

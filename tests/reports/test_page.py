@@ -81,7 +81,45 @@ def test_a_page_shows_all_that_a_store_holds(page):
     assert "2026-01-02 process" in page
     assert "&#34;epochs&#34;: 3" in page
     assert "10.1038/s41598-022-17360-3" in page
-    assert page.count("data:image/svg+xml") == 3 + 1 + 1 + 1  # spectra, bars, distortion, series
+    assert page.count("data:image/svg+xml") == 3 + 1 + 2 + 1  # spectra, bars, distortion, series
+
+
+def test_the_distortion_of_the_fov_that_agrees_best_is_shown_whole(tmp_path):
+    """Fig. 1a to c and 7d: images before and after, profiles, the map."""
+    store = new_store(tmp_path / "a.zarr")
+    for fov, score in (("fov01", 0.7), ("fov02", 0.9)):
+        add_fov(store, fov)
+        add_calibration(store, fov, zncc_after=score)
+    page = page_of(store)
+    section = page[page.index("<h2>Distortion of the rapid scan") : page.index("<h2>Fields of")]
+    shown = re.findall(
+        r'<figure class="plot wide"><img src="data:image/svg[^"]+" alt="([^"]+)', section
+    )
+    assert len(shown) == 1
+    assert shown[0].endswith("distortion of fov02")
+    assert "<strong>fov02</strong>, the field of view that agrees best" in section
+    assert section.count("data:image/svg") == 2  # the map of all FOVs as well
+    assert "0.900" in section
+
+
+def test_one_calibration_needs_no_figure_of_all(tmp_path):
+    store = new_store(tmp_path / "a.zarr")
+    add_fov(store)
+    add_calibration(store, std=False)
+    page = page_of(store)
+    section = page[page.index("<h2>Distortion of the rapid scan") : page.index("<h2>Fields of")]
+    assert section.count("data:image/svg") == 1
+    assert "agrees best" not in section
+
+
+def test_images_of_a_distortion_that_cannot_be_read_are_told(tmp_path):
+    store = new_store(tmp_path / "a.zarr")
+    add_fov(store)
+    add_calibration(store)
+    zarr.open_group(store)["fov01/calibration/source_x"][:] += 500  # beyond the rapid frames
+    page = page_of(store)
+    assert "Distortion of the rapid scan" in page
+    assert "fov01: no picture of its distortion: DistortionError: the map shows no place" in page
 
 
 def test_held_out_fovs_are_shown_first_and_marked(page):

@@ -1,0 +1,62 @@
+"""Check where a page or a picture is to go, and put it there at once or not at all."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stemscale.errors import SettingsError
+
+
+def checked_output(store: str | Path, target: Path, endings: Sequence[str] = ()) -> Path:
+    """Refuse a file that cannot be written, before anything is read.
+
+    Parameters
+    ----------
+    store : str or Path
+        Folder of the store, in which no page may lie.
+    target : Path
+        The file to write.
+    endings : sequence of str
+        Endings that choose a format, as ``.png``; by default any.
+
+    Returns
+    -------
+    Path
+        As given.
+
+    Raises
+    ------
+    SettingsError
+        If ``target`` is a folder, lies in the store, its folder does not exist, or its ending is
+        not one of those.
+    """
+    if endings and target.suffix.lower() not in endings:
+        ending = f"ends in {target.suffix}" if target.suffix else "has no ending"
+        raise SettingsError(
+            f"output {target} {ending}, which is no known format: choose {', '.join(endings)}"
+        )
+    if target.is_dir():
+        raise SettingsError(f"output {target} is a folder: name a file")
+    if not target.parent.is_dir():
+        raise SettingsError(f"output {target}: there is no folder {target.parent}; make it first")
+    if Path(store).resolve() in target.resolve().parents:
+        raise SettingsError(f"output {target} lies in the store: put it beside it")
+    return target
+
+
+def write_at_once(target: Path, write: Callable[[Path], object]) -> None:
+    """Write a file under another name first, so that no reader meets half of it.
+
+    Parameters
+    ----------
+    target : Path
+        The file; replaced if there is one.
+    write : callable
+        Given the path to write to.
+    """
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
