@@ -17,6 +17,7 @@ from stemscale.distortion.distortion_map import DistortionMap
 from stemscale.distortion.gauss_newton import Fit, Offsets, State, View
 from stemscale.distortion.grids import on_other_count, onto_pixel_count
 from stemscale.distortion.orientation import find_turn
+from stemscale.distortion.rows import RowOffsets, fit_rows
 from stemscale.distortion.warp import Warp
 from stemscale.errors import DistortionError, SettingsError
 from stemscale.quality import zncc
@@ -63,6 +64,8 @@ class SplineFit:
         above, there is too little contrast along x [px].
     steps : int
         Largest number of Gauss-Newton steps per level.
+    vary_y : bool
+        Whether a view's offsets may change slowly from the top of the frame to the bottom.
     """
 
     knot_px: float = 16.0
@@ -76,6 +79,7 @@ class SplineFit:
     min_borrowed_zncc: float = 0.25
     max_std_px: float = 0.4
     steps: int = 12
+    vary_y: bool = False
 
     def __post_init__(self) -> None:
         lengths = ("knot_px", "background_px", "view_shift_px", "max_std_px")
@@ -122,7 +126,7 @@ def fit_spline(
 
     Notes
     -----
-    Rough to fine. Columns are matched by dynamic programming over all pairs of columns. Then one
+    Rough to fine. Columns are matched by trying simple paths through all pairs of columns. Then one
     smooth path of the beam, shared by all FOVs (row C7), and two offsets per FOV are fitted by
     Gauss-Newton steps, so that the slow scan, sampled along the path, smeared by a lag and scaled,
     predicts the rapid scan; both are high-passed, so gain and background do not count.
@@ -150,7 +154,15 @@ def fit_spline(
             fit = _fit_level(same, beam, offsets, smooth_px, settings)
         state = fit.run(state, steps=settings.steps, close_px=0.03 * (smooth_px + 0.3))
     maps = [
-        _map(beam, fit, state, number, dcfi.shape, slow.shape)
+        _map(
+            beam,
+            fit,
+            state,
+            number,
+            dcfi.shape,
+            slow.shape,
+            _rows(*same[number], beam, state, number, settings),
+        )
         for number, (dcfi, slow) in enumerate(pairs)
     ]
     _require_fit(maps, pairs, matches, names, settings)
@@ -238,6 +250,7 @@ def _map(
     number: int,
     rapid_shape: tuple[int, ...],
     slow_shape: tuple[int, ...],
+    rows: RowOffsets | None,
 ) -> DistortionMap:
     n_y, n_x = slow_shape
     x = on_other_count(np.arange(n_x), n_x, rapid_shape[1])
@@ -250,11 +263,37 @@ def _map(
     variance = np.einsum("ij,jk,ik->i", along, covariance[np.ix_(own, own)], along)
     # the path is uncertain along the slow grid; along the rapid one it is so times their ratio
     std = np.sqrt(np.maximum(variance, 0)) * np.gradient(source_x, x)
+    source_y = y + state.offset_y[number]
+    planes = source_x[None]
+    if rows is not None:
+        at = np.arange(rapid_shape[0])
+        along_x, along_y = (np.interp(source_y, at, offset) for offset in (rows.x, rows.y))
+        away = x[None] - along_x[:, None]
+        planes = beam.source_x(rows.path, away.ravel(), fit.seen()).reshape(away.shape)
+        source_y = y + along_y
+        std = np.hypot(std, rows.std_x)
     return DistortionMap(
-        source_x=source_x[None],
-        source_y=(y + state.offset_y[number])[:, None],
+        source_x=planes,
+        source_y=source_y[:, None],
         source_x_std=std[None],
         rapid_shape=(rapid_shape[0], rapid_shape[1]),
+    )
+
+
+def _rows(
+    dcfi: Image, slow: Image, beam: BeamPath, state: State, number: int, settings: SplineFit
+) -> RowOffsets | None:
+    if not settings.vary_y:
+        return None
+    return fit_rows(
+        dcfi,
+        slow,
+        beam,
+        state,
+        number,
+        smooth_px=settings.smooth_px[-1],
+        background_px=settings.background_px,
+        steps=settings.steps,
     )
 
 

@@ -111,8 +111,12 @@ def make_scan(
     lines: int | None = None,
     row_offset: float | None = None,
     offset_x: float = 0.0,
+    shear: float = 0.0,
 ) -> Scan:
-    """Simulate a DCFI of so many frames and its slow scan; one ``path`` is one distortion."""
+    """Simulate a DCFI of so many frames and its slow scan; one ``path`` is one distortion.
+
+    With ``shear``, the beam sees that many columns further right in the last row than in the first.
+    """
     rng = np.random.default_rng(seed)
     if path is None:
         path = beam_path(np.random.default_rng(seed + 1000), n)
@@ -121,7 +125,7 @@ def make_scan(
     offset = rng.uniform(-3, 3) if row_offset is None else row_offset
     rows = np.arange(n, dtype=float)[:, None]
     slow = scene.at(rows, np.arange(n, dtype=float)[None])
-    rapid = scene.at(rows - offset, path[None])
+    rapid = scene.at(rows - offset, path[None] + shear * rows / n)
     if response:
         rapid = rapid ** np.exp(rng.uniform(-0.28, 0.28))
         y, x = np.mgrid[0:n, 0:n] / n

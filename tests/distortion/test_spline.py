@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from distortion.builders import beam_path, make_scan, random_scene, rms_after_shift
+from distortion.builders import beam_path, invert, make_scan, random_scene, rms_after_shift
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -119,6 +119,20 @@ def test_a_slow_scan_that_sticks_out_of_the_rapid_view_is_fitted_where_both_see(
     truth = (np.arange(N) - 12.0) / 0.93
     np.testing.assert_allclose(found.source_x[0, seen], truth[seen], atol=0.15)
     assert found.source_x[0, 0] < 0  # unseen, not squeezed into the frame
+
+
+def test_offsets_that_change_slowly_along_y_are_found_where_asked_for():
+    path = beam_path(np.random.default_rng(3), 256)
+    scan = make_scan(14, 256, path=path, shear=3.0)
+    found = _fitted(scan, vary_y=True)
+    plain = _fitted(scan)
+    rows = np.arange(256.0) + scan.row_offset
+    truth = np.stack([invert(path + 3 * row / 256, 256) for row in rows])
+    inner = np.s_[10:-10, 10:-10]
+    errors = [np.std((m.source_x - truth)[inner]) for m in (found, plain)]
+    assert found.shape == (256, 256)
+    assert errors[0] < 0.15
+    assert errors[1] > 0.7
 
 
 def test_the_uncertainty_is_larger_where_there_is_no_contrast():
