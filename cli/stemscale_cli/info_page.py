@@ -216,16 +216,31 @@ def _value(column: Mapping[str, Any], key: str) -> str:
 
 
 def _filtered(filtered: Mapping[str, Mapping[str, Any]]) -> Table:
-    titles = ("name", "filter", "distortion", "frames", "size", "ratio", "state")
-    table = _table(*titles, right=("frames", "size", "ratio"))
+    titles = ("name", "filter", "distortion", "frames", "masked", "size", "ratio", "state")
+    table = _table(*titles, right=("frames", "masked", "size", "ratio"))
     for name, one in filtered.items():
         made_by = one["filter"] or "not known"
         made_by += f" (sha256 {one['filter_sha256'][:12]})" if one["filter_sha256"] else ""
         made_by += f", window {one['window']}" if one["window"] else ""
         sizes = size(one["frames_bytes_on_disk"]), _ratio(one)
-        by = made_by, one["distortion"] or "not known"
-        _add(table, name, *by, str(one["frames"]), *sizes, _state(one))
+        by = made_by, _correction(one)
+        _add(table, name, *by, str(one["frames"]), _masked(one), *sizes, _state(one))
     return table
+
+
+def _correction(one: Mapping[str, Any]) -> str:
+    words = one["distortion"] or "not known"
+    usual = one["interpolation"] in (None, "linear")
+    return str(words) if usual else f"{words}; {one['interpolation']}"
+
+
+def _masked(one: Mapping[str, Any]) -> str:
+    """Share of the pixels that the rapid scan did not see."""
+    n_y, n_x = one["shape"]
+    pixels = one["frames"] * n_y * n_x
+    if one["masked_pixels"] is None or not pixels:
+        return "-"
+    return f"{100 * one['masked_pixels'] / pixels:.2g} %"
 
 
 def _state(array: Mapping[str, Any], *, short: bool = False) -> str:

@@ -78,6 +78,22 @@ def counted(description: str) -> Callable[[Any, Any], Listener]:
     return listener_of
 
 
+def calibrating(progress: Any, task: Any) -> Listener:
+    """Follow `calibrate`: frames aligned, by FOV; then the estimate, which has no steps."""
+
+    def listen(event: Any) -> None:
+        from stemscale.pipeline import FramesAligned
+
+        if isinstance(event, FramesAligned):
+            if event.done == event.frames:  # another FOV: its rate starts anew
+                progress.reset(task)
+            progress.update(
+                task, description=f"align {event.fov}", completed=event.done, total=event.total
+            )
+
+    return listen
+
+
 def ingesting(progress: Any, task: Any) -> Listener:
     """Follow `ingest`: frames, and MB/s as a note."""
     import time
@@ -127,12 +143,16 @@ def processing(progress: Any, task: Any) -> Listener:
     failed = 0
 
     def listen(event: Any) -> None:
-        from stemscale.pipeline import BlockDone, BlockFailed, RunStarted
+        from stemscale.pipeline import BlockDone, BlockFailed, FramesAligned, RunStarted
 
         nonlocal failed
+        if isinstance(event, FramesAligned):
+            progress.update(
+                task, description=f"align {event.fov}", completed=event.done, total=event.total
+            )
         if isinstance(event, RunStarted):
             progress.console.print(f"dashboard: {event.dashboard}", highlight=False)
-            progress.update(task, description="process", total=event.frames)
+            progress.update(task, description="process", completed=0, total=event.frames)
         elif isinstance(event, BlockDone):
             note = "" if event.psnr is None else f"PSNR {event.psnr:.2f} dB"
             lost = f", {failed} failed" if failed else ""

@@ -11,20 +11,26 @@ from stemscale.acquisition.frame_metadata import (
 )
 from stemscale.acquisition.images import Frames, Image, check_dtype, check_pixels
 from stemscale.acquisition.names import check_name
-from stemscale.acquisition.scan_settings import ScanSettings, check_same_scan, check_same_view
+from stemscale.acquisition.scan_settings import (
+    ScanComparison,
+    ScanSettings,
+    check_same_view,
+    compare_scans,
+)
 
 __all__ = [
     "FRAME_QUANTITIES",
     "FrameColumn",
     "Frames",
     "Image",
+    "ScanComparison",
     "ScanSettings",
     "check_dtype",
     "check_frame_metadata",
     "check_name",
     "check_pixels",
-    "check_same_scan",
     "check_same_view",
+    "compare_scans",
     "frame_coordinates",
     "image_coordinates",
     "known_column",

@@ -131,28 +131,39 @@ def check_same_view(rapid: ScanSettings, slow: ScanSettings, *, slow_source: str
             )
 
 
-def check_same_scan(ours: ScanSettings, theirs: ScanSettings, *, what: str) -> None:
-    """Refuse to carry a distortion over to frames of another scan setting (row C7).
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanComparison:
+    """How two scans differ in what the distortion depends on (row C7).
 
-    The distortion is a property of the scan coils' timing: frame size, dwell time and flyback
-    must agree; magnification may differ.
+    Attributes
+    ----------
+    different : mapping of str to (float, float)
+        Settings that both know and that differ: ours, theirs.
+    unknown : tuple of str
+        Settings that one of them does not know, so that they could not be compared.
+    """
+
+    different: Mapping[str, tuple[float, float]]
+    unknown: tuple[str, ...]
+
+
+def compare_scans(ours: ScanSettings, theirs: ScanSettings) -> ScanComparison:
+    """Compare what the distortion depends on: it is a matter of the scan coils' timing.
 
     Parameters
     ----------
     ours, theirs : ScanSettings
-        Of the frames, and of those on which the distortion was estimated.
-    what : str
-        Named in the error.
+        Frame size, dwell time and flyback are compared; the magnification is not.
 
-    Raises
-    ------
-    SeriesError
-        If a setting that both know differs.
+    Returns
+    -------
+    ScanComparison
     """
+    different, unknown = {}, []
     for name in ("n_x", "n_y", "dwell_time_ns", "flyback_time_us"):
         a, b = getattr(ours, name), getattr(theirs, name)
-        if a is not None and b is not None and abs(a - b) > _SAME_SETTING * abs(b):
-            raise SeriesError(
-                f"{what} has {name} {a:g}, but the distortion was estimated at {b:g}: "
-                f"calibrate on a slow scan of this setting, or process with --distortion none"
-            )
+        if a is None or b is None:
+            unknown.append(name)
+        elif abs(a - b) > _SAME_SETTING * abs(b):
+            different[name] = (a, b)
+    return ScanComparison(different=different, unknown=tuple(unknown))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -115,19 +116,18 @@ class Correlator:
     """
 
     def __init__(self, reference: Image, search: DriftSearch = DriftSearch()) -> None:
-        self._reference = _filled(reference)
-        self._search = search
-        self._band = Band(self._reference.shape, search)
+        self._reference = filled(reference)
+        self._band = band_of(self._reference.shape, search)
         self._spectra: dict[tuple[int, int], Spectrum] = {}
 
     def shift(self, frame: Image, guess: tuple[float, float]) -> tuple[float, float] | None:
         """Find a frame's shift (dy, dx) [px] near a guess; None where it has no contrast."""
-        filled = _filled(frame)
+        image = filled(frame)
         around = (round(guess[0]), round(guess[1]))
         found: tuple[float, float] = around
         # what both see depends on the shift: look again once it is known
         for _ in range(3):
-            moved = self._band.spectrum(_overlap(filled, around))
+            moved = self._band.spectrum(_overlap(image, around))
             rest = self._band.peak(moved * np.conj(self._reference_spectrum(around)))
             if rest is None:
                 return None
@@ -149,80 +149,139 @@ class Correlator:
 
 
 class Band:
-    """The band of wave numbers that says where a scene lies, and nothing of background or noise."""
+    """The band of wave numbers that says where a scene lies, and nothing of background or noise.
 
-    def __init__(self, shape: tuple[int, ...], search: DriftSearch) -> None:
+    Parameters
+    ----------
+    shape : tuple of int
+        (y, x) of the frames.
+    search : DriftSearch
+    """
+
+    def __init__(self, shape: tuple[int, int], search: DriftSearch) -> None:
         n_y, n_x = shape
-        self._shape = (n_y, n_x)
+        self.shape = shape
         self._search = search
         highest = min(0.5, 0.4 / search.smooth_px)  # cycles per px; the Gaussian is 4 % there
-        self._k_x = fft.rfftfreq(n_x)
-        self._k_x = self._k_x[self._k_x <= highest]
+        k_x = fft.rfftfreq(n_x)
+        k_x = k_x[k_x <= highest]
         k_y = fft.fftfreq(n_y)
         self._rows = np.flatnonzero(np.abs(k_y) <= highest)
-        self._k_y = k_y[self._rows]
-        squared = (2 * np.pi) ** 2 * (self._k_y[:, None] ** 2 + self._k_x[None] ** 2)
+        k_y = k_y[self._rows]
+        squared = (2 * np.pi) ** 2 * (k_y[:, None] ** 2 + k_x[None] ** 2)
         low = 1 - np.exp(-0.5 * squared * search.background_px**2)
         gain = low * np.exp(-0.5 * squared * search.smooth_px**2)
         gain[:, 1:] *= 2  # the negative half of k_x, which a real image repeats
-        self._gain = gain.astype(np.float32)
+        self.gain = gain.astype(np.float32)
+        self.detail = (gain * squared).astype(np.float32)  # of the slopes, not of the heights
+        self._share = np.where(k_x > 0, 0.5, 1.0).astype(np.float32)  # of a wave's power in a sum
+        self._w_y = (2j * np.pi * k_y).astype(np.complex64)  # i times the angular wave number
+        self._w_x = (2j * np.pi * k_x).astype(np.complex64)
+        self._powers_x = [self._w_x**0, self._w_x, self._w_x**2]
+        # a coarser grid that holds the whole band, for the correlation's surface
+        self._m_y = fft.next_fast_len(2 * int(np.abs(k_y).max() * n_y + 1) + 1)
+        self._m_x = fft.next_fast_len(2 * k_x.size + 1, real=True)
+        self._rows_coarse = np.rint(k_y * n_y).astype(int) % self._m_y
+        self._dy = fft.fftfreq(self._m_y) * n_y
+        self._dx = fft.fftfreq(self._m_x) * n_x
 
-    def spectrum(self, image: NDArray[np.float32]) -> Spectrum:
+    def spectrum(self, image: Image) -> Spectrum:
         """Return the spectrum within the band, of (a part of) an image, faded at its borders."""
         n_y, n_x = image.shape
-        window_y = _fade(n_y, self._search.taper).astype(np.float32)
-        window_x = _fade(n_x, self._search.taper).astype(np.float32)
-        faded = np.zeros(self._shape, dtype=np.float32)
-        inner = (image - image.mean()) * window_y[:, None] * window_x[None]
-        faded[:n_y, :n_x] = inner
-        along_x = fft.rfft(faded, axis=1)[:, : self._k_x.size]
+        whole = (n_y, n_x) == self.shape
+        faded = np.empty(self.shape, np.float32) if whole else np.zeros(self.shape, np.float32)
+        inner = faded[:n_y, :n_x]
+        np.subtract(image, image.mean(dtype=np.float64).astype(np.float32), out=inner)
+        inner *= _fade(n_y, self._search.taper)[:, None]
+        inner *= _fade(n_x, self._search.taper)
+        along_x = fft.rfft(faded, axis=1, overwrite_x=True)[:, : self._w_x.size]
         result: Spectrum = fft.fft(along_x, axis=0)[self._rows]
         return result
 
-    def peak(self, cross: Spectrum) -> tuple[float, float] | None:
-        """Return where the correlation of a cross spectrum is highest (dy, dx) [px]."""
-        cross = cross * self._gain
+    def moved_back(self, spectrum: Spectrum, shift: Sequence[float]) -> Spectrum:
+        """Return the spectrum of an image as if its scene did not lie at ``shift``, but at 0."""
+        wave_y, wave_x = np.exp(self._w_y * shift[0]), np.exp(self._w_x * shift[1])
+        result: Spectrum = spectrum * wave_y[:, None]
+        result *= wave_x
+        return result
+
+    def peak(
+        self, cross: Spectrum, around: tuple[float, float] = (0.0, 0.0)
+    ) -> tuple[float, float] | None:
+        """Return where the correlation of a cross spectrum is highest (dy, dx) [px].
+
+        Parameters
+        ----------
+        cross : ndarray of complex
+            Spectrum of the frame times the conjugate one of its reference.
+        around : tuple of float
+            Looked for within ``max_jump`` of that [px].
+
+        Returns
+        -------
+        tuple of float, or None
+            None where nothing correlates.
+        """
+        cross = cross * self.gain
         if not np.isfinite(cross).all() or not np.abs(cross).max() > 0:
             return None
-        at = self._coarse(cross)
+        return self.climb(cross, self._coarse(cross, around))
+
+    def climb(self, cross: Spectrum, at: Sequence[float]) -> tuple[float, float]:
+        """Return the summit near a point, of a cross spectrum times the gain."""
+        point = np.array(at, dtype=np.float64)
         for _ in range(8):
-            gradient, curvature = self._slopes(cross, at)
+            gradient, curvature = self._slopes(cross, point)
             if curvature[0, 0] >= 0 or np.linalg.det(curvature) <= 0:  # not yet on the summit
                 step = gradient / max(float(np.abs(gradient).max()), 1e-30) * 0.5
             else:
                 step = -np.asarray(np.linalg.solve(curvature, gradient), dtype=np.float64)
-            at = at + np.clip(step, -1, 1)
-            if np.abs(step).max() < 1e-3:
+            point = point + np.clip(step, -1, 1)
+            if np.abs(step).max() < 0.02:  # Newton's next one would be some 1e-4
                 break
-        return float(at[0]), float(at[1])
+        return float(point[0]), float(point[1])
 
-    def _coarse(self, cross: Spectrum) -> FloatArray:
+    def agreement(self, one: Spectrum, other: Spectrum) -> float:
+        """Return the correlation of two aligned images, over the spread it has for mere noise.
+
+        Of noise alone, the best of all shifts has some 4 to 6.
+        """
+        cross = self.gain * one * np.conj(other)
+        spread = np.sum(self._share * (cross.real**2 + cross.imag**2), dtype=np.float64)
+        return float(np.sum(cross.real, dtype=np.float64) / max(np.sqrt(spread), 1e-30))
+
+    def _coarse(self, cross: Spectrum, around: tuple[float, float]) -> tuple[float, float]:
         """Return the highest sample of the correlation on a grid of about a pixel and a half."""
-        n_y, n_x = self._shape
-        m_y = fft.next_fast_len(2 * int(np.abs(self._k_y).max() * n_y + 1) + 1)
-        m_x = fft.next_fast_len(2 * self._k_x.size + 1, real=True)
-        padded = np.zeros((m_y, m_x // 2 + 1), dtype=np.complex64)
-        padded[np.rint(self._k_y * n_y).astype(int) % m_y, : self._k_x.size] = cross
+        padded = np.zeros((self._m_y, self._m_x // 2 + 1), dtype=np.complex64)
+        padded[self._rows_coarse, : self._w_x.size] = cross
         padded[:, 1:] *= 0.5
-        surface = fft.irfft(fft.ifft(padded, axis=0), n=m_x, axis=1)
-        dy = fft.fftfreq(m_y) * n_y
-        dx = fft.fftfreq(m_x) * n_x
-        limit_y, limit_x = self._search.max_jump * n_y, self._search.max_jump * n_x
-        near = (np.abs(dy) <= limit_y)[:, None] & (np.abs(dx) <= limit_x)[None]
-        surface[~near] = -np.inf
+        surface = fft.irfft(fft.ifft(padded, axis=0), n=self._m_x, axis=1)
+        n_y, n_x = self.shape
+        # the correlation goes round: a shift by the frame's length is none
+        far_y = np.abs((self._dy - around[0] + n_y / 2) % n_y - n_y / 2)
+        far_x = np.abs((self._dx - around[1] + n_x / 2) % n_x - n_x / 2)
+        surface[far_y > self._search.max_jump * n_y] = -np.inf
+        surface[:, far_x > self._search.max_jump * n_x] = -np.inf
         row, column = np.unravel_index(int(np.argmax(surface)), surface.shape)
-        return np.array([dy[row], dx[column]])
+        return float(self._dy[row]), float(self._dx[column])
 
     def _slopes(self, cross: Spectrum, at: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return gradient and curvature of the correlation at a shift."""
-        w_y, w_x = 2 * np.pi * self._k_y, 2 * np.pi * self._k_x
-        wave_y, wave_x = np.exp(1j * w_y * at[0]), np.exp(1j * w_x * at[1])
-        powers_y = np.stack([wave_y, wave_y * 1j * w_y, -wave_y * w_y**2]).astype(np.complex64)
-        powers_x = np.stack([wave_x, wave_x * 1j * w_x, -wave_x * w_x**2]).astype(np.complex64)
-        table = (powers_y @ cross @ powers_x.T).real.astype(np.float64)
+        moved = cross * np.exp(self._w_x * at[1])
+        # sums, not matrix products: BLAS would start threads for next to nothing
+        rows = np.stack([np.sum(moved * w, axis=1) for w in self._powers_x])
+        wave_y = np.exp(self._w_y * at[0])
+        powers_y = [wave_y, wave_y * self._w_y, wave_y * self._w_y**2]
+        table = np.stack([np.sum(rows * p, axis=1).real for p in powers_y]).astype(np.float64)
         gradient = np.array([table[1, 0], table[0, 1]])
         curvature = np.array([[table[2, 0], table[1, 1]], [table[1, 1], table[0, 2]]])
         return gradient, curvature
+
+
+@lru_cache(maxsize=4)
+def band_of(shape: tuple[int, int], search: DriftSearch) -> Band:
+    """Return the band of frames of that shape, made once."""
+    return Band(shape, search)
 
 
 def _overlap(image: NDArray[np.float32], shift: tuple[int, int]) -> NDArray[np.float32]:
@@ -237,7 +296,7 @@ def _overlap(image: NDArray[np.float32], shift: tuple[int, int]) -> NDArray[np.f
     return image[max(0, dy) : n_y + min(0, dy), max(0, dx) : n_x + min(0, dx)]
 
 
-def _filled(image: Image) -> NDArray[np.float32]:
+def filled(image: Image) -> NDArray[np.float32]:
     """Return the image as float32, its unseen pixels at the mean of the others."""
     values = np.array(image, dtype=np.float32)
     seen = np.isfinite(values)
@@ -246,11 +305,13 @@ def _filled(image: Image) -> NDArray[np.float32]:
     return values
 
 
-def _fade(n: int, taper: float) -> FloatArray:
+@lru_cache(maxsize=32)
+def _fade(n: int, taper: float) -> NDArray[np.float32]:
     """Return a window of length n that rises from and falls to 0 over its ends as a cosine."""
     width = max(1, round(taper * n))
     rise = 0.5 - 0.5 * np.cos(np.pi * (np.arange(width) + 0.5) / width)
-    window = np.ones(n)
-    window[:width] *= rise
-    window[n - width :] *= rise[::-1]
+    window = np.ones(n, dtype=np.float32)
+    window[:width] *= rise.astype(np.float32)
+    window[n - width :] *= rise[::-1].astype(np.float32)
+    window.flags.writeable = False
     return window

@@ -311,7 +311,7 @@ def _require_fit(
             f"the distortion is uncertain by {min(stds):.1f} px (allowed: {settings.max_std_px:g}):"
             " too little changes along the scan direction, as where all lines run along it, or"
             " where a part of the view is empty; calibrate on a FOV with dislocations all over and"
-            " in all directions, or on several FOVs together"
+            " in all directions, or on several FOVs together, or allow more (--max-uncertainty)"
         )
     for number, match in enumerate(matches):
         logger.info("%sdistortion fitted, uncertain by %.2f px", names[number], stds[number])

@@ -1,7 +1,14 @@
 """A store and parameters come in; calibrations, filters, filtered frames and scores go out."""
 
 from stemscale.pipeline.calibrate import calibrate
-from stemscale.pipeline.events import BlockDone, BlockFailed, FovDone, RunStarted, TrainingStep
+from stemscale.pipeline.events import (
+    BlockDone,
+    BlockFailed,
+    FovDone,
+    FramesAligned,
+    RunStarted,
+    TrainingStep,
+)
 from stemscale.pipeline.info import info
 from stemscale.pipeline.plan import ProcessPlan, plan_process
 from stemscale.pipeline.process import ProcessSummary, process
@@ -13,6 +20,7 @@ __all__ = [
     "BlockDone",
     "BlockFailed",
     "FovDone",
+    "FramesAligned",
     "ProcessPlan",
     "ProcessSummary",
     "RunStarted",

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
 from stemscale.denoise import Filter, SeriesScale, denoise_frames, load_filter
-from stemscale.distortion import Warp, integrate_frames, rolling_dcfi
+from stemscale.distortion import DistortionMap, Warp, integrate_frames, rolling_dcfi
 from stemscale.errors import DamagedDataError, ProcessingError, StemscaleError
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.pipeline.ledger_files import filter_file, load_distortion
+from stemscale.pipeline.ledger_files import filter_file, load_distortion, load_drift
 from stemscale.quality import psnr_by_band, psnr_paper
 from stemscale.store import (
     FRAME_STATUS,
@@ -140,7 +140,12 @@ class _Work:
         self.choice = FilterChoice.from_run(run["filter"])
         self.scale = None if run["scale"] is None else SeriesScale(**run["scale"])
         distortion = load_distortion(self.ledger)
-        self.warp = None if distortion is None else Warp(distortion)
+        self.warp = (
+            None if distortion is None else Warp(distortion, interpolation=run["interpolation"])
+        )
+        self.interpolation = run["interpolation"]
+        self.drift = load_drift(self.ledger) if run.get("drift") else None
+        self.map = distortion or DistortionMap.identity(self.input.shape[1:])
         slow = self.store.slow_image(fov)
         on_grid = slow is not None and slow.shape == self.output.shape[1:]
         self.slow: Image | None = slow.astype(np.float64) if slow is not None and on_grid else None
@@ -148,8 +153,19 @@ class _Work:
         if self.choice.sha256 is not None:
             self.filter = load_filter(filter_file(Path(store), self.choice.sha256))
 
-    def correct(self, frames: Frames) -> FloatFrames:
-        """Bring frames as recorded onto the corrected grid; NaN where the scan did not go."""
+    def correct(self, frames: Frames, first: int = 0) -> FloatFrames:
+        """Bring frames as recorded onto the corrected grid; NaN where the scan did not go.
+
+        Where drift is corrected, ``first`` is the number of the first of them, and a frame of which
+        it is not known is missing: it has no place on the grid.
+        """
+        if self.drift is not None:
+            placed = np.full((len(frames), *self.map.shape), np.nan, dtype=np.float32)
+            for i, (dy, dx) in enumerate(self.drift[first : first + len(frames)].tolist()):
+                if np.isfinite(dy + dx):
+                    warp = Warp(self.map.shifted(dy, dx), interpolation=self.interpolation)
+                    placed[i] = warp(frames[i : i + 1])[0]
+            return placed
         if self.warp is None:
             return frames.astype(np.float32)
         corrected: FloatFrames = self.warp(frames)
@@ -184,13 +200,14 @@ def _frame_by_frame(
         crcs = _check_input(work, first, last)
         frames = work.input.read(first, last)
     with clock("correct"):
-        corrected = work.correct(frames)
+        corrected = work.correct(frames, first)
     with clock("filter"):
         if work.filter is not None and work.scale is not None:
             filtered = denoise_frames(corrected, work.filter, scale=work.scale)
         elif work.choice.kind == "dcfi":
             # Aligned and averaged as recorded: a corrected frame has unseen edges.
-            filtered = work.correct(rolling_dcfi(frames, work.choice.window or 1))
+            averaged = rolling_dcfi(frames, work.choice.window or 1, weighted=work.choice.weighted)
+            filtered = work.correct(averaged, first)
         elif work.choice.kind == "bm3d":
             from stemscale.denoise.classical import bm3d_frames
 
@@ -222,7 +239,7 @@ def _whole_dcfi(
             yield frames
 
     with clock("filter"):
-        average = integrate_frames(blocks()).image
+        average = integrate_frames(blocks(), weighted=work.choice.weighted).image
     with clock("correct"):
         corrected = work.correct(np.asarray(average)[None])
     means = {n: [_mean(np.array(v, dtype=np.float64))] for n, v in rapid.items()}

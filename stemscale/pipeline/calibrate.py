@@ -3,26 +3,30 @@
 import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from distributed import Client
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image, ScanSettings
 from stemscale.distortion import (
     Dcfi,
     DistortionMap,
+    SplineFit,
     Warp,
     fit_spline,
     fit_strips,
-    integrate_frames,
     match_views,
     shared_map,
 )
 from stemscale.errors import DistortionError, SettingsError
+from stemscale.pipeline.average import average_series, averaging
 from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.pipeline.events import FovDone, Listener, no_listener
+from stemscale.pipeline.plan import check_workers
 from stemscale.quality import zncc
 from stemscale.store import AcquisitionStore, rapid_group, slow_group
 
@@ -64,6 +68,9 @@ def calibrate(
     *,
     fovs: Sequence[str] = (),
     method: str = "spline",
+    fit: SplineFit = SplineFit(),  # noqa: B008 (frozen)
+    workers: int | None = None,
+    client: Client | None = None,
     listener: Listener = no_listener,
 ) -> list[CalibratedFov]:
     """Estimate the distortion on FOVs that have a slow scan, and give it to all of their setting.
@@ -76,8 +83,15 @@ def calibrate(
         FOVs to estimate on; by default all whose slow scan shows the same still view.
     method : {"spline", "strips"}
         The global fit, or the paper's strip search (rows C3 to C6).
+    fit : SplineFit
+        How the global fit is done, and when it is refused.
+    workers : int, optional
+        Processes that align the frames; by default one for each core, but none besides this one
+        for less than 1024 frames of 512 x 512 px. The result does not depend on it.
+    client : distributed.Client, optional
+        A ready client to use instead.
     listener : callable
-        Told of each FOV averaged and estimated.
+        Told of frames aligned, and of each FOV averaged and estimated.
 
     Returns
     -------
@@ -86,7 +100,7 @@ def calibrate(
     Raises
     ------
     SettingsError
-        If the method is unknown.
+        If the method is unknown, or has no such settings.
     DistortionError
         If no FOV has a slow scan to calibrate against, or the images do not allow it.
     StoreError
@@ -96,8 +110,11 @@ def calibrate(
     -----
     Source: Ihara 2022, Method, "Distortion correction"; row C7 for the transfer.
     """
+    check_workers(workers)
     if method not in METHODS:
         raise SettingsError(f"method {method!r} is unknown: choose one of {', '.join(METHODS)}")
+    if method != "spline" and fit != SplineFit():
+        raise SettingsError(f"--vary-y and --max-uncertainty are of method spline, not of {method}")
     target = AcquisitionStore(store)
     chosen = [f for f in target.require_fovs(list(fovs)) if _can_estimate(target, f, bool(fovs))]
     if not chosen:
@@ -107,31 +124,48 @@ def calibrate(
         )
     done = []
     rest = {f: _setting(target.settings(rapid_group(f))) for f in target.fovs() if f not in chosen}
+    ready = averaging(target, chosen, workers=workers) if client is None else nullcontext(client)
+    with ready as client:
+        averages = _averages(target, chosen, client, listener)
     for (setting, _), group in _by_setting(target, chosen).items():
         others = [f for f, of_other in rest.items() if of_other == setting]
-        done += _calibrate_setting(target, group, others, method, listener)
+        of_group = {f: averages[f] for f in group}
+        done += _calibrate_setting(target, of_group, others, method, fit, listener)
     estimated = " ".join(c.fov for c in done if c.estimated)
     target.add_history(f"calibrate --method {method} on {estimated}")
     target.consolidate()
     return done
 
 
+def _averages(
+    store: AcquisitionStore, fovs: Sequence[str], client: Client | None, listener: Listener
+) -> dict[str, Dcfi]:
+    averages: dict[str, Dcfi] = {}
+    for i, fov in enumerate(fovs, start=1):
+        averages[fov] = average_series(store, fov, client=client, listener=listener)
+        listener(FovDone(fov=fov, step="average", done=i, total=len(fovs)))
+    return averages
+
+
 def _calibrate_setting(
     store: AcquisitionStore,
-    group: Sequence[str],
+    averages: Mapping[str, Dcfi],
     others: Sequence[str],
     method: str,
+    fit: SplineFit,
     listener: Listener,
 ) -> list[CalibratedFov]:
-    averages: dict[str, Dcfi] = {}
-    for i, fov in enumerate(group, start=1):
-        averages[fov] = integrate_frames(blocks_of(store, fov))
-        listener(FovDone(fov=fov, step="average", done=i, total=len(group)))
+    group = list(averages)
+    if len(group) == 1 and averages[group[0]].n_frames < 2:
+        raise DistortionError(
+            f"{group[0]} has one frame with contrast: its noise would be taken for structure; "
+            f"calibrate on the average of two frames at least, or on several FOVs together"
+        )
     slow: dict[str, Image] = {f: np.asarray(store.slow_image(f), dtype=np.float64) for f in group}
     leader = _scan_leaders(store, averages, slow)
     leaders = [f for f in group if leader.get(f, f) == f]
     pairs = [(averages[f].image, slow[f]) for f in leaders]
-    maps = dict(zip(leaders, _estimate(pairs, leaders, method), strict=True))
+    maps = dict(zip(leaders, _estimate(pairs, leaders, method, fit), strict=True))
     listener(FovDone(fov=group[-1], step="estimate", done=len(group), total=len(group)))
     shared = shared_map(list(maps.values()))
     ratio = _pixel_ratio(store, group[0], shared)
@@ -191,10 +225,10 @@ def _view_score(average: Image, slow: Image) -> float:
 
 
 def _estimate(
-    pairs: list[tuple[Image, Image]], fovs: Sequence[str], method: str
+    pairs: list[tuple[Image, Image]], fovs: Sequence[str], method: str, fit: SplineFit
 ) -> list[DistortionMap]:
     if method == "spline":
-        return fit_spline(pairs, names=fovs)
+        return fit_spline(pairs, names=fovs, settings=fit)
     # The paper estimates once, on an ideal FOV, and applies that to all (row C7): the FOV whose
     # corrected average agrees best with its slow scan is the ideal one.
     tried: list[tuple[float, DistortionMap]] = []
@@ -277,7 +311,9 @@ def _result(
         after = zncc(_corrected(average, distortion), slow)
         if slow.shape == average.image.shape:
             before = zncc(average.image, slow)
-    departure = distortion.source_x[0] - np.arange(distortion.source_x.shape[1])
+    n_x = distortion.shape[1]
+    nominal = np.arange(n_x) * distortion.rapid_shape[1] / n_x
+    departure = distortion.source_x.mean(axis=0) - nominal
     std = distortion.source_x_std
     return CalibratedFov(
         fov=fov,

@@ -87,9 +87,7 @@ def save_calibration(
             {"units": "px", "long_name": "standard uncertainty of source_x"},
         )
     if shifts is not None:
-        for i, name in enumerate(("shift_y", "shift_x")):
-            long_name = f"drift of the frame along {name[-1]}"
-            variables[name] = ("frame", shifts[:, i], {"units": "px", "long_name": long_name})
+        variables.update({str(n): v for n, v in shift_variables(shifts).data_vars.items()})
     if dcfi is not None:
         long_name = "average of the rapid frames (DCFI), corrected"
         variables["dcfi"] = (_DIMS, dcfi, {"units": "counts", "long_name": long_name})
@@ -131,6 +129,15 @@ def load_calibration(store: AcquisitionStore, fov: str) -> Calibration | None:
         method=str(attrs["method"]),
         source=str(attrs["estimated_on"]),
     )
+
+
+def shift_variables(shifts: NDArray[np.float64]) -> xr.Dataset:
+    """Give the drift (dy, dx) of each frame, shape (frame, 2), as variables of the store."""
+    found: dict[str, Any] = {}
+    for i, name in enumerate(("shift_y", "shift_x")):
+        long_name = f"drift of the frame along {name[-1]}"
+        found[name] = ("frame", shifts[:, i], {"units": "px", "long_name": long_name})
+    return xr.Dataset(found)
 
 
 def load_shifts(store: AcquisitionStore, fov: str) -> NDArray[np.float64] | None:

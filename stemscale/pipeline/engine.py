@@ -2,15 +2,13 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar
 
 from distributed import Client, Future, as_completed
 
 from stemscale.errors import ProcessingError, StemscaleError, StoreConflictError
-from stemscale.pipeline.block import BlockTask
 from stemscale.pipeline.events import BlockDone, BlockFailed, Listener
-from stemscale.store import BlockRecord
 
 logger = logging.getLogger(__name__)
 
@@ -18,12 +16,52 @@ _WINDOW_PER_THREAD = 4
 _TRIES = 3  # the last one alone, so that a poisoned block takes no other with it
 
 
+class Task(Protocol):
+    """One block of work, small enough to go through the scheduler."""
+
+    @property
+    def fov(self) -> str:
+        """Field of view."""
+
+    @property
+    def group(self) -> str:
+        """What the work is for; with ``block``, it names the task."""
+
+    @property
+    def block(self) -> int:
+        """Number of the block."""
+
+    @property
+    def frames(self) -> int:
+        """Frames in it."""
+
+    @property
+    def epoch(self) -> int:
+        """Of the lease under which this may be written."""
+
+
+class Record(Protocol):
+    """What came of a task, without a pixel."""
+
+    @property
+    def scores(self) -> Mapping[str, list[Any]]:
+        """Per-frame results."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Time spent, by step."""
+
+
+T = TypeVar("T", bound=Task)
+R = TypeVar("R", bound=Record)
+
+
 def run_blocks(
     client: Client,
-    function: Callable[[BlockTask], BlockRecord],
-    tasks: Iterable[BlockTask],
+    function: Callable[[T], R],
+    tasks: Iterable[T],
     listener: Listener,
-) -> Iterator[tuple[BlockTask, BlockRecord | str]]:
+) -> Iterator[tuple[T, R | str]]:
     """Run tasks, a few at a time, and give each one's record as it comes in.
 
     Parameters
@@ -32,15 +70,15 @@ def run_blocks(
         Of any scheduler.
     function : callable
         Makes one block; may run twice.
-    tasks : iterable of BlockTask
+    tasks : iterable of Task
         Drawn as there is room, so that a million of them cost nothing.
     listener : callable
         Told of each block done or failed.
 
     Yields
     ------
-    task : BlockTask
-    record : BlockRecord or str
+    task : Task
+    record : Record or str
         For a block that was given up, the reason.
 
     Raises
@@ -49,12 +87,12 @@ def run_blocks(
         If another run has taken over the output.
     """
     source = iter(tasks)
-    running: dict[Future[Any], BlockTask] = {}
+    running: dict[Future[Any], T] = {}
     tries: Counter[tuple[str, int]] = Counter()
-    alone: list[BlockTask] = []
+    alone: list[T] = []
     queue = as_completed(loop=client.loop, raise_errors=False)
 
-    def submit(task: BlockTask) -> None:
+    def submit(task: T) -> None:
         tries[task.group, task.block] += 1
         attempt = tries[task.group, task.block]
         key = f"{task.group}-{task.block:08d}-e{task.epoch}-t{attempt}"
@@ -79,7 +117,7 @@ def run_blocks(
         fill()
 
 
-def _take(source: Iterator[BlockTask], count: int) -> Iterator[BlockTask]:
+def _take(source: Iterator[T], count: int) -> Iterator[T]:
     for _ in range(count):
         task = next(source, None)
         if task is None:
@@ -93,14 +131,14 @@ class _TryAgain:
 
 def _outcome(
     future: Future[Any],
-    task: BlockTask,
+    task: T,
     tries: Counter[tuple[str, int]],
-    alone: list[BlockTask],
-    submit: Callable[[BlockTask], None],
+    alone: list[T],
+    submit: Callable[[T], None],
     listener: Listener,
-) -> BlockRecord | str | _TryAgain:
+) -> Any:
     if future.status == "finished":
-        record: BlockRecord = future.result()
+        record: Record = future.result()
         listener(_done(task, record))
         return record
     error: Any = future.exception() if future.status == "error" else "cancelled by the scheduler"
@@ -126,7 +164,7 @@ def _outcome(
     return _TryAgain()
 
 
-def _done(task: BlockTask, record: BlockRecord) -> BlockDone:
+def _done(task: Task, record: Record) -> BlockDone:
     scores = [s for s in record.scores.get("psnr", []) if s is not None]
     return BlockDone(
         fov=task.fov,

@@ -78,6 +78,26 @@ class BlockFailed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FramesAligned:
+    """Frames of a FOV are aligned.
+
+    Attributes
+    ----------
+    fov : str
+        Field of view.
+    frames : int
+        How many of them just now.
+    done, total : int
+        How many of how many.
+    """
+
+    fov: str
+    frames: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FovDone:
     """A step that handles one FOV after the other is through with one.
 

@@ -11,7 +11,7 @@ from stemscale.denoise import filter_hash, load_filter
 from stemscale.errors import FilterError, SettingsError
 
 WORDS: dict[str, str] = {
-    "dcfi": "average of aligned frames (row D3); --window N for a rolling one",
+    "dcfi": "average of aligned frames (row D3); --window N for a rolling one, --weighted",
     "bm3d": "block matching in 3-D (row F7); needs the extra 'bm3d'",
     "none": "the distortion-corrected frames alone",
 }
@@ -31,6 +31,8 @@ class FilterChoice:
         Of the filter file.
     window : int or None
         Frames averaged around each frame; None averages the whole series to one.
+    weighted : bool
+        Whether averaged frames weigh by their quality.
     card : mapping or None
         What the filter file says of itself.
     """
@@ -39,6 +41,7 @@ class FilterChoice:
     label: str
     sha256: str | None = None
     window: int | None = None
+    weighted: bool = False
     card: Mapping[str, Any] | None = None
 
     @property
@@ -53,7 +56,10 @@ class FilterChoice:
 
     def to_run(self) -> dict[str, Any]:
         """Give what tells this filter from another one."""
-        return {k: v for k, v in asdict(self).items() if k not in ("card", "label")}
+        run = {k: v for k, v in asdict(self).items() if k not in ("card", "label")}
+        if not self.weighted:  # runs of before there was such a choice stay the same
+            del run["weighted"]
+        return run
 
     @classmethod
     def from_run(cls, run: Mapping[str, Any]) -> Self:
@@ -61,7 +67,9 @@ class FilterChoice:
         return cls(**run, label="")
 
 
-def choose_filter(chosen: str | Path | None, *, window: int | None = None) -> FilterChoice:
+def choose_filter(
+    chosen: str | Path | None, *, window: int | None = None, weighted: bool = False
+) -> FilterChoice:
     """Resolve what ``--filter`` names.
 
     Parameters
@@ -70,6 +78,8 @@ def choose_filter(chosen: str | Path | None, *, window: int | None = None) -> Fi
         A file if it ends in ``.safetensors``, else one of `WORDS`.
     window : int, optional
         For ``dcfi``: odd number of frames.
+    weighted : bool
+        For ``dcfi``: whether frames weigh by their quality.
 
     Returns
     -------
@@ -81,7 +91,7 @@ def choose_filter(chosen: str | Path | None, *, window: int | None = None) -> Fi
         If nothing is named, the word is unknown, the file cannot be used, or the package that
         the word needs is not installed.
     SettingsError
-        If the window is no odd number above 1, or given to another filter.
+        If the window is no odd number above 1, or given to another filter, as are weights.
     """
     listed = "; ".join(f"{word} = {what}" for word, what in WORDS.items())
     if chosen is None:
@@ -91,6 +101,8 @@ def choose_filter(chosen: str | Path | None, *, window: int | None = None) -> Fi
         )
     if window is not None and (str(chosen) != "dcfi" or window < 3 or window % 2 == 0):
         raise SettingsError(f"--window {window}: an odd number from 3 on, with --filter dcfi only")
+    if weighted and str(chosen) != "dcfi":
+        raise SettingsError("--weighted is for averages: with --filter dcfi only")
     if str(chosen).endswith(".safetensors"):
         path = Path(chosen)
         card = load_filter(path).card
@@ -105,7 +117,7 @@ def choose_filter(chosen: str | Path | None, *, window: int | None = None) -> Fi
             "filter 'bm3d' needs the package bm3d, whose licence allows non-commercial use only: "
             "pip install 'stemscale[bm3d]'"
         )
-    return FilterChoice(kind=str(chosen), label=str(chosen), window=window)
+    return FilterChoice(kind=str(chosen), label=str(chosen), window=window, weighted=weighted)
 
 
 def output_name(choice: FilterChoice, name: str | None) -> str:

@@ -33,7 +33,18 @@ _CALIBRATION = (
     "pixel_ratio",
     "fingerprint",
 )
-_FILTERED = ("filter", "filter_sha256", "filter_card", "window", "distortion", "trained_on")
+_FILTERED = (
+    "filter",
+    "filter_sha256",
+    "filter_card",
+    "window",
+    "distortion",
+    "distortion_transfer",
+    "interpolation",
+    "masked_pixels",
+    "clipped_pixels",
+    "trained_on",
+)
 _NO_INTEGER = np.iinfo(np.int64).min  # what stands for "not known" among integers, as NaT does
 
 

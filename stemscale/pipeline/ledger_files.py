@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stemscale.distortion import DistortionMap
 from stemscale.store import Ledger, ledger_root
@@ -51,3 +52,20 @@ def load_distortion(ledger: Ledger) -> DistortionMap | None:
         return DistortionMap(
             source_x=found["source_x"], source_y=found["source_y"], rapid_shape=(n_y, n_x)
         )
+
+
+def keep_drift(ledger: Ledger, shifts: NDArray[np.float64] | None) -> None:
+    """Put the drift (dy, dx) of each frame of a run beside its records, or take it away."""
+    file = ledger.folder / "drift.npy"
+    if shifts is None:
+        file.unlink(missing_ok=True)
+        return
+    temporary = file.with_name(f"drift.{os.getpid()}.tmp.npy")
+    np.save(temporary, shifts)
+    temporary.replace(file)
+
+
+def load_drift(ledger: Ledger) -> NDArray[np.float64] | None:
+    """Read the drift of a run, or None where it is not corrected, or not known yet."""
+    file = ledger.folder / "drift.npy"
+    return np.load(file, allow_pickle=False) if file.is_file() else None

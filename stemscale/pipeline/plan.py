@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from stemscale.acquisition import ScanSettings, check_same_scan
+from stemscale.acquisition import ScanSettings
 from stemscale.denoise import SeriesScale, series_scale
-from stemscale.distortion import DistortionMap, shared_map
+from stemscale.distortion import INTERPOLATIONS, DistortionMap, Interpolation
 from stemscale.errors import SettingsError, StoreConflictError, StoreError
 from stemscale.pipeline.calibration import Calibration, fingerprint, load_calibration
+from stemscale.pipeline.drift import drift_recipe
 from stemscale.pipeline.filters import FilterChoice, choose_filter, output_name
+from stemscale.pipeline.transfer import Transfer, carry_over
 from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
@@ -54,6 +56,8 @@ class SeriesPlan:
         The map that corrects the frames.
     correction : str
         In words, for the plan and the attributes.
+    transfer : Transfer or None
+        Where the map is from, if from another store.
     run : dict
         What is recorded in the ledger; the ``fingerprint`` tells it from any other run.
     trained_on : bool or None
@@ -70,6 +74,7 @@ class SeriesPlan:
     dtype: str
     distortion: DistortionMap | None
     correction: str
+    transfer: Transfer | None
     run: dict[str, Any]
     trained_on: bool | None
 
@@ -127,7 +132,11 @@ def plan_process(
     name: str | None = None,
     fovs: Sequence[str] = (),
     distortion: str | Path | None = None,
+    force: bool = False,
+    interpolation: Interpolation = "linear",
     window: int | None = None,
+    weighted: bool = False,
+    drift: bool = False,
     overwrite: bool = False,
 ) -> ProcessPlan:
     """Work out what is to be done, and refuse what cannot be.
@@ -145,8 +154,17 @@ def plan_process(
     distortion : str or Path, optional
         Another store whose distortion is carried over, or "none" for no correction; by default
         each FOV's own calibration, where it has one.
+    force : bool
+        Carry a distortion over although the scan settings differ.
+    interpolation : {"linear", "cubic", "lanczos"}
+        How frames are corrected, see `Warp`; `train` corrects its frames by "linear".
     window : int, optional
         For ``dcfi``.
+    weighted : bool
+        For ``dcfi``: whether frames weigh by their quality.
+    drift : bool
+        Whether all frames of a series are brought onto one grid: drift and distortion are undone
+        in one interpolation, and what moved out of view is missing.
     overwrite : bool
         Whether output of that name that was made otherwise is thrown away.
 
@@ -162,12 +180,25 @@ def plan_process(
         If output of that name was made with another filter, calibration or setting.
     SeriesError
         If a distortion of another scan setting is to be carried over.
+    SettingsError
+        If the interpolation is unknown, or there is nothing to force, or no drift to undo since
+        the frames become one.
     """
     target = AcquisitionStore(store)
-    choice = choose_filter(filter, window=window)
+    if interpolation not in INTERPOLATIONS:
+        raise SettingsError(
+            f"interpolation {interpolation!r} is unknown: choose one of {', '.join(INTERPOLATIONS)}"
+        )
+    if force and (distortion is None or str(distortion) == "none"):
+        raise SettingsError("--force is for a distortion of another scan: with --distortion STORE")
+    choice = choose_filter(filter, window=window, weighted=weighted)
+    if drift and choice.whole_series:
+        raise SettingsError("--drift is for series: --filter dcfi aligns its frames by itself")
     name = output_name(choice, name)
     series = tuple(
-        _plan_series(target, fov, choice, name, distortion, overwrite)
+        _plan_series(
+            target, fov, choice, name, (distortion, force), interpolation, drift, overwrite
+        )
         for fov in target.require_fovs(list(fovs))
     )
     read = written = largest = 0
@@ -196,14 +227,16 @@ def _plan_series(
     fov: str,
     choice: FilterChoice,
     name: str,
-    distortion: str | Path | None,
+    distortion: tuple[str | Path | None, bool],
+    interpolation: Interpolation,
+    drift: bool,
     overwrite: bool,
 ) -> SeriesPlan:
     rapid = store.settings(rapid_group(fov))
     about = store.attrs(rapid_group(fov))
     if about.get("state") != "complete":
         raise StoreError(f"{store.path}: {fov} was not ingested to its end: ingest it again")
-    calibration, correction = _correction(store, fov, rapid, distortion)
+    calibration, correction, transfer = _correction(store, fov, rapid, *distortion)
     settings = rapid if calibration is None else calibration.corrected_settings(rapid)
     frames = store.frames(rapid_group(fov))
     n_frames = 1 if choice.whole_series else frames.shape[0]
@@ -212,7 +245,20 @@ def _plan_series(
     scale = series_scale(store.first_frames(fov)) if choice.kind == "file" else None
     group = filtered_group(fov, name)
     block = frames_per_block(n_frames, *settings.shape)
-    run = _run(choice, calibration, scale, settings, n_frames, block, str(frames.dtype))
+    recipe = drift_recipe(store, fov) if drift else None
+    run = _run(
+        choice,
+        calibration,
+        interpolation,
+        recipe,
+        scale,
+        settings,
+        n_frames,
+        block,
+        str(frames.dtype),
+    )
+    if recipe is not None:
+        correction += "; drift"
     todo, done_frames = _todo(store, group, run, n_frames, block, overwrite)
     return SeriesPlan(
         fov=fov,
@@ -225,33 +271,34 @@ def _plan_series(
         dtype=str(frames.dtype),
         distortion=None if calibration is None else calibration.distortion,
         correction=correction,
+        transfer=transfer,
         run=run,
         trained_on=_trained_on(choice, about),
     )
 
 
 def _correction(
-    store: AcquisitionStore, fov: str, rapid: ScanSettings, distortion: str | Path | None
-) -> tuple[Calibration | None, str]:
+    store: AcquisitionStore,
+    fov: str,
+    rapid: ScanSettings,
+    distortion: str | Path | None,
+    force: bool,
+) -> tuple[Calibration | None, str, Transfer | None]:
     """Find the map that corrects a FOV, and say where it is from."""
     if distortion is None:
         found = load_calibration(store, fov)
-        return found, "none (no calibration)" if found is None else f"own, by {found.method}"
+        return found, "none (no calibration)" if found is None else f"own, by {found.method}", None
     if str(distortion) == "none":
-        return None, "none (as asked)"
-    other = AcquisitionStore(distortion)
-    candidates = [c for c in (load_calibration(other, f) for f in other.fovs()) if c is not None]
-    if not candidates:
-        raise StoreError(f"{other.path} has no calibration: run `stemscale calibrate` on it first")
-    check_same_scan(rapid, candidates[0].rapid, what=f"{store.path}: {fov}")
-    same_grid = [c for c in candidates if c.distortion.shape == candidates[0].distortion.shape]
-    shared = shared_map([c.distortion for c in same_grid])
-    return replace(candidates[0], distortion=shared), f"of {other.path.name}"
+        return None, "none (as asked)", None
+    transfer = carry_over(rapid, distortion, what=f"{store.path}: {fov}", force=force)
+    return transfer.calibration, transfer.words(), transfer
 
 
 def _run(
     choice: FilterChoice,
     calibration: Calibration | None,
+    interpolation: Interpolation,
+    drift: dict[str, Any] | None,
     scale: SeriesScale | None,
     settings: ScanSettings,
     n_frames: int,
@@ -262,12 +309,15 @@ def _run(
     run: dict[str, Any] = {
         "filter": choice.to_run(),
         "distortion": None if calibration is None else fingerprint(calibration.distortion),
+        "interpolation": interpolation if calibration is not None or drift else None,
         "scale": None if scale is None else {"center": scale.center, "spread": scale.spread},
         "shape": list(settings.shape),
         "dtype": dtype,
         "block": block,
         "whole_series": n_frames if choice.whole_series else None,
     }
+    if drift is not None:
+        run["drift"] = drift
     content = json.dumps(run, sort_keys=True).encode()
     return {**run, "fingerprint": hashlib.sha256(content).hexdigest()}
 

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,14 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from stemscale.acquisition import image_coordinates
+from stemscale.distortion import Interpolation
 from stemscale.pipeline.block import BlockTask, process_block
+from stemscale.pipeline.calibration import shift_variables
 from stemscale.pipeline.cluster import connect
+from stemscale.pipeline.drift import find_drift
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, RunStarted, no_listener
-from stemscale.pipeline.ledger_files import keep_distortion, keep_filter
+from stemscale.pipeline.ledger_files import keep_distortion, keep_drift, keep_filter, load_drift
 from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, check_workers, plan_process
 from stemscale.store import (
     FRAME_STATUS,
@@ -60,6 +63,10 @@ class ProcessSummary:
         Frames whose raw data are damaged, by FOV.
     clipped : int
         Pixels clipped to the range of the dtype.
+    masked : int
+        Pixels that the rapid scan did not see: the store's fill value, NaN in xarray.
+    transfers : dict of str to str
+        Where the distortion is from, by FOV, if from another store.
     seconds : float
         Time the blocks took, without the start of the workers [s].
     state : str
@@ -75,6 +82,8 @@ class ProcessSummary:
     reasons: dict[str, str]
     damaged: dict[str, list[int]]
     clipped: int
+    masked: int
+    transfers: dict[str, str]
     seconds: float
     state: str
 
@@ -91,7 +100,11 @@ def process(
     name: str | None = None,
     fovs: Sequence[str] = (),
     distortion: str | Path | None = None,
+    force: bool = False,
+    interpolation: Interpolation = "linear",
     window: int | None = None,
+    weighted: bool = False,
+    drift: bool = False,
     overwrite: bool = False,
     scheduler: str = "local",
     workers: int | None = None,
@@ -102,7 +115,7 @@ def process(
 
     Parameters
     ----------
-    store, filter, name, fovs, distortion, window, overwrite
+    store, filter, name, fovs, distortion, force, interpolation, window, weighted, drift, overwrite
         As for `plan_process`.
     scheduler : str
         "local", or the address of a running Dask scheduler.
@@ -130,7 +143,11 @@ def process(
         name=name,
         fovs=fovs,
         distortion=distortion,
+        force=force,
+        interpolation=interpolation,
         window=window,
+        weighted=weighted,
+        drift=drift,
         overwrite=overwrite,
     )
     check_workers(workers)
@@ -173,13 +190,17 @@ def run_plan(
     busy = [s for s in plan.series if s.todo]
     given_up: dict[str, list[int]] = defaultdict(list)
     reasons: dict[str, str] = {}
-    clipped = 0
+    counts: Counter[str] = Counter()
     with ExitStack() as stack:
         epochs = {s.group: stack.enter_context(_lease(store, s)) for s in busy}
         for series in busy:
             _lay_out(store, series, plan)
         if busy and client is None:
             client = stack.enter_context(connect(scheduler, workers=workers))
+        for series in busy:
+            if series.run.get("drift") and load_drift(store.ledger(series.group)) is None:
+                shifts = find_drift(store, series.fov, client, listener)
+                keep_drift(store.ledger(series.group), shifts)
         began = time.perf_counter()
         if client is not None:
             listener(_started(plan, client))
@@ -188,15 +209,27 @@ def run_plan(
                     given_up[task.group].append(task.block)
                     reasons[task.fov] = record
                 else:
-                    clipped += record.counts.get("clipped", 0)
+                    counts.update(record.counts)
         seconds = time.perf_counter() - began
         for series in busy:
             _finish(store, series, given_up[series.group])
         if busy:
-            label = f"process --filter {plan.choice.label} --name {plan.name}"
-            store.add_history(f"{label} on {' '.join(s.fov for s in busy)}")
+            store.add_history(f"{_command(plan)} on {' '.join(s.fov for s in busy)}")
+        if busy or not store.is_consolidated():  # a run may be killed when only this is left to do
             store.consolidate()
-    return _summary(store, plan, seconds if busy else 0.0, clipped, reasons)
+    return _summary(store, plan, seconds if busy else 0.0, counts, reasons)
+
+
+def _command(plan: ProcessPlan) -> str:
+    """Write the command as the store's history keeps it."""
+    parts = [f"process --filter {plan.choice.label} --name {plan.name}"]
+    transfer = next((s.transfer for s in plan.series if s.transfer is not None), None)
+    if transfer is not None:
+        forced = any(s.transfer is not None and s.transfer.forced for s in plan.series)
+        parts.append(f"--distortion {transfer.store}" + " --force" * forced)
+    chosen = {s.run["interpolation"] for s in plan.series} - {None, "linear"}
+    parts += [f"--interpolation {name}" for name in chosen]
+    return " ".join(parts)
 
 
 def _lease(store: AcquisitionStore, series: SeriesPlan) -> Any:
@@ -219,7 +252,10 @@ def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> 
         "filter_card": None if card is None else dict(card),
         "trained_on": series.trained_on,
         "window": plan.choice.window,
+        "weighted": plan.choice.weighted or None,
         "distortion": series.correction,
+        "distortion_transfer": None if series.transfer is None else series.transfer.to_attrs(),
+        "interpolation": series.run["interpolation"],
         "fingerprint": series.run["fingerprint"],
     }
     known = {k: v for k, v in attrs.items() if v is not None}
@@ -236,6 +272,7 @@ def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> 
     )
     ledger.start(series.run)
     keep_distortion(ledger, series.distortion)
+    keep_drift(ledger, None)  # found once there are workers; that of another run is not this one's
 
 
 def _coordinates(store: AcquisitionStore, series: SeriesPlan) -> dict[str, Any]:
@@ -291,7 +328,12 @@ def _finish(store: AcquisitionStore, series: SeriesPlan, failed: list[int]) -> N
     if any("psnr" in r.scores for r in records.values()):
         relation = store.attrs(f"{series.fov}/slow").get("relation", "same")
         variables = _psnr_variables(relation, whole=bool(series.run["whole_series"]))
+    drift = load_drift(ledger) if series.run.get("drift") else None
+    if drift is not None:
+        store.write_dataset(series.group, shift_variables(drift))
     finish_frames(store, series.group, records, variables=variables, failed_blocks=failed)
+    totals = {n: sum(r.counts.get(n, 0) for r in records.values()) for n in ("masked", "clipped")}
+    store.set_attrs(series.group, {f"{name}_pixels": total for name, total in totals.items()})
 
 
 def _psnr_variables(relation: str, *, whole: bool) -> dict[str, FrameVariable]:
@@ -325,7 +367,7 @@ def _summary(
     store: AcquisitionStore,
     plan: ProcessPlan,
     seconds: float,
-    clipped: int,
+    counts: Mapping[str, int],
     reasons: dict[str, str],
 ) -> ProcessSummary:
     failed: dict[str, list[int]] = {}
@@ -349,7 +391,9 @@ def _summary(
         failed=failed,
         reasons=reasons,
         damaged=damaged,
-        clipped=clipped,
+        clipped=counts.get("clipped", 0),
+        masked=counts.get("masked", 0),
+        transfers={s.fov: s.correction for s in plan.series if s.transfer is not None},
         seconds=seconds,
         state="complete" if complete else "partial",
     )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,8 +10,8 @@ from stemscale.acquisition import (
     check_frame_metadata,
     check_name,
     check_pixels,
-    check_same_scan,
     check_same_view,
+    compare_scans,
     frame_coordinates,
 )
 from stemscale.errors import SeriesError, SettingsError
@@ -61,13 +63,17 @@ def test_a_slow_scan_of_another_view_is_refused_with_file_and_sizes(slow):
         check_same_view(RAPID, slow, slow_source="slow.tif")
 
 
-def test_a_distortion_goes_to_another_magnification_but_not_to_another_dwell_time():
-    """Row C7."""
-    other_magnification = ScanSettings(n_x=512, n_y=512, pixel_size_nm=1.7, dwell_time_ns=100)
-    check_same_scan(other_magnification, RAPID, what="fov01")
-    slower = ScanSettings(n_x=512, n_y=512, dwell_time_ns=200)
-    with pytest.raises(SeriesError, match="fov01 has dwell_time_ns 200"):
-        check_same_scan(slower, RAPID, what="fov01")
+def test_only_what_the_distortion_depends_on_is_compared_and_what_is_unknown_is_said():
+    """Row C7: frame size, dwell time and flyback; magnification may differ."""
+    other_magnification = replace(RAPID, pixel_size_nm=0.5, magnification=1e6)
+    found = compare_scans(other_magnification, RAPID)
+    assert (found.different, found.unknown) == ({}, ())
+    slower = ScanSettings(n_x=512, n_y=256, dwell_time_ns=200)
+    found = compare_scans(slower, RAPID)
+    assert found.different == {"n_y": (256, 512), "dwell_time_ns": (200, 100)}
+    assert found.unknown == ("flyback_time_us",)
+    assert compare_scans(RAPID, slower).unknown == ("flyback_time_us",)
+    assert not compare_scans(replace(RAPID, dwell_time_ns=100.04), RAPID).different
 
 
 @given(st.text(alphabet=st.sampled_from("azAZ09_-"), min_size=1, max_size=64))

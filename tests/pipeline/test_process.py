@@ -173,7 +173,7 @@ def test_a_distortion_of_another_dwell_time_is_refused(calibrated, tmp_path):
     rapid, _ = scene(seed=3)
     write_stack(tmp_path / "in.tif", rapid, dwell_time_ns=200)
     stemscale.ingest(tmp_path / "other.zarr", tmp_path / "in.tif", fov="insitu")
-    with pytest.raises(SeriesError, match="dwell_time_ns 200"):
+    with pytest.raises(SeriesError, match=r"dwell time \[ns\] 200"):
         plan_process(tmp_path / "other.zarr", filter="none", distortion=calibrated)
 
 

@@ -1,6 +1,7 @@
 """``stemscale calibrate``."""
 
 import math
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +19,33 @@ def calibrate(
             help="spline: a smooth map, all FOVs at once; strips: as in the paper.",
         ),
     ] = "spline",
+    vary_y: Annotated[
+        bool,
+        typer.Option(
+            "--vary-y", help="Let the map shift slowly from the top of the frame to its bottom."
+        ),
+    ] = False,
+    max_uncertainty: Annotated[
+        float,
+        typer.Option(
+            metavar="PX", help="A map that is less certain is refused, root mean square [px]."
+        ),
+    ] = 0.4,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the map, and the images before and after. FILE.png, FILE.svg: the FOV that "
+            "agrees best with its slow scan; FILE.pdf: a page for each FOV.",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Processes that align frames. [default: one a core, for 1024 frames or more]",
+        ),
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -26,14 +54,25 @@ def calibrate(
     FOVs scanned with the same settings share one distortion, each with its own view offset; FOVs
     without a slow scan of their own get the shared one.
     """
+    from stemscale.distortion import SplineFit
     from stemscale.pipeline import calibrate as run
     from stemscale_cli.output import print_json
-    from stemscale_cli.progress import bar, counted
+    from stemscale_cli.progress import bar, calibrating
 
-    with bar(counted("calibrate"), quiet=quiet or as_json, unit="FOVs") as listener:
-        done = run(store, fovs=fov or [], method=method, listener=listener)
+    if plot is not None:
+        from stemscale.reports import check_plot, plot_corrections
+
+        check_plot(store, plot)
+    with bar(calibrating, quiet=quiet or as_json, unit="frames") as listener:
+        fit = SplineFit(vary_y=vary_y, max_std_px=max_uncertainty)
+        done = run(
+            store, fovs=fov or [], method=method, fit=fit, workers=workers, listener=listener
+        )
+    if plot is not None:
+        plot_corrections(store, plot, fovs=[one.fov for one in done])
     if as_json:
-        print_json({"store": store, "method": method, "fovs": done})
+        drawn = {} if plot is None else {"plot": plot}
+        print_json({"store": store, "method": method, "fovs": done, **drawn})
         return
     for one in done:
         if not one.estimated:
@@ -45,3 +84,5 @@ def calibrate(
             f"{one.fov}: distortion of {one.span_px:.1f}{std} px; "
             f"agreement with the slow scan (ZNCC) {before}{one.zncc_after:.3f}"
         )
+    if plot is not None:
+        typer.echo(str(plot))

@@ -31,6 +31,21 @@ def process(
             "[default: each FOV's own calibration]",
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="With --distortion STORE: carry it over although dwell time or flyback differ.",
+        ),
+    ] = False,
+    interpolation: Annotated[
+        str,
+        typer.Option(
+            metavar="linear|cubic|lanczos",
+            help="How corrected frames are interpolated; linear is best for noisy frames, and what "
+            "filters are trained on.",
+        ),
+    ] = "linear",
     fov: Fovs = None,
     window: Annotated[
         int | None,
@@ -39,6 +54,20 @@ def process(
             help="For dcfi: odd number of frames averaged around each. [default: all, to one]",
         ),
     ] = None,
+    weighted: Annotated[
+        bool,
+        typer.Option(
+            "--weighted", help="For dcfi: frames with less noise or more contrast weigh more."
+        ),
+    ] = False,
+    drift: Annotated[
+        bool,
+        typer.Option(
+            "--drift",
+            help="Undo the drift as well: all frames of a series on one grid. What moved out of "
+            "view is missing.",
+        ),
+    ] = False,
     scheduler: Annotated[
         str,
         typer.Option(
@@ -69,7 +98,11 @@ def process(
         "name": name,
         "fovs": fov or [],
         "distortion": distortion,
+        "force": force,
+        "interpolation": interpolation,
         "window": window,
+        "weighted": weighted,
+        "drift": drift,
         "overwrite": overwrite,
     }
     if dry_run:
@@ -85,6 +118,11 @@ def process(
             f"{done.store}: {done.frames} frames to filtered/{done.name} in {done.seconds:.1f} s "
             f"({done.frames_per_s:.1f} frames/s){there}"
         )
+        for words in dict.fromkeys(done.transfers.values()):
+            fovs = [name for name, said in done.transfers.items() if said == words]
+            talk(f"{', '.join(fovs)}: distortion {words}")
+        if done.masked:
+            talk(f"{done.masked} pixels were not seen by the rapid scan, and are masked")
         if done.clipped:
             talk(f"{done.clipped} pixels were clipped to the range of the frames' dtype")
     for what, by_fov in (("failed", done.failed), ("have damaged raw data", done.damaged)):

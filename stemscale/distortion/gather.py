@@ -1,0 +1,172 @@
+"""Ways to gather the pixels of frames, each the fastest for one kind of map."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn.functional import embedding_bag, grid_sample
+
+from stemscale.distortion.distortion_map import DistortionMap
+from stemscale.distortion.interpolation import Interpolation, Taps, taps
+
+# Pixels at a time on a CPU, so that they and their taps stay in the cache; a GPU takes more.
+_STRIP_PX = 65_536
+_TILE, _TILE_GPU = (32, 64), (1024, 1024)
+
+
+def gather_for(distortion: DistortionMap, interpolation: Interpolation) -> Gather:
+    """Choose how the frames of a map are gathered.
+
+    Parameters
+    ----------
+    distortion : DistortionMap
+        Where each pixel of the slow grid lies in the rapid frames.
+    interpolation : {"linear", "cubic", "lanczos"}
+        See `Warp`.
+
+    Returns
+    -------
+    Gather
+    """
+    if distortion.source_y.shape[1] == 1:
+        if distortion.source_x.shape[0] == 1:
+            return GatherLines(distortion, interpolation)
+        return GatherRowByRow(distortion, interpolation)
+    if interpolation == "linear":
+        return GatherSamples(distortion)
+    return GatherPixels(distortion, interpolation)
+
+
+class Gather(torch.nn.Module):
+    """Mixes pixels of frames (frame, y, x) into ``out`` (frame, n_y, n_x), float32 both."""
+
+    at_once = 1  # frame: one by one, they stay in the cache
+
+    def forward(self, frames: torch.Tensor, out: torch.Tensor) -> None:
+        """Mix; sources outside a frame give its border."""
+        raise NotImplementedError
+
+    def keep(self, name: str, found: Taps) -> None:
+        """Hold taps as buffers, which follow to another device."""
+        self.register_buffer(f"{name}_index", found[0])
+        self.register_buffer(f"{name}_weight", found[1])
+
+    def kept(self, name: str) -> Taps:
+        """Give taps back."""
+        return self.get_buffer(f"{name}_index"), self.get_buffer(f"{name}_weight")
+
+
+class GatherLines(Gather):
+    """All rows distorted alike: rows are mixed, then columns, as whole lines of memory."""
+
+    def __init__(self, distortion: DistortionMap, interpolation: Interpolation) -> None:
+        super().__init__()
+        n_y, n_x = distortion.rapid_shape
+        self.keep("rows", taps(distortion.source_y[:, 0], n_y, interpolation))
+        self.keep("columns", taps(distortion.source_x[0], n_x, interpolation))
+
+    def forward(self, frames: torch.Tensor, out: torch.Tensor) -> None:
+        """Mix rows, then columns."""
+        for frame, into in zip(frames, out, strict=True):
+            rows = _mixed_lines(frame, self.kept("rows")).t().contiguous()  # (rapid x, n_y)
+            into.copy_(_mixed_lines(rows, self.kept("columns")).t())
+
+
+class GatherRowByRow(Gather):
+    """Each row has columns of its own: rows are mixed, then columns pixel by pixel."""
+
+    def __init__(self, distortion: DistortionMap, interpolation: Interpolation) -> None:
+        super().__init__()
+        n_y, n_x = distortion.rapid_shape
+        self.keep("rows", taps(distortion.source_y[:, 0], n_y, interpolation))
+        index, weight = taps(distortion.source_x, n_x, interpolation)
+        by_tap = index.movedim(-1, 0).contiguous(), weight.movedim(-1, 0).contiguous()
+        self.keep("columns", by_tap)  # (tap, n_y, n_x)
+
+    def forward(self, frames: torch.Tensor, out: torch.Tensor) -> None:
+        """Mix rows, then columns a strip at a time."""
+        index, weight = self.kept("columns")
+        n_y, n_x = out.shape[1:]
+        strip = max(1, _STRIP_PX // n_x) if frames.device.type == "cpu" else n_y
+        for frame, into in zip(frames, out, strict=True):
+            rows = _mixed_lines(frame, self.kept("rows"))  # (n_y, rapid x)
+            for top in range(0, n_y, strip):
+                part = slice(top, top + strip)
+                _mix_columns(rows[part], index[:, part], weight[:, part], into[part])
+
+
+class GatherSamples(Gather):
+    """Any map, linear: torch's own sampling, as exact as float32 holds a position (1e-5 px)."""
+
+    def __init__(self, distortion: DistortionMap) -> None:
+        super().__init__()
+        planes = np.broadcast_arrays(distortion.source_x, distortion.source_y)
+        ends = [max(n - 1, 1) for n in distortion.rapid_shape[::-1]]
+        grid = np.stack([2 * p / n - 1 for p, n in zip(planes, ends, strict=True)], axis=-1)
+        self.register_buffer("grid", torch.from_numpy(grid[None].astype(np.float32)))
+
+    def forward(self, frames: torch.Tensor, out: torch.Tensor) -> None:
+        """Sample between the pixel centres, which are at -1 … 1."""
+        grid = self.get_buffer("grid").expand(len(frames), -1, -1, -1)
+        images = frames[:, None]  # (frame, channel, y, x)
+        out.copy_(grid_sample(images, grid, padding_mode="border", align_corners=True)[:, 0])
+
+
+class GatherPixels(Gather):
+    """Any map: all taps of a pixel at once. Frames lie side by side, so one look-up serves all."""
+
+    at_once = 16  # frames: 64 bytes, one line of the cache
+
+    def __init__(self, distortion: DistortionMap, interpolation: Interpolation) -> None:
+        super().__init__()
+        n_y, n_x = distortion.rapid_shape
+        index, weight = taps(distortion.source_y, n_y, interpolation)
+        self.keep("rows", ((index * n_x).to(torch.int32), weight))  # of a flat frame
+        index, weight = taps(distortion.source_x, n_x, interpolation)
+        self.keep("columns", (index.to(torch.int32), weight))
+
+    def forward(self, frames: torch.Tensor, out: torch.Tensor) -> None:
+        """Mix a tile of pixels at a time."""
+        side_by_side = frames.flatten(1).t().contiguous()  # (pixel, frame)
+        tile_y, tile_x = _TILE if frames.device.type == "cpu" else _TILE_GPU
+        for top in range(0, out.shape[1], tile_y):
+            for left in range(0, out.shape[2], tile_x):
+                tile = slice(top, top + tile_y), slice(left, left + tile_x)
+                mixed = _mixed_lines(side_by_side, self._of_pixels(tile))
+                into = out[:, tile[0], tile[1]]
+                into.copy_(mixed.t().reshape(into.shape))
+
+    def _of_pixels(self, tile: tuple[slice, slice]) -> Taps:
+        """Combine the taps along y and x of each pixel of a tile, (pixel, tap)."""
+        (row, row_weight), (column, column_weight) = (
+            (_cut(index, tile), _cut(weight, tile))
+            for index, weight in (self.kept("rows"), self.kept("columns"))
+        )
+        index = row[..., :, None] + column[..., None, :]  # (y, x, tap along y, along x)
+        weight = row_weight[..., :, None] * column_weight[..., None, :]
+        return index.flatten(2).flatten(0, 1), weight.flatten(2).flatten(0, 1)
+
+
+def _cut(plane: torch.Tensor, tile: tuple[slice, slice]) -> torch.Tensor:
+    """Cut a plane (n_y or 1, n_x or 1, tap); an axis of length 1 serves all tiles."""
+    whole = slice(None)
+    y, x = (part if n > 1 else whole for part, n in zip(tile, plane.shape[:2], strict=True))
+    return plane[y, x]
+
+
+def _mixed_lines(lines: torch.Tensor, found: Taps) -> torch.Tensor:
+    """Mix lines (line, value) to (source, value)."""
+    index, weight = found  # (source, tap)
+    return embedding_bag(index, lines, per_sample_weights=weight, mode="sum")
+
+
+def _mix_columns(
+    rows: torch.Tensor, index: torch.Tensor, weight: torch.Tensor, out: torch.Tensor
+) -> None:
+    """Mix values of each row (y, rapid x) into ``out`` (y, x) by taps (tap, y, x)."""
+    torch.gather(rows, 1, index[0], out=out)
+    out.mul_(weight[0])
+    picked = torch.empty_like(out)
+    for tap in range(1, len(index)):
+        torch.gather(rows, 1, index[tap], out=picked)
+        out.addcmul_(picked, weight[tap])

@@ -1,0 +1,44 @@
+import numpy as np
+from distortion.builders import make_series
+
+from stemscale.distortion import DriftSearch, align_group
+from stemscale.distortion.drift import band_of
+from stemscale.distortion.group import _chained
+
+
+def test_the_second_look_against_all_others_is_closer_than_the_first():
+    """The first frames were compared with one or two, the others with up to eight."""
+    band = band_of((128, 128), DriftSearch())
+    first, second = [], []
+    for seed in range(10):
+        shifts = np.random.default_rng(seed).uniform(-0.5, 0.5, (16, 2))
+        frames = make_series(seed, 128, shifts, dose=8.0)
+        shifts -= shifts.mean(axis=0)
+        chained = _chained(band, [band.spectrum(f) for f in frames])
+        first.append((chained - chained.mean(axis=0) - shifts)[:3])
+        [group] = align_group(frames)
+        second.append((group.shifts - shifts)[:3])
+    assert np.std(second) < 0.95 * np.std(first)
+
+
+def test_shifts_are_counted_from_the_groups_mean_position():
+    shifts = np.random.default_rng(2).uniform(-2, 2, (12, 2)) + 30
+    [group] = align_group(make_series(4, 96, shifts))
+    np.testing.assert_allclose(group.shifts.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(group.shifts, shifts - shifts.mean(axis=0), atol=0.6)
+
+
+def test_frames_that_drift_too_far_become_several_groups():
+    drift = np.arange(20)[:, None] * [[0.0, 3.0]]  # 57 px of 128
+    groups = align_group(make_series(4, 128, drift))
+    assert len(groups) > 1
+    assert sum(len(g.shifts) for g in groups) == 20
+    steps = [s for g in groups for s in np.diff(g.shifts[:, 1])]
+    np.testing.assert_allclose(np.mean(steps), 3.0, atol=0.05)
+
+
+def test_a_group_without_contrast_has_no_mean():
+    [group] = align_group(np.full((3, 32, 32), 7, dtype=np.uint8))
+    assert group.mean is None
+    assert np.isnan(group.shifts).all()
+    np.testing.assert_array_equal(group.weights, 0)
