@@ -23,6 +23,8 @@ from stemscale_cli.commands import (
 )
 from stemscale_cli.output import talk
 
+_INTERRUPTED = 130  # how typer ends after Ctrl-C
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -82,6 +84,10 @@ def main() -> None:
             raise
         talk(f"Error: {error}")
         sys.exit(1)
+    except SystemExit as ending:
+        if ending.code == _INTERRUPTED:
+            talk("Interrupted. The same command goes on where it was.")
+        raise
 
 
 if __name__ == "__main__":

@@ -44,6 +44,11 @@ class AcquisitionStore:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        if not self.path.is_dir():
+            what = "is a file" if self.path.exists() else "does not exist"
+            raise StoreError(f"{self.path} {what}, needed is the folder of a store: check the path")
+        if inside := _store_around(self.path):
+            raise StoreError(f"{self.path} is a part of the store {inside}: give that")
         if not (self.path / "zarr.json").is_file():
             raise StoreError(
                 f"{self.path} is not a stemscale store, for it has no zarr.json: make one with "
@@ -66,11 +71,18 @@ class AcquisitionStore:
             If something else lies there.
         """
         path = Path(path)
-        if path.exists() and not (path / "zarr.json").is_file() and any(path.iterdir()):
-            raise StoreError(f"{path} exists and is not a stemscale store: choose another path")
-        if not (path / "zarr.json").is_file():
-            attributes = {"Conventions": CONVENTIONS, "stemscale_format": FORMAT, "history": ""}
-            zarr.create_group(path, zarr_format=3, attributes=attributes)
+        if inside := _store_around(path):
+            raise StoreError(f"{path} lies inside the store {inside}: choose a path outside")
+        try:
+            if path.exists() and not (path / "zarr.json").is_file() and any(path.iterdir()):
+                raise StoreError(f"{path} exists and is not a stemscale store: choose another path")
+            if not (path / "zarr.json").is_file():
+                attributes = {"Conventions": CONVENTIONS, "stemscale_format": FORMAT, "history": ""}
+                zarr.create_group(path, zarr_format=3, attributes=attributes)
+        except OSError as error:
+            raise StoreError(
+                f"no store can be made at {path} ({error}): choose another path"
+            ) from error
         return cls(path)
 
     def fovs(self) -> list[str]:
@@ -346,6 +358,11 @@ class AcquisitionStore:
 
     def _marks(self) -> Iterator[Path]:
         return ledger_root(self.path).rglob(_MARK)
+
+
+def _store_around(path: Path) -> Path | None:
+    """Find the store that a path lies inside of."""
+    return next((p for p in path.absolute().parents if (p / "zarr.json").is_file()), None)
 
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:

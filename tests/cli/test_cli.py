@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from builders import ramp_frames, write_image, write_stack
 from velox_files import write_velox
@@ -186,3 +187,27 @@ def test_frames_filtered_before_a_series_grew_are_not_passed_off_as_all(tmp_path
     done = stemscale("process", store, "--filter", "none")
     assert done.returncode == 1
     assert "has 4 frames, but the series has grown to 6" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["summary", "Ü 1", "a/b", "../x", "", "x" * 65])
+def test_a_fov_name_that_cannot_be_a_group_is_refused_and_leaves_nothing(tmp_path, name):
+    np.save(tmp_path / "a.npy", np.ones((2, 8, 8), np.uint16))
+    done = stemscale("ingest", tmp_path / "s.zarr", tmp_path / "a.npy", "--fov", name)
+    assert done.returncode == 1
+    assert "FOV" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["a.npy"]
+
+
+def test_a_store_is_made_neither_inside_another_one_nor_in_place_of_a_file(tmp_path):
+    np.save(tmp_path / "a.npy", np.ones((2, 8, 8), np.uint16))
+    assert stemscale("ingest", tmp_path / "s.zarr", tmp_path / "a.npy").returncode == 0
+    for place, words in (("s.zarr/inner.zarr", "inside the store"), ("a.npy", "no store can be")):
+        done = stemscale("ingest", tmp_path / place, tmp_path / "a.npy")
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+    for place, words in (("s.zarr/a", "a part of the store"), ("nope.zarr", "does not exist")):
+        done = stemscale("info", tmp_path / place)
+        assert done.returncode == 1
+        assert words in done.stderr
