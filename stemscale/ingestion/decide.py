@@ -1,13 +1,17 @@
 """What is to be done for one FOV, given what the store holds of it already."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from stemscale.errors import StoreConflictError
+from stemscale.ingestion.conflict import describe_conflict
 from stemscale.ingestion.files import SourceFile
 from stemscale.ingestion.growth import same_pixels
 from stemscale.ingestion.plan import FovPlan
 from stemscale.store import AcquisitionStore, is_on_disk, rapid_group, slow_group
+
+_SAME_SETTING = 1e-3  # relative; files round dwell times and pixel sizes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +95,7 @@ def _cut_short(store: AcquisitionStore, plan: FovPlan) -> Todo:
             f"{store.path}: the ingest of {', '.join(before)} as FOV {plan.fov} was cut short: "
             f"run that command again to finish it, or choose another name with --fov"
         )
+    _check_settings(store, plan)
     if run == todo.run():  # size and time of change of every file as they were
         return todo
     records = {i: r for i, r in store.ledger(group).records().items() if is_on_disk(frames, r)}
@@ -114,22 +119,17 @@ def _complete(store: AcquisitionStore, plan: FovPlan, append: bool) -> Todo:
     if append and there[-len(names) :] == names and n_given < n_there:
         base = n_there - n_given
         if _same_from(store, plan, base):  # the part that was appended last
+            _check_settings(store, plan)
             return Todo(plan=plan, what="skip", base=base)
     if append and store.frames(group).shape[1:] == plan.source.settings.shape:
         if names[: len(there)] == there and n_given > n_there and _same_from(store, plan, 0):
+            _check_settings(store, plan)
             return Todo(plan=plan, what="grow")
         if not set(names) & set(there):
+            _check_settings(store, plan)
             _check_alike(store, plan)
             return Todo(plan=plan, what="grow", base=n_there)
-    more = (
-        "they do not begin with the frames that are there"
-        if append
-        else "choose another name with --fov, or add frames to it with --append"
-    )
-    raise StoreConflictError(
-        f"{store.path} has a FOV {plan.fov} already, made from other files "
-        f"({', '.join(there)}; now {', '.join(names)}): {more}"
-    )
+    raise StoreConflictError(describe_conflict(store, plan, append=append))
 
 
 def _is_same(store: AcquisitionStore, plan: FovPlan) -> bool:
@@ -167,6 +167,15 @@ def _check_alike(store: AcquisitionStore, plan: FovPlan) -> None:
             f"{plan.source.name} holds {plan.source.dtype}, but FOV {plan.fov} {dtype}: ingest "
             f"it as a FOV of its own"
         )
+    there, given = store.settings(group), plan.source.settings
+    for name in ("pixel_size_nm", "dwell_time_ns", "flyback_time_us"):
+        before, now = getattr(there, name), getattr(given, name)
+        if None not in (before, now) and not math.isclose(before, now, rel_tol=_SAME_SETTING):
+            raise StoreConflictError(
+                f"{plan.source.name} was scanned with {name} {now}, but FOV {plan.fov} with "
+                f"{before}: ingest it as a FOV of its own, or give "
+                f"{name} {before} if the file errs"
+            )
 
 
 def _check_settings(store: AcquisitionStore, plan: FovPlan) -> None:
@@ -174,7 +183,10 @@ def _check_settings(store: AcquisitionStore, plan: FovPlan) -> None:
     there = store.settings(rapid_group(plan.fov))
     for name, value in plan.options.rapid_settings.items():
         if value is not None and getattr(there, name) != value:
+            before = f"with {name} {getattr(there, name)}"
+            if getattr(there, name) is None:
+                before = f"without {name}"
             raise StoreConflictError(
-                f"{store.path}: FOV {plan.fov} was made from the same files with {name} "
-                f"{getattr(there, name)}, now it is to be {value}: ingest it under another name"
+                f"{store.path}: FOV {plan.fov} was made {before}, now it is to be {value}: leave "
+                f"that option out, or ingest under another --fov"
             )

@@ -1,6 +1,8 @@
 """A series in a store that gets more frames, and gives them back if the input turns out bad."""
 
 import json
+import logging
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,8 @@ from stemscale.store import (
     commit_block,
     is_on_disk,
 )
+
+logger = logging.getLogger(__name__)
 
 _STAGED = "coordinates_before.npz"  # in the ledger, until the growth is complete
 
@@ -81,7 +85,9 @@ def grow(
 ) -> FramesArray:
     """Make room for more frames: first what is to be, then the coordinates, then the array.
 
-    Safe to be done again after it was cut short.
+    Safe to be done again after it was cut short. What the source does not say of its scan is
+    taken to be as in the store; new frames miss what only those before have a value of, which is
+    logged.
 
     Parameters
     ----------
@@ -106,23 +112,21 @@ def grow(
     if not staged.is_file():
         _stage(staged, _columns_there(store, group))
     base, n_frames = int(run["base"]), int(run["n_frames"])
-    settings = source.settings
+    there = store.settings(group)
+    before = _unstage(staged)
+    n_before = min(len(before.pop("frame").values), n_frames)
     if base:
-        tags = store.attrs(group).get("original_metadata", {})
-        before = {n: c for n, c in _unstage(staged).items() if n != "frame"}
-        said = (
-            columns_from_tags(tags, base),
-            columns_from_tags(source.original_metadata, n_frames - base),
-        )
-        # A quantity that did not vary in either part may differ between the two.
-        differ = {
-            n
-            for n in said[0].keys() & said[1].keys()
-            if n in before or n in columns or said[0][n].values[0] != said[1][n].values[0]
-        }
-        before = {n: said[0][n] for n in differ} | before
-        columns = {n: said[1][n] for n in differ} | {**columns}
-        columns = _continued(before, columns, base, n_frames - base, settings)
+        before, columns = _told_apart(store.attrs(group), source, before, columns, base)
+        of_new = _filled(source.settings, there)
+        lacking = set(before) - set(columns)
+        columns = _continued(before, columns, base, n_frames - base, of_new)
+        settings = there
+    else:
+        settings = _filled(there, source.settings)
+        rest = {n: _cut(c, n_before) for n, c in before.items() if n not in columns}
+        lacking = set(rest)
+        columns = {**columns, **_continued(rest, {}, n_before, n_frames - n_before, settings)}
+    _say_what_is_missing(store, group, columns, lacking, n_before)
     ledger.start(run)
     store.set_attrs(group, {"state": "partial"})
     frames = store.frames(group)
@@ -204,6 +208,63 @@ def _unstage(file: Path) -> dict[str, FrameColumn]:
         }
 
 
+def _told_apart(
+    attrs: Mapping[str, Any],
+    source: FrameSource,
+    before: Mapping[str, FrameColumn],
+    columns: Mapping[str, FrameColumn],
+    base: int,
+) -> tuple[dict[str, FrameColumn], dict[str, FrameColumn]]:
+    """Add what did not vary in either part, but differs between the two."""
+    said = (
+        columns_from_tags(attrs.get("original_metadata", {}), base),
+        columns_from_tags(source.original_metadata, source.n_frames),
+    )
+    differ = {
+        n
+        for n in said[0].keys() & said[1].keys()
+        if n in before or n in columns or said[0][n].values[0] != said[1][n].values[0]
+    }
+    return (
+        {n: said[0][n] for n in differ} | {**before},
+        {n: said[1][n] for n in differ} | {**columns},
+    )
+
+
+def _filled(settings: ScanSettings, others: ScanSettings) -> ScanSettings:
+    """Take from others what is not known."""
+    known = {**others.to_attrs(), **settings.to_attrs()}
+    return ScanSettings.from_attrs(known, settings.shape)
+
+
+def _cut(column: FrameColumn, n_frames: int) -> FrameColumn:
+    return replace(column, values=column.values[:n_frames])
+
+
+def _say_what_is_missing(
+    store: AcquisitionStore,
+    group: str,
+    columns: Mapping[str, FrameColumn],
+    lacking: Iterable[str],
+    n_before: int,
+) -> None:
+    """Warn of quantities that the frames before have, but the new ones do not."""
+    names = set(lacking)
+    time = columns.get("time")
+    if time is not None and np.isfinite(time.values[n_before:]).all():
+        names.discard("time")  # it went on from frame to frame
+    n_new = max((len(c.values) - n_before for c in columns.values()), default=0)
+    if names and n_new > 0:
+        logger.warning(
+            "%s/%s: the %d new frames have no %s, which the frames before have: it is missing "
+            "(NaN) for them",
+            store.path,
+            group,
+            n_new,
+            ", ".join(sorted(names)),
+        )
+
+
 def _continued(
     before: Mapping[str, FrameColumn],
     after: Mapping[str, FrameColumn],
@@ -219,7 +280,9 @@ def _continued(
     if clocks[0] is not None and clocks[1] is not None and "time" in after and time is not None:
         since = (int(clocks[1][0]) - int(clocks[0][0])) / 1e9 - after["time"].values[0]
         after["time"] = replace(after["time"], values=after["time"].values + since + time.values[0])
-    elif time is not None and interval is not None:  # nobody knows of a pause: none is assumed
+    elif (
+        time is not None and interval is not None and n_new > 0
+    ):  # nobody knows of a pause: none is assumed
         own = after["time"].values if "time" in after else np.arange(n_new) * interval
         after["time"] = replace(time, values=time.values[-1] + interval + own - own[0])
     names = dict.fromkeys((*before, *after))
@@ -242,5 +305,10 @@ def _write_columns(
     coordinates = frame_coordinates(settings, columns, n_frames)
     along = {n: c for n, c in coordinates.items() if c[0] == "frame"}
     store.set_attrs(group, {"coordinates": None})  # xarray lists them anew
+    # None may stay behind at another length: the group could not be opened any more.
+    for file in (store.path / group).glob("*/zarr.json"):
+        dims = json.loads(file.read_text()).get("dimension_names")
+        if dims == ["frame"] and file.parent.name not in along:
+            shutil.rmtree(file.parent)
     store.write_dataset(group, xr.Dataset(coords=along))
     store.frames(group).set_coordinates([n for n in along if n != "frame"])

@@ -5,14 +5,14 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import xarray as xr
 
-from stemscale.acquisition import frame_coordinates, image_coordinates
+from stemscale.acquisition import check_name, frame_coordinates, image_coordinates
 from stemscale.errors import InputFileError, SeriesError, SettingsError, StoreError
 from stemscale.ingestion.blocks import BlockWriter, write_blocks
 from stemscale.ingestion.decide import Todo, decide
@@ -90,6 +90,9 @@ class IngestedFov:
         Frames that were added to a series that was there.
     log : LogReport or None
         What joining a log came to.
+    left_out : mapping of str to mapping
+        By file, which of its signals are no series of real images, and why; empty where one
+        signal was asked for by its name.
     """
 
     fov: str
@@ -100,6 +103,7 @@ class IngestedFov:
     skipped: bool
     appended: int = 0
     log: LogReport | None = None
+    left_out: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def ingest(
@@ -253,7 +257,7 @@ def _rows(
     if use not in (None, "train", "test"):
         raise SettingsError(f"--use is {use!r}, but must be train or test")
     row = ManifestRow(
-        fov=fov or fov_name(files[0]),
+        fov=fov_name(files[0]) if fov is None else check_name(fov, kind="FOV"),
         rapid=files[0],
         slow=None if slow is None else Path(slow),
         slow_is=slow_is,
@@ -441,4 +445,5 @@ def _summary(todo: Todo, added: int | None) -> IngestedFov:
         skipped=added is None,
         appended=added or 0 if todo.what == "grow" else 0,
         log=todo.plan.log,
+        left_out=todo.plan.left_out,
     )

@@ -24,6 +24,11 @@ class JoinedSource:
     ------
     InputFileError
         If shape or dtype differ.
+
+    Attributes
+    ----------
+    left_out : mapping of str to mapping
+        By file, which of its signals are no series of real images, and why.
     """
 
     def __init__(self, parts: Iterable[FrameSource]) -> None:
@@ -43,6 +48,7 @@ class JoinedSource:
         self._starts = np.cumsum([0, *(p.n_frames for p in self._parts)])
         self.name = first.name if n_parts == 1 else f"{first.name} and {n_parts - 1} more"
         self.detector = first.detector
+        self.left_out: Mapping[str, Mapping[str, str]] = {}
         self.n_frames = int(self._starts[-1])
         self.dtype = first.dtype
         self.start_time = first.start_time

@@ -122,6 +122,8 @@ class FovPlan:
         FOVs that other detectors recorded in the same scan, this one among them.
     log : LogReport or None
         What joining the log came to.
+    left_out : mapping of str to mapping
+        By file, which of its signals are no series of real images, and why.
     """
 
     fov: str
@@ -134,6 +136,7 @@ class FovPlan:
     options: IngestOptions
     together: list[str]
     log: LogReport | None
+    left_out: Mapping[str, Mapping[str, str]]
 
     def sha256(self) -> str:
         """Name what goes into the store by its content: reads all files but the slow scan."""
@@ -216,6 +219,7 @@ def _plan(
         options=options,
         together=together if len(together) > 1 else [],
         log=report,
+        left_out=joined.left_out,
     )
 
 

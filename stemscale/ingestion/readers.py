@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stemscale.acquisition import known_column
@@ -10,7 +10,7 @@ from stemscale.errors import InputFileError
 from stemscale.ingestion import velox
 from stemscale.ingestion.folders import files_of, times_in_names
 from stemscale.ingestion.joined import JoinedSource
-from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.source import FrameSource, Signals
 
 ALL = "all"
 """What ``detector`` is to be for every signal of a file."""
@@ -39,7 +39,8 @@ def open_series(paths: Sequence[Path], *, detector: str | None = None) -> list[J
     Returns
     -------
     list of JoinedSource
-        One, or with "all" one for each signal of the first file.
+        One, or with "all" one for each signal of the first file. Each says what its files hold
+        beside series of real images, unless one signal was asked for by its name.
 
     Raises
     ------
@@ -57,13 +58,24 @@ def open_series(paths: Sequence[Path], *, detector: str | None = None) -> list[J
         wanted = [_choose(first, files[0], detector).detector]
     found = []
     for name in wanted:
-        parts = (_choose(first if f == files[0] else _signals(f), f, name) for f in files)
-        joined = JoinedSource(parts)
+        left_out: dict[str, dict[str, str]] = {}
+        joined = JoinedSource(_parts(files, first, name, left_out))
+        joined.left_out = left_out if detector in (None, ALL) else {}
         times = times_in_names(files)
         if times is not None and joined.n_frames == len(files) and "time" not in joined.per_frame:
             joined.per_frame = {**joined.per_frame, "time": known_column("time", times)}
         found.append(joined)
     return found
+
+
+def _parts(
+    files: Sequence[Path], first: Signals, name: str | None, left_out: dict[str, dict[str, str]]
+) -> Iterator[FrameSource]:
+    for file in files:
+        signals = first if file == files[0] else _signals(file)
+        if signals.left_out:
+            left_out[str(file)] = signals.left_out
+        yield _choose(signals, file, name)
 
 
 def input_files(paths: Sequence[Path]) -> list[Path]:
@@ -90,11 +102,11 @@ def _is_one_array(folder: Path) -> bool:
     return folder.suffix.lower() == ".zspy" or any((folder / m).is_file() for m in marks)
 
 
-def _signals(path: Path) -> list[FrameSource]:
+def _signals(path: Path) -> Signals:
     # Each reader brings libraries of its own: only the one that is needed is loaded.
     reader = importlib.import_module(f"stemscale.ingestion.{_reader(path)}")
     found: list[FrameSource] = reader.signals(path)
-    return found
+    return found if isinstance(found, Signals) else Signals(found, left_out={})
 
 
 def _reader(path: Path) -> str:
@@ -115,18 +127,24 @@ def _reader(path: Path) -> str:
     return "numpy_files" if kind == ".npy" else "rosetta"
 
 
-def _choose(signals: Sequence[FrameSource], path: Path, detector: str | None) -> FrameSource:
+def _choose(signals: Signals, path: Path, detector: str | None) -> FrameSource:
     if detector is None and len(signals) == 1:
         return signals[0]
     named = [s for s in signals if s.detector == detector]
-    listed = ", ".join(
+    sizes = (
         f"{s.detector or '(no name)'} {s.n_frames} x {s.settings.n_y} x {s.settings.n_x}"
         for s in signals
     )
+    listed = ", ".join([*sizes, *(f"{n}: {r}, left out" for n, r in signals.left_out.items())])
     if detector is None:
         raise InputFileError(
             f"{path} holds {len(signals)} signals: choose one with --detector NAME, or take each "
             f"as a FOV of its own with --detector all ({listed})"
+        )
+    if not named and detector in signals.left_out:
+        raise InputFileError(
+            f"{path}: {detector} is no series of real images: choose another with "
+            f"--detector NAME ({listed})"
         )
     if len(named) != 1:
         raise InputFileError(f"{path} has no signal named {detector!r}: it has {listed}")

@@ -1,7 +1,6 @@
 """Everything that RosettaSciIO reads, as series of frames, read block by block."""
 
 import importlib
-import logging
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,11 +18,9 @@ from stemscale.ingestion.exported import exported_columns, exported_settings
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.mdoc import read_mdoc
 from stemscale.ingestion.pixels import square_pixel_nm
-from stemscale.ingestion.source import FrameSource, name_apart
+from stemscale.ingestion.source import FrameSource, Signals, name_apart
 from stemscale.ingestion.tags import settings_from_tags, walk
 from stemscale.ingestion.units import clock_ns, to_s
-
-logger = logging.getLogger(__name__)
 
 # By extension, since several plugins claim the same one; lazy, so that only what is asked is read.
 _READERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -114,7 +111,7 @@ class RosettaSource:
             ) from error
 
 
-def signals(path: Path) -> list[FrameSource]:
+def signals(path: Path) -> Signals:
     """List the images and series of images in a file.
 
     Parameters
@@ -124,7 +121,7 @@ def signals(path: Path) -> list[FrameSource]:
 
     Returns
     -------
-    list of FrameSource
+    Signals
         Each with a name of its own as ``detector``: its title, with a number where titles repeat.
         Spectra, plots and complex images are left out.
 
@@ -137,18 +134,20 @@ def signals(path: Path) -> list[FrameSource]:
     """
     loaded = _load(path)
     found: list[FrameSource] = []
+    left_out: dict[str, str] = {}
     refused: list[SeriesError] = []
     for number, signal in enumerate(loaded):
         _refuse_colour(signal, path)
         data = signal["data"]
+        title = _title(signal) or "signal"
         if data.ndim not in (2, 3) or min(data.shape) < 1 or _is_spectra(signal):
-            logger.info("%s: %s is no series of images: left out", path, data.shape)
+            left_out[name_apart(title, left_out)] = _kind(signal)
             continue
-        name = name_apart(_title(signal) or "signal", {s.detector for s in found})
+        name = name_apart(title, {s.detector for s in found})
         try:
             found.append(RosettaSource(path, number, signal, name))
         except SeriesError as error:
-            logger.info("left out: %s", error)
+            left_out[name_apart(title, left_out)] = _kind(signal)
             refused.append(error)
         except StemscaleError:
             raise
@@ -160,15 +159,12 @@ def signals(path: Path) -> list[FrameSource]:
     if not found and refused:
         raise refused[0]
     if not found:
-        held = ", ".join(
-            f"{'spectra' if _is_spectra(s) else 'an array'} of shape {s['data'].shape}"
-            for s in loaded
-        )
+        held = ", ".join(map(_kind, loaded))
         raise InputFileError(
             f"{path} holds no image and no series of images, but {held or 'nothing'}: export the "
             f"image of a detector"
         )
-    return found
+    return Signals(found, left_out=left_out)
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
@@ -203,6 +199,18 @@ def _is_spectra(signal: Mapping[str, Any]) -> bool:
     across = [bool(a.get("navigate")) for a in signal["axes"]]
     units = {str(a.get("units") or "").lower() for a in signal["axes"][-2:]}
     return (len(across) > 1 and across.count(False) == 1) or bool(units & {"ev", "kev"})
+
+
+def _kind(signal: Mapping[str, Any]) -> str:
+    """Tell what a signal is that is no series of images."""
+    data = signal["data"]
+    if _is_spectra(signal):
+        return f"spectra of shape {data.shape}"
+    if data.dtype.kind == "c":
+        return "complex numbers"
+    if data.ndim in (2, 3) and min(data.shape) > 0:
+        return f"pixels of type {data.dtype}"
+    return "a plot" if data.ndim == 1 else f"an array of shape {data.shape}"
 
 
 def _exported(signal: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype, known_column
 from stemscale.errors import InputFileError
 from stemscale.ingestion.pixels import square_pixel_nm
-from stemscale.ingestion.source import FrameSource, name_apart
+from stemscale.ingestion.source import FrameSource, Signals, name_apart
 from stemscale.ingestion.tags import settings_from_tags
 
 logger = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ class SerSource:
         return frames.astype(self.dtype, copy=False)
 
 
-def signals(path: Path) -> list[FrameSource]:
+def signals(path: Path) -> Signals:
     """List the series of a SER file, or of all SER files of an EMI file.
 
     Parameters
@@ -146,7 +146,7 @@ def signals(path: Path) -> list[FrameSource]:
 
     Returns
     -------
-    list of FrameSource
+    Signals
         Of an EMI file one for each ``<stem>_<number>.ser`` that holds images, with the name of
         its detector (``BF``, the second one ``BF-2``); where the file has none, the number.
 
@@ -156,7 +156,7 @@ def signals(path: Path) -> list[FrameSource]:
         If a file cannot be read, or there are no images.
     """
     if path.suffix.lower() == ".ser":
-        return [SerSource(path)]
+        return Signals([SerSource(path)], left_out={})
     beside = path.parent.glob(f"{_escaped(path.stem)}_[0-9]*.[sS][eE][rR]")
     numbered = {int(n): f for f in beside if (n := f.stem.rpartition("_")[2]).isdecimal()}
     files = [numbered[n] for n in sorted(numbered)]
@@ -164,6 +164,7 @@ def signals(path: Path) -> list[FrameSource]:
     # Series that were recorded together share all but the title.
     other = {"ObjectInfo": tags["ObjectInfo"]} if (tags := about.get(max(about, default=0))) else {}
     found: list[FrameSource] = []
+    left_out: dict[str, str] = {}
     for number, file in sorted(numbered.items()):
         tags = about.get(number, other)
         name = _detector(tags) or (file.stem.rpartition("_")[2] if len(files) > 1 else "")
@@ -172,12 +173,12 @@ def signals(path: Path) -> list[FrameSource]:
         except InputFileError as error:
             if len(files) == 1:
                 raise
-            logger.info("left out: %s", error)
+            left_out[file.name] = " ".join(str(error.__cause__ or error).split())
     if not found:
         raise InputFileError(
             f"{path} has no series of images beside it: it needs {path.stem}_1.ser in its folder"
         )
-    return found
+    return Signals(found, left_out=left_out)
 
 
 def _escaped(stem: str) -> str:

@@ -1,7 +1,7 @@
 """What every reader gives: series of known shape whose frames are read piece by piece."""
 
 import itertools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,6 +63,22 @@ class FrameSource(Protocol):
             If the file ends before, or is damaged there.
         """
         ...
+
+
+class Signals(list[FrameSource]):
+    """The signals of a file, and what else it holds.
+
+    Parameters
+    ----------
+    found : iterable of FrameSource
+        Images and series of images.
+    left_out : mapping of str to str
+        Why others of its signals are none, by their names.
+    """
+
+    def __init__(self, found: Iterable[FrameSource], *, left_out: Mapping[str, str]) -> None:
+        super().__init__(found)
+        self.left_out = dict(left_out)
 
 
 def name_apart(name: str, taken: Collection[str]) -> str:

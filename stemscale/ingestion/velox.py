@@ -4,8 +4,6 @@ Layout (HDF5): ``Data/Image/<id>/Data`` has shape (y, x, frame), and ``Metadata`
 column a frame, a JSON document padded with zeros.
 """
 
-import json
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,16 +15,14 @@ from stemscale.acquisition import FrameColumn, Frames, ScanSettings, median_inte
 from stemscale.errors import InputFileError
 from stemscale.ingestion.hdf5_chunks import bytes_there
 from stemscale.ingestion.pixels import square_pixel_nm
-from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.source import Signals, name_apart
 from stemscale.ingestion.tags import settings_from_tags
-from stemscale.ingestion.velox_metadata import Page, frame_columns, parse_page, start_time
-
-logger = logging.getLogger(__name__)
+from stemscale.ingestion.velox_metadata import Page, dig, frame_columns, parse_page, start_time
+from stemscale.ingestion.velox_names import image_names, shown_labels
 
 _IMAGES = "Data/Image"
 _MOST_MISSING = 100_000  # frames: a recording that broke off says some too many, not so many
 _LONGEST_TEXT = 2**24  # bytes; Velox keeps 60 kB for a frame
-_DISPLAYS = ("Presentation/Displays/ImageDisplay", "Displays/ImageDisplay")
 
 
 class VeloxSource:
@@ -39,7 +35,7 @@ class VeloxSource:
     key : str
         Identifier of the image in the file.
     label : str
-        What Velox calls it; the detector's name where empty.
+        What Velox calls it; the name of the detector in its metadata where empty.
 
     Raises
     ------
@@ -57,7 +53,7 @@ class VeloxSource:
             _check_lengths(group)
             self.dtype = group["Data"].dtype.newbyteorder("=")
             first = next((p for p in _pages(group, self.n_frames) if p), {})
-            recorded_by = str(_dig(first, "BinaryResult", "Detector") or "")
+            recorded_by = str(dig(first, "BinaryResult", "Detector") or "")
             self.per_frame: Mapping[str, FrameColumn] = frame_columns(
                 _pages(group, self.n_frames), detector=recorded_by
             )
@@ -70,10 +66,10 @@ class VeloxSource:
         found = settings_from_tags(page)
         found["detector"] = self.detector or None
         size, unit_x, unit_y = (
-            _dig(page, "BinaryResult", k) for k in ("PixelSize", "PixelUnitX", "PixelUnitY")
+            dig(page, "BinaryResult", k) for k in ("PixelSize", "PixelUnitX", "PixelUnitY")
         )
         pixel = square_pixel_nm(
-            _dig(size, "height"), _dig(size, "width"), unit_x, unit_y, path=self._path
+            dig(size, "height"), dig(size, "width"), unit_x, unit_y, path=self._path
         )
         if pixel is not None:
             found["pixel_size_nm"] = pixel
@@ -120,7 +116,7 @@ def is_velox(path: Path) -> bool:
         return False
 
 
-def signals(path: Path) -> list[FrameSource]:
+def signals(path: Path) -> Signals:
     """List the images and stacks of a Velox EMD file.
 
     Parameters
@@ -130,22 +126,28 @@ def signals(path: Path) -> list[FrameSource]:
 
     Returns
     -------
-    list of FrameSource
-        In the order in which Velox shows them, each with a name of its own as ``detector``.
-        Complex images (DPC) are left out.
+    Signals
+        In the order in which Velox shows them, each with a name of its own as ``detector``: see
+        `image_names`. Complex images (DPC) and spectra are left out.
 
     Raises
     ------
     InputFileError
         If the file cannot be read, or holds no image.
     """
+    left_out: dict[str, str] = {}
     try:
         with h5py.File(path, "r") as file:
-            labels = _labels(file)
-            keys = [k for k in file[_IMAGES] if _is_series(path, file[f"{_IMAGES}/{k}"])]
-        shown = list(labels)
-        keys.sort(key=lambda k: shown.index(k) if k in labels else len(shown))
-        found = [VeloxSource(path, key, labels.get(key, "")) for key in keys]
+            shown, names = list(shown_labels(file)), image_names(file)
+            keys = []
+            for key, group in file[_IMAGES].items():
+                if (reason := _no_series(group)) is None:
+                    keys.append(key)
+                else:
+                    left_out[name_apart(names.get(key) or "image", left_out)] = reason
+            left_out |= dict.fromkeys(_spectra(file["Data"]), "spectra")
+        keys.sort(key=lambda k: shown.index(k) if k in shown else len(shown))
+        found = [VeloxSource(path, key, names.get(key, "")) for key in keys]
     except InputFileError:
         raise
     except Exception as error:  # HDF5 raises whatever it likes
@@ -154,57 +156,30 @@ def signals(path: Path) -> list[FrameSource]:
             f"file; copy it again from the microscope"
         ) from error
     if not found:
-        raise InputFileError(f"{path} holds no image and no series of images")
-    _name_apart(found)
-    return list(found)
-
-
-def _is_series(path: Path, group: Any) -> bool:
-    data = group.get("Data") if isinstance(group, h5py.Group) else None
-    good = (
-        isinstance(data, h5py.Dataset)
-        and data.ndim == 3
-        and min(data.shape) > 0
-        and data.dtype.kind in "iuf"
-    )
-    if not good:
-        logger.info("%s: %s is no series of real images: left out", path, group.name)
-    return good
-
-
-def _name_apart(found: list[VeloxSource]) -> None:
-    """Give images of one name, such as results of a calculation, numbers."""
+        held = ", but " + ", ".join(f"{n} ({r})" for n, r in left_out.items()) if left_out else ""
+        raise InputFileError(f"{path} holds no image and no series of images{held}")
     taken: set[str] = set()
-    for source in found:
-        name, number = source.detector or "image", 2
-        while name in taken:
-            name, number = f"{source.detector or 'image'}-{number}", number + 1
-        source.detector = name
-        taken.add(name)
+    for source in found:  # results of a calculation may have one name
+        source.detector = name_apart(source.detector or "image", taken)
+        taken.add(source.detector)
+    return Signals(found, left_out=left_out)
 
 
-def _labels(file: h5py.File) -> dict[str, str]:
-    """Names under which Velox shows its images, by identifier, in the order of the file."""
-    found: dict[str, str] = {}
-    for place in _DISPLAYS:
-        shown = file.get(place)
-        for key in shown if isinstance(shown, h5py.Group) else ():
-            about = _json(shown[key])
-            label = _dig(about, "display", "label") or about.get("id")
-            data = about.get("dataPath")
-            if isinstance(about.get("data"), str):  # from version 11 on, by a reference
-                data = _json(file.get(about["data"])).get("dataPath")
-            if isinstance(label, str) and isinstance(data, str) and data:
-                found.setdefault(data.rpartition("/")[2], label)
-    return found
+def _no_series(group: Any) -> str | None:
+    """Tell why something is no series of real images."""
+    data = group.get("Data") if isinstance(group, h5py.Group) else None
+    if not isinstance(data, h5py.Dataset):
+        return "no pixels"
+    if data.dtype.names or data.dtype.kind == "c":  # Velox keeps two parts of each pixel
+        return "complex numbers"
+    if data.ndim != 3 or min(data.shape) < 1:
+        return f"an array of shape {data.shape}"
+    return None if data.dtype.kind in "iuf" else f"pixels of type {data.dtype}"
 
 
-def _json(dataset: Any) -> dict[str, Any]:
-    try:
-        found = json.loads(dataset[0])
-    except (TypeError, ValueError, IndexError, KeyError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _spectra(data: h5py.Group) -> list[str]:
+    named = {k: data.get(k) for k in data if "Spectr" in k}
+    return [k for k, group in named.items() if isinstance(group, h5py.Group) and len(group)]
 
 
 def _pages(group: h5py.Group, n_frames: int) -> Iterator[Page | None]:
@@ -222,12 +197,12 @@ def _pages(group: h5py.Group, n_frames: int) -> Iterator[Page | None]:
 def _flyback_us(page: Page, n_x: int) -> float | None:
     """Give what a line takes beyond its pixels, where the file says how long a line takes."""
     try:
-        line_s, dwell_s = (float(_dig(page, "Scan", k)) for k in ("LineTime", "DwellTime"))
+        line_s, dwell_s = (float(dig(page, "Scan", k)) for k in ("LineTime", "DwellTime"))
     except (TypeError, ValueError):
         return None
     try:  # the image may be a cut of what was scanned
-        left, right = (float(_dig(page, "Scan", "ScanArea", k)) for k in ("left", "right"))
-        across = round(float(_dig(page, "Scan", "ScanSize", "width")) * (right - left))
+        left, right = (float(dig(page, "Scan", "ScanArea", k)) for k in ("left", "right"))
+        across = round(float(dig(page, "Scan", "ScanSize", "width")) * (right - left))
     except (TypeError, ValueError, OverflowError):
         across = n_x
     flyback_us = (line_s - across * dwell_s) * 1e6
@@ -249,12 +224,6 @@ def _check_lengths(group: h5py.Group) -> None:
         raise ValueError(f"{group.name} is to have {n_frames} frames, but {there} are there")
     if isinstance(texts, h5py.Dataset) and texts.ndim == 2 and texts.shape[0] > _LONGEST_TEXT:
         raise ValueError(f"{texts.name} is to have {texts.shape[0]} bytes for a frame")
-
-
-def _dig(tree: Any, *path: str) -> Any:
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return tree
 
 
 def _one_line(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """Zarr arrays and OME-Zarr images as series of frames."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,8 @@ from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
 from stemscale.errors import InputFileError, StemscaleError
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.pixels import square_pixel_nm
-from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.source import FrameSource, Signals
 from stemscale.ingestion.units import to_s
-
-logger = logging.getLogger(__name__)
 
 
 class ZarrSource:
@@ -87,7 +84,7 @@ class ZarrSource:
         return found.reshape(stop - start, *self.settings.shape)
 
 
-def signals(path: Path) -> list[FrameSource]:
+def signals(path: Path) -> Signals:
     """List the series of a Zarr store.
 
     Parameters
@@ -98,7 +95,7 @@ def signals(path: Path) -> list[FrameSource]:
 
     Returns
     -------
-    list of FrameSource
+    Signals
         Each with its path in the store as ``detector``; of an only one it is empty.
 
     Raises
@@ -109,12 +106,14 @@ def signals(path: Path) -> list[FrameSource]:
     try:
         found = zarr.open(path, mode="r")
         if isinstance(found, zarr.Array):
-            return [ZarrSource(path, "", dict(found.attrs))]
+            return Signals([ZarrSource(path, "", dict(found.attrs))], left_out={})
         about = dict(found.attrs)
         arrays = dict(sorted(found.arrays()))
-        keys = _full_resolution(about) or [k for k, a in arrays.items() if _may_be_frames(a)]
-        for key in arrays.keys() - set(keys):
-            logger.info("%s: %s is no series of images: left out", path, key)
+        left_out: dict[str, str] = {}
+        if not (keys := _full_resolution(about)):  # the other resolutions say nothing new
+            keys = [k for k, a in arrays.items() if _may_be_frames(a)]
+            others = {k: a for k, a in arrays.items() if k not in keys}
+            left_out = {k: f"an array of shape {a.shape}, {a.dtype}" for k, a in others.items()}
         sources: list[FrameSource] = [ZarrSource(path, key, about) for key in keys]
     except StemscaleError:
         raise
@@ -131,7 +130,7 @@ def signals(path: Path) -> list[FrameSource]:
         )
     if len(sources) == 1:
         sources[0].detector = ""  # type: ignore[misc]
-    return sources
+    return Signals(sources, left_out=left_out)
 
 
 def _may_be_frames(array: Any) -> bool:

@@ -1,10 +1,11 @@
 import json
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from builders import ramp_frames, write_image, write_stack
+from builders import DATA, ramp_frames, write_image, write_stack
 from velox_files import write_velox
 
 VERBS = [
@@ -154,6 +155,22 @@ def test_debug_shows_where_an_error_comes_from(tmp_path):
     done = stemscale("--debug", "info", tmp_path)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+def test_ingest_says_once_a_file_which_signals_it_leaves_out(tmp_path):
+    titles = ("--detector", "all", DATA / "fei_example_dpc_titles.emd")
+    done = stemscale("ingest", tmp_path / "s.zarr", *titles)
+    assert done.returncode == 0
+    assert done.stderr == f"{titles[-1]}: left out DPC (complex numbers)\n"
+    assert "DPC (" not in done.stdout
+    again = json.loads(stemscale("ingest", tmp_path / "s.zarr", *titles, "--json").stdout)
+    assert again["fovs"][0]["left_out"] == {str(titles[-1]): {"DPC": "complex numbers"}}
+
+
+def test_files_alike_in_what_is_left_out_are_named_in_one_line(tmp_path):
+    files = [shutil.copy(DATA / "multi_signal.dm3", tmp_path / f"f{i}.dm3") for i in range(3)]
+    done = stemscale("ingest", tmp_path / "s.zarr", *files)
+    assert done.stderr == f"{files[0]} and 2 more: left out Plot (a plot)\n"
 
 
 def test_ingest_takes_every_detector_and_then_the_frames_that_came_later(tmp_path):

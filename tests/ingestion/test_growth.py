@@ -188,6 +188,137 @@ def test_settings_given_too_late_are_not_passed_over(tmp_path):
         stemscale.ingest(tmp_path / "s.zarr", file, rapid_settings={"pixel_size_nm": 3.0})
 
 
+def save(path, frames):
+    np.save(path, frames)
+    return path
+
+
+@pytest.mark.parametrize("name", ["g.npy", "h.npy"])
+def test_new_frames_are_timed_by_the_settings_that_are_there(tmp_path, name, caplog):
+    frames, store = ramp_frames(20), tmp_path / "s.zarr"
+    said = {"dwell_time_ns": 500.0, "flyback_time_us": 10.0, "pixel_size_nm": 2.0}
+    first = save(tmp_path / "g.npy", frames[:10])
+    stemscale.ingest(store, first, fov="a", rapid_settings=said)
+    more = save(tmp_path / name, frames if name == "g.npy" else frames[10:])
+    (done,) = stemscale.ingest(store, more, fov="a", append=True)
+    assert (done.n_frames, done.appended) == (20, 10)
+    found = opened(store)
+    np.testing.assert_array_equal(found["frames"], frames)
+    np.testing.assert_allclose(found["time"], np.arange(20) * 12 * (16 * 500e-9 + 10e-6))
+    np.testing.assert_allclose(found["x"], np.arange(16) * 2.0)
+    assert found.attrs["dwell_time_ns"] == 500
+    assert is_whole(store)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("name", ["g.npy", "h.npy"])
+def test_what_only_the_first_frames_have_is_missing_for_new_ones_and_said(tmp_path, name, caplog):
+    frames, store = ramp_frames(6), tmp_path / "s.zarr"
+    table = tmp_path / "t.csv"
+    table.write_text("frame,time_s,temperature_C\n0,0,20\n1,1.5,21\n2,3,22\n3,5,23\n")
+    first = save(tmp_path / "g.npy", frames[:4])
+    stemscale.ingest(store, first, fov="a", frame_metadata=table)
+    more = save(tmp_path / name, frames if name == "g.npy" else frames[4:])
+    stemscale.ingest(store, more, fov="a", append=True)
+    found = opened(store)
+    np.testing.assert_array_equal(found["temperature"], [20, 21, 22, 23, np.nan, np.nan])
+    np.testing.assert_array_equal(found["time"], [0, 1.5, 3, 5, np.nan, np.nan])
+    assert "2 new frames have no temperature, time" in caplog.text
+
+
+def test_a_quantity_that_a_bad_append_brought_is_taken_back(tmp_path):
+    store, frames = tmp_path / "s.zarr", ramp_frames(9, dtype="float32")
+    stemscale.ingest(store, save(tmp_path / "g.npy", frames[:4]), fov="a", block=2)
+    before = opened(store)
+    table = tmp_path / "t.csv"
+    table.write_text("frame,temperature_C\n" + "".join(f"{i},{20 + i}\n" for i in range(9)))
+    frames[8, 0, 0] = np.nan
+    more = save(tmp_path / "g.npy", frames)
+    with pytest.raises(SeriesError, match="NaN"):
+        stemscale.ingest(store, more, fov="a", append=True, frame_metadata=table)
+    xr.testing.assert_identical(opened(store), before)
+
+
+@pytest.mark.parametrize("name", ["g.npy", "h.npy"])
+@pytest.mark.parametrize(
+    ("before", "there"), [(500.0, "with dwell_time_ns 500"), (None, "without")]
+)
+def test_an_append_with_other_settings_than_those_there_is_refused(tmp_path, name, before, there):
+    frames, store = ramp_frames(6), tmp_path / "s.zarr"
+    first = save(tmp_path / "g.npy", frames[:4])
+    stemscale.ingest(store, first, fov="a", rapid_settings={"dwell_time_ns": before})
+    more = save(tmp_path / name, frames if name == "g.npy" else frames[4:])
+    now = {"dwell_time_ns": 100.0}
+    was = snapshot(store)
+    with pytest.raises(StoreConflictError, match=f"made {there}.*now it is to be 100"):
+        stemscale.ingest(store, more, fov="a", append=True, rapid_settings=now)
+    assert snapshot(store) == was
+
+
+def test_a_file_that_was_scanned_otherwise_does_not_continue_a_series(tmp_path):
+    store = tmp_path / "s.zarr"
+    first = save(tmp_path / "g.npy", ramp_frames(4))
+    stemscale.ingest(store, first, fov="a", rapid_settings={"pixel_size_nm": 3.0})
+    more = write(tmp_path / "b.emd", ramp_frames(4))
+    with pytest.raises(StoreConflictError, match=r"b\.emd was scanned with pixel_size_nm 2\.1"):
+        stemscale.ingest(store, more, fov="a", append=True)
+
+
+def refusal(store, *args, **options):
+    with pytest.raises(StoreConflictError) as caught:
+        stemscale.ingest(store, *args, **options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_another_detector_of_the_same_file_is_called_that(tmp_path, append):
+    store, frames = tmp_path / "s.zarr", ramp_frames(4)
+    file = write_velox(tmp_path / "a.emd", {"HAADF": frames, "BF": frames + 1})
+    stemscale.ingest(store, file, detector="HAADF")
+    said = refusal(store, file, detector="BF", append=append)
+    assert "detector HAADF of a.emd, now BF" in said
+    assert "another --fov" in said
+    assert "--append" not in said
+
+
+def test_a_grown_and_a_changed_file_are_told_apart(tmp_path):
+    store, frames = tmp_path / "s.zarr", ramp_frames(6)
+    stemscale.ingest(store, save(tmp_path / "g.npy", frames[:4]), fov="a")
+    file = save(tmp_path / "g.npy", frames)
+    assert "grown since, from 4 to 6 frames: add them with --append" in refusal(
+        store, file, fov="a"
+    )
+    for other in (frames + 1, frames[:, :8], frames[:3]):
+        said = refusal(store, save(tmp_path / "g.npy", other), fov="a")
+        assert "since" in said or "less by now" in said
+        assert "--fov" in said
+        assert "--append" not in said
+
+
+def test_another_option_for_the_same_file_is_called_that(tmp_path):
+    store, table = tmp_path / "s.zarr", tmp_path / "t.csv"
+    file = save(tmp_path / "g.npy", ramp_frames(2))
+    stemscale.ingest(store, file, fov="a")
+    table.write_text("frame,temperature_C\n0,20\n1,21\n")
+    for append in (False, True):
+        said = refusal(store, file, fov="a", frame_metadata=table, append=append)
+        assert "frames are the same" in said
+        assert "--frame-metadata" in said
+        assert "--append" not in said
+        said = refusal(store, file, fov="a", slow=save(tmp_path / "s.npy", ramp_frames(1)))
+        assert "another slow scan (none; now s.npy)" in said
+
+
+def test_append_is_advised_only_for_frames_that_fit(tmp_path):
+    store, frames = tmp_path / "s.zarr", ramp_frames(4)
+    stemscale.ingest(store, save(tmp_path / "g.npy", frames), fov="a")
+    assert "--append" in refusal(store, save(tmp_path / "h.npy", frames + 1), fov="a")
+    for other in (frames[:, :8], frames.astype("float32")):
+        assert "--append" not in refusal(store, save(tmp_path / "h.npy", other), fov="a")
+    small = save(tmp_path / "h.npy", frames[:, :8])
+    assert "8 x 16 pixels" in refusal(store, small, fov="a", append=True)
+
+
 SCRIPT = """
 import sys, stemscale
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from builders import DATA, ramp_frames
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from velox_files import write_velox
 
 import stemscale
 from stemscale.errors import InputFileError, SeriesError, StemscaleError
@@ -258,6 +259,60 @@ def test_a_tia_series_with_a_frame_of_another_size_is_refused_there(tmp_path):
     source.read(0, 3)
     with pytest.raises(InputFileError, match=r"a\.ser: frames 2 to 4.*32 x 8 pixels among others"):
         source.read(2, 5)
+
+
+def test_an_ingest_tells_what_it_left_out_unless_a_signal_was_asked_for(tmp_path):
+    titles, plot = DATA / "fei_example_dpc_titles.emd", DATA / "multi_signal.dm3"
+    done = stemscale.ingest(tmp_path / "s.zarr", titles, detector="all")
+    assert [d.left_out for d in done] == [{str(titles): {"DPC": "complex numbers"}}] * 8
+    (done,) = stemscale.ingest(tmp_path / "s.zarr", plot)
+    assert done.left_out == {str(plot): {"Plot": "a plot"}}
+    (done,) = stemscale.ingest(tmp_path / "s.zarr", plot, detector="HAADF", fov="asked")
+    assert done.left_out == {}
+
+
+@pytest.mark.parametrize(
+    ("detector", "message"),
+    [
+        ("DPC", r"emd: DPC is no series of real images: choose another with --detector NAME"),
+        ("ADF", r"emd has no signal named 'ADF': it has Filtered iDPC"),
+        (None, r"emd holds 8 signals: choose one with --detector NAME"),
+    ],
+)
+def test_a_choice_of_signals_names_those_that_are_left_out_and_why(tmp_path, detector, message):
+    with pytest.raises(InputFileError, match=f"{message}.*DPC: complex numbers, left out"):
+        stemscale.ingest(
+            tmp_path / "s.zarr", DATA / "fei_example_dpc_titles.emd", detector=detector
+        )
+
+
+def test_a_velox_file_tells_of_its_spectra(tmp_path):
+    path = write_velox(tmp_path / "a.emd", {"HAADF": ramp_frames(2)})
+    with h5py.File(path, "a") as file:
+        file["Data/SpectrumStream/0/Data"] = np.zeros((9, 1), dtype=np.uint16)
+        file.create_group("Data/SpectrumImage")
+    (found,) = open_series([path])
+    assert found.left_out == {str(path): {"SpectrumStream": "spectra"}}
+
+
+def test_a_zarr_group_tells_of_arrays_that_are_no_frames(tmp_path):
+    group = zarr.create_group(tmp_path / "g.zarr")
+    group.create_array("frames", data=ramp_frames(2))
+    group.create_array("times", data=np.arange(2.0))
+    (found,) = open_series([tmp_path / "g.zarr"])
+    assert found.left_out == {
+        str(tmp_path / "g.zarr"): {"times": "an array of shape (2,), float64"}
+    }
+
+
+def test_an_emi_tells_which_series_are_left_out_and_why(tmp_path):
+    for file in DATA.glob("16x16x5_STEM_BF_DF_preview*"):
+        shutil.copy(file, tmp_path)
+    harmed = tmp_path / "16x16x5_STEM_BF_DF_preview_2.ser"
+    harmed.write_bytes(harmed.read_bytes()[:40])
+    (found,) = open_series([tmp_path / "16x16x5_STEM_BF_DF_preview.emi"])
+    ((_, left_out),) = found.left_out.items()
+    assert left_out == {harmed.name: "it holds no complete frame"}
 
 
 def test_plots_beside_an_image_are_left_out():

@@ -141,9 +141,99 @@ def test_the_slow_scan_of_each_detector_goes_to_its_fov(tmp_path):
     np.testing.assert_array_equal(store.slow_image("a_BF"), frames[1])
 
 
-def test_complex_images_are_left_out_and_images_without_a_label_are_numbered(tmp_path):
+def test_computed_images_are_named_by_how_they_were_computed():
     names = [s.detector for s in signals(DATA / "fei_example_dpc_titles.emd")]
-    assert names == ["iDPC", "DF4-B", "DF4-D", "DF4-A", "DF4-C", "DF4", "DF4-2", "DF4-3"]
+    assert names == ["Filtered iDPC", "DF4-B", "DF4-D", "DF4-A", "DF4-C", "B-D", "iDPC", "A-C"]
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "EMDReader_Image_FEI.emd",
+        "fei_example_dpc_titles.emd",
+        "fei_example_tem_stack.emd",
+        "velox_haadf_stack_10f.emd",
+    ],
+)
+def test_every_name_belongs_to_the_pixels_that_have_it_in_rosettasciio(file):
+    expected = {
+        name: signal["data"]
+        for name, signal in from_rosetta(DATA / file).items()
+        if signal["data"].dtype.kind != "c"
+    }
+    found = {s.detector: s.read(0, s.n_frames) for s in signals(DATA / file)}
+    assert found.keys() == expected.keys()
+    for name, frames in found.items():
+        assert frames.dtype == expected[name].dtype
+        np.testing.assert_array_equal(frames.reshape(expected[name].shape), expected[name])
+
+
+def write_operations(path, operations):
+    """Say how images were computed: (kind, key of the image, entries)."""
+    with h5py.File(path, "a") as file:
+        for number, (kind, key, entries) in enumerate(operations):
+            about = {"dataPath": f"/Data/Image/{key:032x}"} | entries
+            file[f"Operations/{kind}Operation/{number:032x}"] = np.array(
+                [json.dumps(about)], dtype="S"
+            )
+
+
+@pytest.mark.parametrize(
+    ("kind", "entries", "name"),
+    [
+        ("SurfaceReconstruction", {"integrationMode": "true", "enableFilter": "false"}, "iDPC"),
+        ("SurfaceReconstruction", {"integrationMode": "false", "enableFilter": "false"}, "dDPC"),
+        (
+            "SurfaceReconstruction",
+            {"integrationMode": "false", "enableFilter": "true"},
+            "Filtered dDPC",
+        ),
+        ("Integration", {}, "DCFI"),
+        (
+            "Mathematics",
+            {"outputs": [{"operation": "/Operations/DpcOperation/1", "inputIndex": "0"}]},
+            "A-C",
+        ),
+        (
+            "Mathematics",
+            {"outputs": [{"operation": "/Operations/DisplayLevelsOperation/1", "inputIndex": "0"}]},
+            "shown",
+        ),
+        ("StemInput", {"detector": "BF"}, "shown"),
+        ("Mathematics", {"outputs": [7], "dataPath": None}, "shown"),
+    ],
+    ids=[
+        "unfiltered iDPC",
+        "dDPC",
+        "filtered dDPC",
+        "DCFI",
+        "segments for DPC",
+        "a calculation of one's own",
+        "a plain detector keeps its label",
+        "nonsense",
+    ],
+)
+def test_an_operation_names_what_it_computes(tmp_path, kind, entries, name):
+    path = write_velox(tmp_path / "a.emd", {"shown": ramp_frames(1)})
+    write_operations(path, [(kind, 0, entries)])
+    assert one(path).detector == name
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry"), [("StemInput", "detector"), ("CameraInput", "cameraName")]
+)
+def test_an_image_that_is_not_shown_has_the_name_of_what_recorded_it(tmp_path, kind, entry):
+    path = write_velox(tmp_path / "a.emd", {"shown": ramp_frames(1)})
+    write_operations(path, [(kind, 0, {entry: "DF4-A"})])
+    with h5py.File(path, "a") as file:
+        del file["Presentation"]
+    assert one(path).detector == "DF4-A"
+
+
+def test_images_of_one_name_are_numbered(tmp_path):
+    path = write_velox(tmp_path / "a.emd", {"BF": ramp_frames(1), "HAADF": ramp_frames(1)})
+    write_operations(path, [("Integration", 0, {}), ("Integration", 1, {})])
+    assert [s.detector for s in signals(path)] == ["DCFI", "DCFI-2"]
 
 
 def test_labels_are_found_where_velox_11_keeps_them():

@@ -122,7 +122,7 @@ def ingest(
     Killed, it goes on where it was when run again. If any input is bad, the store stays as it was.
     """
     from stemscale.ingestion import ingest as run
-    from stemscale_cli.output import plain, print_json
+    from stemscale_cli.output import plain, print_json, talk
     from stemscale_cli.progress import bar, ingesting
 
     rapid_settings = {
@@ -150,6 +150,8 @@ def ingest(
             slow_settings={"pixel_size_nm": slow_pixel_size},
             listener=listener,
         )
+    for line in _left_out_words(done):
+        talk(line)
     if as_json:
         print_json({"store": store, "fovs": done})
         return
@@ -165,6 +167,19 @@ def _words(one: "IngestedFov") -> str:
     if one.skipped:
         return f"{what} (there already: the same files)"
     return f"{what} ({one.appended} of them new)" if one.appended else what
+
+
+def _left_out_words(done: "list[IngestedFov]") -> list[str]:
+    """Name the files that hold more than series of real images, those that are alike together."""
+    files: dict[str, dict[str, None]] = {}
+    for one in done:
+        for file, signals in one.left_out.items():
+            what = ", ".join(f"{name} ({reason})" for name, reason in signals.items())
+            files.setdefault(what, {})[file] = None
+    return [
+        f"{next(iter(f))}{f' and {len(f) - 1} more' if len(f) > 1 else ''}: left out {what}"
+        for what, f in files.items()
+    ]
 
 
 def _log_words(log: "LogReport") -> str:
