@@ -57,8 +57,8 @@ class SplineFit:
     min_zncc : float
         Least ZNCC of the matched columns; below, the slow scan shows another area.
     min_borrowed_zncc : float
-        The same, once corrected, for a FOV too faint to lead that takes the others' map; slow
-        scans of another area reach 0.1 to 0.2.
+        Least ZNCC once corrected, also of a FOV too faint to lead that takes the others' map;
+        slow scans of another area reach 0.1 to 0.2.
     max_std_px : float
         Largest root mean square of ``source_x_std``, but for 2 % of the columns at either end;
         above, there is too little contrast along x [px].
@@ -322,7 +322,7 @@ def _require_fit(
             if structure_to_noise(slow) >= MIN_STRUCTURE and score < settings.min_borrowed_zncc:
                 raise _another_area(names[number], score, settings.min_borrowed_zncc)
             continue
-        if score < max(settings.min_zncc, match.zncc - 0.1):
+        if score < max(settings.min_borrowed_zncc, match.zncc - 0.1):
             raise DistortionError(
                 f"{names[number]}the fit of the distortion ran away: the corrected image agrees "
                 f"with the slow scan by a ZNCC of {score:.2f}, rough matching gave "

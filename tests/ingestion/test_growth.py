@@ -219,7 +219,8 @@ def test_what_only_the_first_frames_have_is_missing_for_new_ones_and_said(tmp_pa
     first = save(tmp_path / "g.npy", frames[:4])
     stemscale.ingest(store, first, fov="a", frame_metadata=table)
     more = save(tmp_path / name, frames if name == "g.npy" else frames[4:])
-    stemscale.ingest(store, more, fov="a", append=True)
+    with caplog.at_level("WARNING", "stemscale"):
+        stemscale.ingest(store, more, fov="a", append=True)
     found = opened(store)
     np.testing.assert_array_equal(found["temperature"], [20, 21, 22, 23, np.nan, np.nan])
     np.testing.assert_array_equal(found["time"], [0, 1.5, 3, 5, np.nan, np.nan])

@@ -122,7 +122,9 @@ def test_where_no_process_can_be_started_files_are_opened_all_the_same(monkeypat
 
 def test_ctrl_c_ends_a_check_that_loops(tmp_path):
     script = (
-        "import sys, pathlib\nfrom stemscale.ingestion.hdf5_check import check_hdf5\n"
+        "import signal, sys, pathlib\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # ignored in background jobs
+        "from stemscale.ingestion.hdf5_check import check_hdf5\n"
         "print('begun', flush=True)\ncheck_hdf5([pathlib.Path(sys.argv[1])])"
     )
     command = [sys.executable, "-c", script, str(looping_nion(tmp_path))]
