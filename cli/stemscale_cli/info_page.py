@@ -15,6 +15,7 @@ from rich.rule import Rule
 from rich.table import Column, Table
 from rich.text import Text
 
+from stemscale.acquisition import COUNTED_TIME
 from stemscale_cli.output import plain, size
 
 _WIDTH = 100  # where nothing tells how wide the reader's page is
@@ -185,14 +186,17 @@ def _per_frame(columns: Mapping[str, Mapping[str, Any]]) -> Iterable[RenderableT
     changing = _table("name", "units", *values, right=values)
     constant = _table("name", "value", "units")
     for name, column in columns.items():
-        missing = f" ({column['missing']} missing)" if column["missing"] else ""
+        notes = " (by dwell time)" * (column["long_name"] == COUNTED_TIME)
+        notes += f" ({column['missing']} missing)" if column["missing"] else ""
         cells = [_value(column, key) for key in values]
         if len(column.get("words", {})) > 1:  # words have no range
             cells[:2] = [f"{len(column['words'])} words", ""]
+        elif column["kind"] == "date" and cells[:2] == cells[2:]:  # the clock goes on
+            cells[:2] = ["", ""]
         if column["constant"] or column["min"] is None:
-            _add(constant, name + missing, cells[0], column["units"])
+            _add(constant, name + notes, cells[0], column["units"])
         else:
-            _add(changing, name + missing, column["units"], *cells)
+            _add(changing, name + notes, column["units"], *cells)
     for title, table in (
         ("Metadata of each frame", changing),
         ("The same in every frame", constant),
@@ -207,7 +211,7 @@ def _value(column: Mapping[str, Any], key: str) -> str:
     if value is None:
         return "missing"
     if column["kind"] == "date":
-        return str(value).replace("T", " ").removesuffix("Z")[:23]  # to the millisecond
+        return str(value).replace("T", " ").removesuffix("Z")[:26]  # to the microsecond
     if column["kind"] == "word":
         return str(value) or "(empty)"
     if math.isfinite(value) and value == int(value) and abs(value) < 1e15:

@@ -57,7 +57,7 @@ def bar(
         TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=None, note="")
+        task = progress.add_task("starting", total=None, note="")
         yield listener_of(progress, task)
 
 

@@ -1,6 +1,7 @@
 """Scan settings and per-frame metadata come in; names, units and coordinates checked go out."""
 
 from stemscale.acquisition.frame_metadata import (
+    COUNTED_TIME,
     FRAME_QUANTITIES,
     FrameColumn,
     check_frame_metadata,
@@ -19,6 +20,7 @@ from stemscale.acquisition.scan_settings import (
 )
 
 __all__ = [
+    "COUNTED_TIME",
     "FRAME_QUANTITIES",
     "FrameColumn",
     "Frames",

@@ -1,7 +1,7 @@
 """Metadata that belong to one frame each, with the units they have in every store."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -24,6 +24,9 @@ FRAME_QUANTITIES: dict[str, tuple[str, str]] = {
     "live_time": ("s", "live time of the detector"),
 }
 """Name of a coordinate along ``frame``: its CF units and long name."""
+
+COUNTED_TIME = "time since the first frame, counted in frame intervals: the file has no clock"
+"""Long name of a ``time`` that follows from the scan settings alone."""
 
 # Columns as people write them: name_unit.
 _COLUMN_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "C": 1.0, "degC": 1.0, "nm": 1.0, "um": 1e3}
@@ -146,15 +149,23 @@ def check_frame_metadata(
         name, _, unit = column.rpartition("_")
         if name not in FRAME_QUANTITIES or unit not in _COLUMN_UNITS:
             name, unit = column, ""
-        try:
-            numbers = np.asarray(values, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise SeriesError(
-                f"{source}: column {column!r} holds values that are not numbers "
-                f"(first: {values[0]!r}): leave the column out, or write numbers"
-            ) from error
+        numbers = _numbers(column, values, source)
         found[name] = known_column(name, numbers * _COLUMN_UNITS.get(unit, 1.0))
     return found
+
+
+def _numbers(column: str, values: NDArray[Any], source: str) -> NDArray[np.float64]:
+    numbers = np.empty(len(values))
+    for i, value in enumerate(values):
+        try:
+            numbers[i] = value
+        except (TypeError, ValueError) as error:
+            raise SeriesError(
+                f"{source}: column {column!r} holds {str(value)!r} for frame {i}, which is no "
+                f"number: leave the column out, or write numbers with a decimal point, nan where "
+                f"there is none"
+            ) from error
+    return numbers
 
 
 def frame_coordinates(
@@ -180,7 +191,8 @@ def frame_coordinates(
     per_frame = dict(per_frame)
     interval = settings.frame_interval_s
     if "time" not in per_frame and interval is not None:
-        per_frame["time"] = known_column("time", np.arange(n_frames) * interval)
+        counted = known_column("time", np.arange(n_frames) * interval)
+        per_frame["time"] = replace(counted, long_name=COUNTED_TIME)
     coordinates: dict[str, tuple[str, NDArray[Any], dict[str, Any]]] = {
         "frame": ("frame", np.arange(n_frames, dtype=np.int64), {"long_name": "frame number"}),
         **image_coordinates(settings),

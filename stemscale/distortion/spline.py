@@ -308,7 +308,7 @@ def _require_fit(
     stds = [_uncertainty(m) for m in maps]
     if min(stds) > settings.max_std_px:
         raise DistortionError(
-            f"the distortion is uncertain by {min(stds):.1f} px (allowed: {settings.max_std_px:g}):"
+            f"the distortion is uncertain by {min(stds):.2f} px (allowed: {settings.max_std_px:g}):"
             " too little changes along the scan direction, as where all lines run along it, or"
             " where a part of the view is empty; calibrate on a FOV with dislocations all over and"
             " in all directions, or on several FOVs together, or allow more (--max-uncertainty)"

@@ -9,7 +9,14 @@ from stemscale.ingestion.conflict import describe_conflict
 from stemscale.ingestion.files import SourceFile
 from stemscale.ingestion.growth import same_pixels
 from stemscale.ingestion.plan import FovPlan
-from stemscale.store import AcquisitionStore, is_on_disk, rapid_group, slow_group
+from stemscale.store import (
+    AcquisitionStore,
+    damaged_blocks,
+    is_on_disk,
+    rapid_group,
+    slow_damage,
+    slow_group,
+)
 
 _SAME_SETTING = 1e-3  # relative; files round dwell times and pixel sizes
 
@@ -22,15 +29,19 @@ class Todo:
     ----------
     plan : FovPlan
         Its input.
-    what : {"write", "resume", "grow", "skip"}
-        Write it anew; go on with an ingest that was cut short; add frames; nothing.
+    what : {"write", "resume", "grow", "mend", "skip"}
+        Write it anew; go on with an ingest that was cut short; add frames; write again what is
+        damaged of it; nothing.
     base : int
         Frame of the store at which the input begins; 0 but for files that continue a series.
+    damaged : tuple of int
+        Blocks to be mended.
     """
 
     plan: FovPlan
     what: str
     base: int = 0
+    damaged: tuple[int, ...] = ()
 
     @property
     def n_frames(self) -> int:
@@ -115,6 +126,9 @@ def _complete(store: AcquisitionStore, plan: FovPlan, append: bool) -> Todo:
     n_there, n_given = store.frames(group).shape[0], plan.source.n_frames
     if _is_same(store, plan):
         _check_settings(store, plan)
+        damaged = tuple(damaged_blocks(store, group))
+        if damaged or (plan.slow is not None and slow_damage(store, plan.fov) is not None):
+            return Todo(plan=plan, what="mend", damaged=damaged)
         return Todo(plan=plan, what="skip")
     if append and there[-len(names) :] == names and n_given < n_there:
         base = n_there - n_given

@@ -1,6 +1,7 @@
 """Tables of per-frame metadata: one row a frame, one column a quantity."""
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from stemscale.acquisition import FrameColumn, check_frame_metadata
 from stemscale.errors import InputFileError
+
+_DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
 
 
 def read_frame_log(path: Path, n_frames: int) -> dict[str, FrameColumn]:
@@ -59,7 +62,8 @@ def read_table(path: Path) -> list[dict[str, str]]:
     Parameters
     ----------
     path : Path
-        UTF-8, comma-separated.
+        UTF-8; separated by commas, or by semicolons or tabs where its head row has these: then
+        numbers may have a decimal comma.
 
     Returns
     -------
@@ -73,7 +77,10 @@ def read_table(path: Path) -> list[dict[str, str]]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream, restkey="", restval=None)
+            head = stream.readline()
+            stream.seek(0)
+            separator = max(",;\t", key=head.count)
+            reader = csv.DictReader(stream, restkey="", restval=None, delimiter=separator)
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputFileError(f"{path} cannot be read as a table ({error}): give a CSV") from error
@@ -84,4 +91,11 @@ def read_table(path: Path) -> list[dict[str, str]]:
             raise InputFileError(
                 f"{path}: line {number} has not as many fields as the head row has names"
             )
-    return [{k.strip(): v.strip() for k, v in row.items()} for row in rows]
+    read = str.strip if separator == "," else _with_point
+    return [{k.strip(): read(v) for k, v in row.items()} for row in rows]
+
+
+def _with_point(text: str) -> str:
+    """Read 20,5 as 20.5, as spreadsheets write it where semicolons separate."""
+    text = text.strip()
+    return text.replace(",", ".") if _DECIMAL_COMMA.fullmatch(text) else text

@@ -16,7 +16,7 @@ from stemscale.acquisition import check_name, frame_coordinates, image_coordinat
 from stemscale.errors import InputFileError, SeriesError, SettingsError, StoreError
 from stemscale.ingestion.blocks import BlockWriter, write_blocks
 from stemscale.ingestion.decide import Todo, decide
-from stemscale.ingestion.growth import grow, grown, is_growing, shrink
+from stemscale.ingestion.growth import grow, grown, is_growing, lose_blocks, shrink
 from stemscale.ingestion.hdf5_check import check_hdf5
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.manifest import ManifestRow, read_manifest
@@ -88,6 +88,8 @@ class IngestedFov:
         Whether the very same files were there already.
     appended : int
         Frames that were added to a series that was there.
+    mended : int
+        Frames that were damaged in the store and have been written again.
     log : LogReport or None
         What joining a log came to.
     left_out : mapping of str to mapping
@@ -102,6 +104,7 @@ class IngestedFov:
     slow: bool
     skipped: bool
     appended: int = 0
+    mended: int = 0
     log: LogReport | None = None
     left_out: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
@@ -129,7 +132,8 @@ def ingest(
 ) -> list[IngestedFov]:
     """Add one FOV, or all FOVs of a manifest, to a store, making it if needed.
 
-    An ingest that was killed is resumed by the same call, and redoes only what is not there.
+    An ingest that was killed is resumed by the same call, and redoes only what is not there; so
+    is a complete one of which shards were lost or damaged since.
 
     Parameters
     ----------
@@ -212,7 +216,7 @@ def ingest(
             target.add_history(f"ingest {names} from {files}")
         if todo or not target.is_consolidated():  # an ingest may be killed just before
             target.consolidate()
-    return [_summary(t, appended.get(t.plan.fov)) for t in everything]
+    return [_summary(t, appended.get(t.plan.fov), _mended(target, t)) for t in everything]
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +333,10 @@ def _write_fov(
             tell(_frames_of_input(frames, index, todo.base))
         if plan.slow is not None:
             _write_slow(store, plan.fov, plan.slow)
-        _finish(store, todo, digest.result())
+        if todo.what == "mend":
+            _finish_blocks(store, group)
+        else:
+            _finish(store, todo, digest.result())
     logger.info("%s: %d frames of %s", plan.fov, frames.shape[0], plan.source.settings.shape)
     return frames.shape[0] - before
 
@@ -344,6 +351,9 @@ def _lay_out(store: AcquisitionStore, todo: Todo, block: int | None) -> tuple[in
     plan, group, run = todo.plan, rapid_group(todo.plan.fov), todo.run()
     if todo.what == "write":
         return 0, _create(store, plan, block, run)
+    if todo.what == "mend":
+        frames = lose_blocks(store, group, todo.damaged)
+        return frames.shape[0], frames
     frames = store.frames(group)
     before = 0 if todo.is_new else frames.shape[0]
     if todo.what == "grow" or run != store.ledger(group).run():
@@ -395,19 +405,23 @@ def _finish(store: AcquisitionStore, todo: Todo, sha256: str) -> None:
         files = [*there, *files]
         chain = f"{attrs['source_sha256']} {sha256}".encode()
         sha256 = hashlib.sha256(chain).hexdigest()
-    finish_frames(store, group, store.ledger(group).records(), with_status=False)
+    _finish_blocks(store, group)
     appended = {"appended": True} if todo.base or attrs.get("appended") else {}
     store.set_attrs(
         group,
         {
             "source_files": files,
             "source_sha256": sha256,
-            "content_hash": _content_hash(store, group),
             **appended,
         },
     )
     store.set_attrs(plan.fov, {"use": plan.use, "scanned_together": plan.together or None})
     grown(store, group)
+
+
+def _finish_blocks(store: AcquisitionStore, group: str) -> None:
+    finish_frames(store, group, store.ledger(group).records(), with_status=False)
+    store.set_attrs(group, {"content_hash": _content_hash(store, group)})
 
 
 def _write_slow(store: AcquisitionStore, fov: str, slow: SlowScan) -> None:
@@ -434,7 +448,7 @@ def _content_hash(store: AcquisitionStore, group: str) -> str:
     return digest.hexdigest()
 
 
-def _summary(todo: Todo, added: int | None) -> IngestedFov:
+def _summary(todo: Todo, added: int | None, mended: int) -> IngestedFov:
     source = todo.plan.source
     return IngestedFov(
         fov=todo.plan.fov,
@@ -443,7 +457,15 @@ def _summary(todo: Todo, added: int | None) -> IngestedFov:
         dtype=str(source.dtype),
         slow=todo.plan.slow is not None,
         skipped=added is None,
+        mended=mended,
         appended=added or 0 if todo.what == "grow" else 0,
         log=todo.plan.log,
         left_out=todo.plan.left_out,
     )
+
+
+def _mended(store: AcquisitionStore, todo: Todo) -> int:
+    if not todo.damaged:
+        return 0
+    frames = store.frames(rapid_group(todo.plan.fov))
+    return sum(stop - start for start, stop in map(frames.bounds, todo.damaged))

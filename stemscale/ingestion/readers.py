@@ -113,6 +113,9 @@ def _reader(path: Path) -> str:
     kind = path.suffix.lower()
     if path.is_dir():
         return "rosetta" if kind == ".zspy" else "zarr_arrays"
+    if kind == ".mdoc" or (kind == ".json" and path.with_suffix(".npy").is_file()):
+        pixels = path.with_suffix("" if kind == ".mdoc" else ".npy")
+        raise InputFileError(f"{path} describes {pixels.name} and has no frames: give that file")
     if kind not in readable_extensions():
         listed = " ".join(readable_extensions())
         raise InputFileError(f"{path} has no reader: stemscale reads {listed}")

@@ -46,7 +46,10 @@ class AcquisitionStore:
         self.path = Path(path)
         if not self.path.is_dir():
             what = "is a file" if self.path.exists() else "does not exist"
-            raise StoreError(f"{self.path} {what}, needed is the folder of a store: check the path")
+            raise StoreError(
+                f"{self.path} {what}, needed is the folder of a store: check the path, or make "
+                f"one with `stemscale ingest`"
+            )
         if inside := _store_around(self.path):
             raise StoreError(f"{self.path} is a part of the store {inside}: give that")
         if not (self.path / "zarr.json").is_file():

@@ -161,6 +161,29 @@ def block_checksums(store: AcquisitionStore, group: str) -> dict[int, tuple[int,
     return found | _ledger_checksums(store, group)
 
 
+def damaged_blocks(store: AcquisitionStore, group: str) -> list[int]:
+    """Give the blocks whose shards are not what was written, byte for byte.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    group : str
+        Path of a complete group of frames.
+
+    Returns
+    -------
+    list of int
+        All of them where nobody knows any more what was written.
+    """
+    frames = store.frames(group)
+    try:
+        expected = block_checksums(store, group)
+    except DamagedDataError:
+        expected = _ledger_checksums(store, group)
+    shards = ((i, frames.shard(i)) for i in range(frames.n_blocks))
+    return [i for i, s in shards if not s.is_file() or checksum(s) != expected.get(i)]
+
+
 def _ledger_checksums(store: AcquisitionStore, group: str) -> dict[int, tuple[int, int]]:
     return {i: (r.size, r.crc32) for i, r in store.ledger(group).records().items()}
 

@@ -105,7 +105,7 @@ def test_an_unknown_column_keeps_its_name():
 
 @pytest.mark.parametrize(
     ("values", "message"),
-    [(np.array([1.0]), "1 values"), (np.array(["a", "b"]), "not numbers")],
+    [(np.array([1.0]), "1 values"), (np.array(["a", "b"]), "is no number")],
 )
 def test_columns_that_do_not_fit_the_frames_are_refused(values, message):
     with pytest.raises(SeriesError, match=message):

@@ -8,6 +8,8 @@ import pytest
 from builders import DATA, ramp_frames, write_image, write_stack
 from velox_files import write_velox
 
+from stemscale import ingest
+
 VERBS = [
     "simulate",
     "ingest",
@@ -127,6 +129,19 @@ def test_verify_names_the_damaged_frames_and_exits_1(store):
     done = stemscale("verify", store)
     assert done.returncode == 1
     assert "a/rapid frames 0-4: changed since it was written" in done.stdout
+    assert "`stemscale ingest` with the same files" in done.stderr
+
+
+def test_verify_names_blocks_in_a_row_together(store):
+    rapid = write_stack(store.parent / "b.tif", ramp_frames(12))
+    ingest(store, rapid, fov="b", block=2)
+    for index in (1, 2, 5):
+        (store / f"b/rapid/frames/c/{index}/0/0").unlink()
+    lines = stemscale("verify", store).stdout.splitlines()
+    assert lines[:2] == ["b/rapid frames 2-5: missing", "b/rapid frames 10-11: missing"]
+    assert "3 things damaged or missing" in lines[2]
+    found = json.loads(stemscale("verify", store, "--json").stdout)["damage"]
+    assert [d["block"] for d in found] == [1, 2, 5]
 
 
 def test_verify_names_small_arrays_and_metadata_and_goes_on(store):

@@ -155,7 +155,7 @@ def test_in_between_a_frame_lies_between_its_neighbours(times, data):
         ("time_s,temperature_C\n", "is empty"),
         ("time_s,temperature_C\n1,20\n0,21\n", "the time goes back after sample 0"),
         ("seconds,temperature_C\n1,20\n", "a log needs a column time_s"),
-        ("time_s,temperature_C\n0,hot\n", "not numbers"),
+        ("time_s,temperature_C\n0,hot\n", "is no number"),
         ("time_s\n0\n1\n", "no column of numbers beside the time"),
     ],
 )

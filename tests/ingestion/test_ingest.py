@@ -1,5 +1,7 @@
 import importlib
+import shutil
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 import stemscale
 from stemscale.errors import InputFileError, SeriesError, SettingsError, StoreConflictError
 from stemscale.ingestion import read_manifest
-from stemscale.store import AcquisitionStore, find_damage
+from stemscale.store import AcquisitionStore, find_damage, ledger_root
 
 
 def snapshot(folder):
@@ -156,6 +158,46 @@ def test_the_same_files_again_are_recognised_and_change_nothing(tmp_path):
     before = snapshot(store)
     assert [d.skipped for d in stemscale.ingest(store, rapid)] == [True]
     assert snapshot(store) == before
+
+
+def cut(shard):
+    shard.write_bytes(shard.read_bytes()[:-1])
+
+
+def flip(shard):
+    content = bytearray(shard.read_bytes())
+    content[20] ^= 1
+    shard.write_bytes(content)
+
+
+@pytest.mark.parametrize("harm", [cut, flip, Path.unlink])
+@pytest.mark.parametrize("with_ledger", [True, False])
+def test_the_same_files_again_mend_what_is_damaged_and_leave_the_rest(tmp_path, harm, with_ledger):
+    rapid = write_stack(tmp_path / "a.tif", ramp_frames(6))
+    slow = write_stack(tmp_path / "slow.tif", ramp_frames(1))
+    store = tmp_path / "s.zarr"
+    options = {"slow": slow, "use": "train", "block": 2}
+    stemscale.ingest(store, rapid, **options)
+    opened = AcquisitionStore(store)
+    image = store / "a/slow/image/c/0/0"
+    before = [opened.frames("a/rapid").shard(i).read_bytes() for i in range(3)]
+    scanned, attrs = image.read_bytes(), (opened.attrs("a"), opened.attrs("a/rapid"))
+    if not with_ledger:
+        shutil.rmtree(ledger_root(store))
+    harm(opened.frames("a/rapid").shard(1))
+    harm(image)
+    kept = opened.frames("a/rapid").shard(0).stat().st_mtime_ns
+
+    (done,) = stemscale.ingest(store, rapid, slow=slow)
+
+    assert (done.skipped, done.mended, done.n_frames) == (False, 2, 6)
+    opened = AcquisitionStore(store)
+    assert [opened.frames("a/rapid").shard(i).read_bytes() for i in range(3)] == before
+    assert image.read_bytes() == scanned
+    assert (opened.attrs("a"), opened.attrs("a/rapid")) == attrs
+    assert opened.frames("a/rapid").shard(0).stat().st_mtime_ns == kept
+    assert stemscale.verify(store).damage == []
+    assert [d.skipped for d in stemscale.ingest(store, rapid, slow=slow)] == [True]
 
 
 def test_other_frames_under_a_used_name_are_refused(tmp_path):
@@ -327,7 +369,7 @@ def test_a_manifest_and_files_at_once_are_refused(tmp_path):
     [
         ("frame,time_s\n0,0\n1,1\n", "2 values"),
         ("frame,time_s\n0,0\n0,1\n2,2\n3,3\n4,4\n", "each frame from 0 to 4 once"),
-        ("frame,time_s\n" + "".join(f"{i},hot\n" for i in range(5)), "not numbers"),
+        ("frame,time_s\n" + "".join(f"{i},hot\n" for i in range(5)), "is no number"),
     ],
 )
 def test_tables_that_do_not_fit_the_frames_are_refused(tmp_path, text, message):
@@ -336,6 +378,24 @@ def test_tables_that_do_not_fit_the_frames_are_refused(tmp_path, text, message):
     with pytest.raises((InputFileError, SeriesError), match=message):
         stemscale.ingest(tmp_path / "s.zarr", rapid, frame_metadata=table)
     assert not (tmp_path / "s.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "frame,time_s,temperature_C\n0,0,20.5\n1,0.25,-3\n",
+        "frame;time_s;temperature_C\n0;0;20,5\n1;0,25;-3\n",
+        "time_s\ttemperature_C\n0\t20.5\n0.25\t-3\n",
+    ],
+)
+def test_tables_come_with_commas_semicolons_or_tabs(tmp_path, text):
+    table = tmp_path / "frames.csv"
+    table.write_text(text, encoding="utf-8-sig")
+    rapid = write_stack(tmp_path / "a.tif", ramp_frames(2))
+    stemscale.ingest(tmp_path / "s.zarr", rapid, frame_metadata=table)
+    with xr.open_zarr(tmp_path / "s.zarr", group="a/rapid", decode_timedelta=False) as opened:
+        assert opened["time"].values.tolist() == [0, 0.25]
+        assert opened["temperature"].values.tolist() == [20.5, -3]
 
 
 def test_rows_of_a_table_may_come_in_any_order(tmp_path):

@@ -379,6 +379,18 @@ def test_npy_arrays_read_back_in_any_order(tmp_path, dtype, order):
     assert found.dtype == frames.dtype.newbyteorder("=")
 
 
+@pytest.mark.parametrize(
+    ("describing", "holding"),
+    [
+        ("rapid_scan_pair_512.mrc.mdoc", "rapid_scan_pair_512.mrc"),
+        ("nion_haadf_crop.json", "nion_haadf_crop.npy"),
+    ],
+)
+def test_a_file_that_only_describes_another_names_that(describing, holding):
+    with pytest.raises(InputFileError, match=f"describes {holding} and has no frames"):
+        open_series([DATA / describing])
+
+
 def test_npy_files_that_are_no_series_are_refused(tmp_path):
     np.save(tmp_path / "line.npy", np.arange(5))
     with pytest.raises(InputFileError, match=r"line\.npy holds an array of shape \(5,\)"):
@@ -665,14 +677,18 @@ def test_frames_of_other_shapes_in_a_folder_are_named(tmp_path):
 
 
 GROWTH = """
-import resource, sys
+import sys
 from pathlib import Path
 from stemscale.ingestion.readers import open_series
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+def peak():  # getrusage would count what the test's own process held when it started this one
+    return float(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 1e3
+
+before = peak()
 (source,) = open_series([Path(sys.argv[1])])
 for start in (0, 90):
     source.read(start, start + 4)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1e3)
+print(peak() - before)
 """
 
 
@@ -720,7 +736,7 @@ def test_a_few_frames_of_a_long_series_cost_no_more_memory_than_they_must(tmp_pa
     done = subprocess.run(
         [sys.executable, "-c", GROWTH, str(path)], capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 110
+    assert float(done.stdout) < 160  # of which libraries take 50 to 100
 
 
 def harmed(data, whole, most=4000):

@@ -119,7 +119,8 @@ def ingest(
     (ImageJ, OME), HSPY, ZSPY, NeXus, Berkeley EMD, PNG and JPEG through RosettaSciIO; Nion Swift
     exports, NPY and Zarr arrays; folders of such files, Gatan's in-situ trees among them.
 
-    Killed, it goes on where it was when run again. If any input is bad, the store stays as it was.
+    Killed, it goes on where it was when run again, and writes again what was damaged since. If any
+    input is bad, the store stays as it was.
     """
     from stemscale.ingestion import ingest as run
     from stemscale_cli.output import plain, print_json, talk
@@ -166,6 +167,8 @@ def _words(one: "IngestedFov") -> str:
     what += ", slow scan" if one.slow else ""
     if one.skipped:
         return f"{what} (there already: the same files)"
+    if one.mended:
+        return f"{what} (there already; {one.mended} that were damaged are written again)"
     return f"{what} ({one.appended} of them new)" if one.appended else what
 
 
