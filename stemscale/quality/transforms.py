@@ -1,0 +1,59 @@
+"""Fourier transforms of two images, made alike so that they can be compared wave by wave."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import fft2, fftfreq
+from scipy.signal.windows import hann
+
+from stemscale.quality.background import remove_background
+from stemscale.quality.common import FloatImage, Image, seen_in_both
+
+Transform = npt.NDArray[np.complex128]
+
+
+def transforms_alike(
+    image: Image, reference: Image, *, sigma_px: float
+) -> tuple[Transform, Transform]:
+    """Transform two images after the same treatment.
+
+    Parameters
+    ----------
+    image, reference : ndarray, shape (y, x)
+        Intensities, each on its own scale; what is NaN (not seen) in one is left out of both.
+    sigma_px : float
+        Width of the smooth background taken out of both before [px].
+
+    Returns
+    -------
+    tuple of ndarray of complex128, shape (y, x)
+        Of image and reference: background taken out, unseen pixels at the mean, Hann window.
+        Zero frequency at (0, 0).
+
+    Raises
+    ------
+    FrameShapeError
+        If the two images differ in shape.
+    """
+    seen = seen_in_both(image, reference)
+    window = np.outer(*(hann(size, sym=False) for size in seen.shape))
+    found = []
+    for one in (image, reference):
+        flat = remove_background(np.where(seen, one, np.nan), sigma_px=sigma_px)
+        mean = flat[seen].mean() if seen.any() else 0.0
+        found.append(fft2(np.where(seen, flat - mean, 0.0) * window))
+    return found[0], found[1]
+
+
+def frequencies(shape: tuple[int, int]) -> tuple[FloatImage, FloatImage]:
+    """Give |f_y| and |f_x| of each pixel of a transform [cycles/px].
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (y, x)
+
+    Returns
+    -------
+    tuple of ndarray of float64, shape (y, 1) and (1, x)
+    """
+    return np.abs(fftfreq(shape[0]))[:, None], np.abs(fftfreq(shape[1]))[None, :]
