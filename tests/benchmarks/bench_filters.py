@@ -1,0 +1,383 @@
+"""Table all filters on simulated fields of view that no learned one has seen.
+
+    python tests/benchmarks/bench_filters.py [--minutes 4] [--only NAME ...] [--care PYTHON]
+
+Data: the reference settings, ``--training`` FOVs of 20 frames, ``--test`` other ones of 50, one
+microscope. The distortion is estimated and undone as in `calibrate` and `process`. Every learned
+filter trains for ``--minutes`` on the same frames; the patches that it saw in that time stand
+beside. From each test FOV four single frames are filtered (DCFI takes more, as it says), and scored
+against the noise-free truth, with the measures of `stemscale.quality`:
+
+Q1        PSNR against the slow scan, as in the paper [dB]
+truth     PSNR against the truth, background removed, gain and offset matched [dB]; and over rapid
+SSIM      structural similarity with the truth
+coherent  wave number up to which Fourier ring correlation with the truth is 0.5 or more [1/µm]
+Q5        wave number up to which the power spectrum follows the slow scan's [1/µm]
+Q6        power of the vertical streak above the truth's [dB]
+tail      share of the response along x that is more than 2 px late; its mean delay [px]
+frames/s  on the threads given; parameters; peak memory above that before the data are there [MB]
+
+Then the same for series in which structures move (``--moving``), for one frame in and for five.
+Every filter runs in a process of its own. ``--care`` names the Python of an environment with
+CAREamics, which has to be another one, as it needs torchvision: see `peer_care.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.float32]
+Image = NDArray[np.float64]
+
+PIXEL_NM = 2.1
+SCORED = 4  # frames of each test FOV
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fov:
+    """One FOV on the grid of its slow scan."""
+
+    frames: Frames  # (frame, y, x), corrected, drift undone; NaN = not seen
+    slow: Image
+    truth: Image  # (y, x), or (frame, y, x) of a scene that moves
+    dcfi: Frames  # (n, y, x): of 20 and 50 frames
+
+    def truth_of(self, index: int) -> Image:
+        return self.truth if self.truth.ndim == 2 else self.truth[index]
+
+
+# ---------------------------------------------------------------- data
+
+
+def simulate(folder: Path, options: argparse.Namespace) -> None:
+    """Write training, test and moving FOVs, corrected."""
+    from stemscale.distortion import Warp, fit_spline, integrate_frames
+    from stemscale.simulation import FieldOfView, preset_settings
+
+    settings = preset_settings("reference")
+    numbers = range(1, 1 + options.training + options.test)
+    made = []
+    for number in numbers:
+        fov = FieldOfView(
+            number,
+            size=options.size,
+            n_frames=20 if number <= options.training else 50,
+            settings=settings,
+            seed=options.seed,
+            scan_seed=options.seed,
+        )
+        series = np.stack([fov.frame(i).counts for i in range(fov.n_frames)])
+        made.append((series, integrate_frames([series]), fov.slow(), fov.truth()))
+        print(f"simulated {number} of {len(numbers)}", file=sys.stderr, flush=True)
+    maps = fit_spline([(average.image, slow) for _, average, slow, _ in made])
+    for number, (found, one) in enumerate(zip(maps, made, strict=True)):
+        series, average, slow, truth = one
+        corrected = [
+            Warp(found.shifted(float(dy), float(dx)))(frame[None])[0]
+            for frame, (dy, dx) in zip(series, average.shifts, strict=True)
+        ]
+        few = integrate_frames([series[:20]]).image
+        dcfi = Warp(found)(np.stack([few, average.image]))
+        _save(folder / f"{number:02d}.npz", np.stack(corrected), slow, truth, dcfi)
+    for number in range(options.moving):
+        fov = FieldOfView(
+            100 + number,
+            size=options.size,
+            n_frames=options.moving_from + 9,
+            settings=replace(settings, effects=settings.effects - {"distortion", "drift"}),
+            seed=options.seed,
+            scan_seed=options.seed,
+            in_situ=True,
+        )
+        shown = [fov.frame(options.moving_from + i) for i in range(9)]
+        frames = np.stack([f.counts for f in shown]).astype(np.float32)
+        truth = np.stack([f.truth for f in shown])
+        _save(folder / f"moving{number}.npz", frames, fov.slow(), truth, frames[:2])
+
+
+def _save(file: Path, frames: Frames, slow: Image, truth: Image, dcfi: Frames) -> None:
+    np.savez(file, frames=frames.astype(np.float32), slow=slow, truth=truth, dcfi=dcfi)
+
+
+def load(file: Path) -> Fov:
+    with np.load(file) as found:
+        return Fov(**{name: found[name] for name in ("frames", "slow", "truth", "dcfi")})
+
+
+# ---------------------------------------------------------------- filters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A filter that is ready: frames of a series, and which of them to filter."""
+
+    apply: Callable[[Fov, list[int]], Frames]
+    parameters: int | None = None
+    patches: int | None = None
+    seconds: float | None = None
+
+
+def rapid(training: list[Fov], options: argparse.Namespace) -> Made:
+    return Made(apply=lambda fov, which: fov.frames[which])
+
+
+def dcfi(place: int) -> Callable[[list[Fov], argparse.Namespace], Made]:
+    return lambda training, options: Made(apply=lambda fov, which: fov.dcfi[[place]])
+
+
+def classical(word: str) -> Callable[[list[Fov], argparse.Namespace], Made]:
+    def make(training: list[Fov], options: argparse.Namespace) -> Made:
+        from stemscale.denoise import apply_classical, tune_classical
+
+        def apply(fov: Fov, which: list[int]) -> Frames:
+            parameters = tuned.get(id(fov))
+            if parameters is None:  # once a FOV, against its slow scan, as `process` does
+                parameters = tune_classical(word, fov.frames[:4], fov.slow)
+                tuned[id(fov)] = parameters
+            return apply_classical(word, fov.frames[which], parameters)
+
+        tuned: dict[int, Any] = {}
+        return Made(apply=apply)
+
+    return make
+
+
+def learned(preset: str, target: str = "slow", **changes: Any) -> Callable[..., Made]:
+    def make(training: list[Fov], options: argparse.Namespace) -> Made:
+        from stemscale.denoise import (
+            TrainingFov,
+            denoise_frames,
+            find_recipe,
+            series_scale,
+            train_filter,
+        )
+
+        recipe = find_recipe(preset)
+        network = {k: v for k, v in changes.items() if hasattr(recipe.network, k)}
+        others = {k: v for k, v in changes.items() if k not in network}
+        recipe = replace(recipe, network=replace(recipe.network, **network), **others)
+        fovs = [
+            TrainingFov(
+                name=str(i),
+                frames=fov.frames,
+                target=(fov.slow if target == "slow" else fov.dcfi[0]).astype(np.float32),
+            )
+            for i, fov in enumerate(training)
+        ]
+        made = train_filter(
+            fovs, recipe=recipe, minutes=options.minutes, threads=options.threads, seed=0
+        )
+
+        def apply(fov: Fov, which: list[int]) -> Frames:
+            scale = series_scale(fov.frames)
+            half = recipe.network.frames_in // 2
+            parts = []
+            for i in which:
+                first = max(0, i - half)
+                part = fov.frames[first : i + half + 1]
+                mine = slice(i - first, i - first + 1)
+                parts.append(denoise_frames(part, made, scale=scale, which=mine))
+            return np.concatenate(parts)
+
+        return Made(
+            apply=apply,
+            parameters=sum(p.numel() for p in made.network.parameters()),
+            patches=made.card["training"]["patches"],
+            seconds=made.card["training"]["seconds"],
+        )
+
+    return make
+
+
+def care(training: list[Fov], options: argparse.Namespace) -> Made:
+    """CAREamics' CARE in its own environment; patches flipped along y alone."""
+    folder = Path(options.cache)
+    script = Path(__file__).with_name("peer_care.py")
+    command = [options.care, str(script), str(folder), str(options.training)]
+    command += [str(options.minutes), str(options.threads)]
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+    done = json.loads(printed.splitlines()[-1])
+    outputs = {f: np.load(folder / f) for f in done["outputs"]}
+
+    def apply(fov: Fov, which: list[int]) -> Frames:
+        for file, frames in outputs.items():
+            with np.load(folder / file.replace("care_", "").replace(".npy", ".npz")) as found:
+                if np.array_equal(found["slow"], fov.slow):
+                    return frames[which]
+        raise LookupError("no output of CARE for this FOV")
+
+    made = {k: done[k] for k in ("parameters", "patches", "seconds")}
+    return Made(apply=apply, **made)
+
+
+FILTERS: dict[str, Callable[..., Made]] = {
+    "rapid": rapid,
+    "gaussian": classical("gaussian"),
+    "nlm": classical("nlm"),
+    "bm3d": classical("bm3d"),
+    "lag": classical("lag"),
+    "DCFI, 20 frames": dcfi(0),
+    "DCFI, 50 frames": dcfi(1),
+    "DLF-DCFI, width 16": learned("paper", "dcfi", width=16),
+    "DLF-Slow, width 16": learned("paper", width=16),
+    "standard": learned("standard"),
+    "standard, 5 in": learned("standard", frames_in=5),
+    "CARE, y flip": care,
+}
+MOVING = ("rapid", "standard", "standard, 5 in")
+
+
+# ---------------------------------------------------------------- scores
+
+
+def score(fov: Fov, index: int, frame: Frames) -> dict[str, float]:
+    from stemscale.quality import (
+        agreement_cutoff,
+        coherence_cutoff,
+        horizontal_profile,
+        lag_tail,
+        match_gain,
+        psnr_paper,
+        psnr_without_background,
+        ssim,
+        streak,
+    )
+
+    truth = fov.truth_of(index)
+    tail = lag_tail(frame, truth)
+    wave_number, reference = horizontal_profile(fov.slow, pixel_size_nm=PIXEL_NM)
+    _, profile = horizontal_profile(match_gain(frame, fov.slow), pixel_size_nm=PIXEL_NM)
+    return {
+        "Q1": psnr_paper(frame, fov.slow),
+        "truth": psnr_without_background(frame, truth),
+        "SSIM": ssim(frame, truth),
+        "coherent": coherence_cutoff(frame, truth, pixel_size_nm=PIXEL_NM),
+        "Q5": agreement_cutoff(profile, reference, wave_number),
+        "Q6": streak(frame, truth),
+        "tail": tail.weight,
+        "delay": tail.delay_px,
+    }
+
+
+def peak_mb() -> float:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return float(status.split("VmHWM:")[1].split()[0]) / 1e3
+
+
+def run_one(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Make one filter and score it; in a process of its own."""
+    import torch
+
+    torch.set_num_threads(options.threads)
+    files = sorted(Path(options.cache).glob("[0-9][0-9].npz"))
+    training = [load(f) for f in files[: options.training]]
+    made = FILTERS[name](training, options)
+    del training
+    found: dict[str, Any] = {}
+    sets = {"still": files[options.training :]}
+    if name in MOVING:
+        sets["moving"] = sorted(Path(options.cache).glob("moving*.npz"))
+    seconds, filtered, before = 0.0, 0, peak_mb()
+    for kind, of_kind in sets.items():
+        scores = []
+        for file in of_kind:
+            fov = load(file)
+            middle = len(fov.frames) // 2
+            which = list(range(middle - SCORED // 2, middle + SCORED // 2))
+            made.apply(fov, which[:1])  # tables, parameters
+            began = time.perf_counter()
+            outputs = made.apply(fov, which)
+            seconds += time.perf_counter() - began
+            filtered += len(outputs)
+            scores += [score(fov, i, f) for i, f in zip(which, outputs, strict=False)]
+        found[kind] = {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}
+    return {
+        **found,
+        "frames/s": filtered / seconds if seconds > 1e-3 else None,
+        "parameters": made.parameters,
+        "patches": made.patches,
+        "seconds": made.seconds,
+        "MB": peak_mb() - before,
+    }
+
+
+def show(kind: str, rows: dict[str, dict[str, Any]]) -> None:
+    columns = ("Q1", "truth", "SSIM", "coherent", "Q5", "Q6", "tail", "delay")
+    print(f"\n{kind}")
+    print(
+        f"{'':20} {'Q1':>6} {'truth':>6} {'+':>5} {'SSIM':>5} {'coh.':>5} {'Q5':>4} {'Q6':>5}"
+        f" {'tail':>6} {'delay':>6} {'frames/s':>8} {'param.':>9} {'patches':>8} {'MB':>5}"
+    )
+    base = rows["rapid"][kind]["truth"] if "rapid" in rows else np.nan
+    for name, row in rows.items():
+        if kind not in row:
+            continue
+        q1, truth, ssim, coherent, q5, q6, tail, delay = (row[kind][c] for c in columns)
+        rate, parameters, patches = (row[c] for c in ("frames/s", "parameters", "patches"))
+        print(
+            f"{name:20} {q1:6.2f} {truth:6.2f} {truth - base:5.2f} {ssim:5.3f} {coherent:5.1f}"
+            f" {q5:4.0f} {q6:5.2f} {tail:6.3f} {delay:6.2f}"
+            f" {'' if rate is None else f'{rate:.1f}':>8} {parameters or '':>9} {patches or '':>8}"
+            f" {row['MB']:5.0f}",
+            flush=True,
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--training", type=int, default=8, help="FOVs")
+    parser.add_argument("--test", type=int, default=4, help="FOVs")
+    parser.add_argument("--moving", type=int, default=2, help="in-situ FOVs; 0: none")
+    parser.add_argument("--moving-from", type=int, default=20, help="first frame that is shown")
+    parser.add_argument("--minutes", type=float, default=4.0, help="of each training")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--only", nargs="+", choices=list(FILTERS), metavar="NAME")
+    parser.add_argument("--care", metavar="PYTHON", help="of an environment with CAREamics")
+    parser.add_argument("--cache", help="folder that keeps the data for the next run")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(run_one(options.one, options)))
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        options.cache = options.cache or scratch
+        Path(options.cache).mkdir(parents=True, exist_ok=True)
+        if not any(Path(options.cache).glob("*.npz")):
+            simulate(Path(options.cache), options)
+        rows: dict[str, dict[str, Any]] = {}
+        for name in options.only or FILTERS:
+            if name.startswith("CARE") and not options.care:
+                print(f"{name}: left out, for --care names no environment", file=sys.stderr)
+                continue
+            command = [sys.executable, __file__, "--one", name]
+            for key in ("training", "minutes", "threads", "cache", "care"):
+                value = getattr(options, key)
+                command += [f"--{key}", str(value)] if value is not None else []
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+            if done.returncode:
+                print(f"{name}: failed, see above", file=sys.stderr, flush=True)
+                continue
+            rows[name] = json.loads(done.stdout.splitlines()[-1])
+            print(f"{name}: done", file=sys.stderr, flush=True)
+        for kind in ("still", "moving"):
+            if any(kind in row for row in rows.values()):
+                show(kind, rows)
+
+
+if __name__ == "__main__":
+    main()
