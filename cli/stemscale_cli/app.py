@@ -12,6 +12,7 @@ from stemscale_cli.commands import (
     calibrate,
     demo,
     export,
+    filters,
     info,
     ingest,
     process,
@@ -47,6 +48,7 @@ for _verb in (
     demo.demo,
 ):
     app.command()(_verb)
+app.add_typer(filters.app, name="filters")
 
 
 def _show_version(wanted: bool) -> None:

@@ -17,12 +17,10 @@ from torch import Tensor
 from stemscale.denoise.scaling import Normalisation
 from stemscale.denoise.unet import UNet, UNetSettings
 from stemscale.errors import FilterError, SettingsError
+from stemscale.filter_card import CARD, CONTENT_HASH, FORMAT_VERSION, NEEDED
 
-FORMAT_VERSION = 1
-_CARD = "stemscale_filter"  # key of the card in the file's header
-_HASH = "sha256"  # key of the content hash in the card
-_NORMALISATIONS = ("series", "frame_min_max")
-_NEEDED = ("format_version", "architecture", "normalisation", "recipe", _HASH)
+_NORMALISATIONS = ("series", "frame_min_max", "frame_equalized")
+_CARD, _HASH = CARD, CONTENT_HASH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,7 +101,7 @@ def save_filter(filter: Filter, path: str | os.PathLike[str]) -> None:
     card[_HASH] = _content_hash(tensors, card)
     content = save(tensors, metadata={_CARD: json.dumps(card, sort_keys=True, allow_nan=False)})
     try:
-        _write_at_once(path, content)
+        write_at_once(path, content)
     except OSError as error:
         raise FilterError(f"{path}: the filter cannot be written here ({error})") from error
 
@@ -136,7 +134,11 @@ def load_filter(path: str | os.PathLike[str]) -> Filter:
         )
     network = _build(path, card, tensors)
     expected = {key: value for key, value in card.items() if key != _HASH}
-    if _content_hash(tensors, expected) != card[_HASH]:
+    try:
+        found = _content_hash(tensors, expected)
+    except ValueError:  # what JSON cannot hold was not written by us
+        found = ""
+    if found != card[_HASH]:
         raise FilterError(
             f"{path}: weights or card were changed after the filter was written (the hash in its "
             "card does not fit): fetch or train it again"
@@ -181,7 +183,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     try:
         card = json.loads(metadata[_CARD])
-        missing = [key for key in _NEEDED if key not in card]
+        missing = [key for key in NEEDED if key not in card]
     except (KeyError, TypeError, ValueError) as error:
         raise FilterError(
             f"{path}: its header has no stemscale card, so it is no filter of stemscale: "
@@ -234,7 +236,7 @@ def _content_hash(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str
     return digest.hexdigest()
 
 
-def _write_at_once(path: Path, content: bytes) -> None:
+def write_at_once(path: Path, content: bytes) -> None:
     """Write beside the file and rename, so that nobody ever reads half a filter."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:

@@ -8,12 +8,20 @@ import torch
 from numpy.typing import NDArray
 
 from stemscale.denoise.filter_file import Filter
-from stemscale.denoise.scaling import SeriesScale, frame_min_max, normalise, to_counts
+from stemscale.denoise.neighbours import neighbours
+from stemscale.denoise.scaling import (
+    SeriesScale,
+    equalized,
+    frame_min_max,
+    normalise,
+    to_counts,
+)
 from stemscale.denoise.unet import UNet, pad_to_multiple
 from stemscale.denoise.unseen import fill_unseen
 from stemscale.errors import FilterError, FrameShapeError
 
 FloatFrames = NDArray[np.float32]  # (frame, y, x)
+FloatStacks = NDArray[np.float32]  # (frame, frames in, y, x)
 
 # A frame of more pixels is filtered in tiles: 1,024² of 64 channels are 268 MB an activation.
 MAX_PIXELS = 1024 * 1024
@@ -24,11 +32,15 @@ def denoise_frames(
     filter: Filter,
     *,
     scale: SeriesScale,
+    which: slice = slice(None),
     batch: int | None = None,
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
 ) -> FloatFrames:
     """Filter frames, one by one.
+
+    A filter of several frames sees those beside each, too. ``frames`` is taken for the whole
+    series, mirrored at its ends: to filter a part of it, give its neighbours along, and ``which``.
 
     Parameters
     ----------
@@ -39,6 +51,8 @@ def denoise_frames(
         Of the series these frames are from (``series_scale``); the same for every block, so that
         a frame filtered alone and inside any block gives the same. A filter trained on frames
         min-max scaled one by one does not use it.
+    which : slice
+        Frames to filter, of step 1.
     batch : int, optional
         Frames the network takes at once; 1 by default on a CPU (the quickest there), 4 elsewhere.
         It changes speed and memory only.
@@ -49,8 +63,9 @@ def denoise_frames(
 
     Returns
     -------
-    ndarray of float32, shape (frame, y, x)
-        [counts], on the scale of the input; NaN where the input is NaN.
+    ndarray of float32, shape (frames filtered, y, x)
+        [counts], on the scale of the input; NaN where the input is NaN. Of a filter trained on
+        equalised frames: equalised, between the frame's minimum and maximum.
 
     Raises
     ------
@@ -66,24 +81,58 @@ def denoise_frames(
     if batch < 1:
         raise FilterError(f"batch is {batch} frames: needed is 1 or more")
     network = filter.network_on(device)
-    result = np.empty(frames.shape, dtype=np.float32)
-    for start in range(0, len(frames), batch):
-        block = frames[start : start + batch]
-        by_frame = filter.normalisation == "frame_min_max"
-        scales = [frame_min_max(frame) if by_frame else scale for frame in block]
-        inputs = np.stack(
-            [fill_unseen(normalise(f, s)) for f, s in zip(block, scales, strict=True)]
-        )
-        outputs = run_network(network, inputs, device=device, max_pixels=max_pixels)
-        for offset, (output, own) in enumerate(zip(outputs, scales, strict=True)):
-            result[start + offset] = to_counts(output, own)
+    chosen = range(*which.indices(len(frames)))
+    result = np.empty((len(chosen), *frames.shape[1:]), dtype=np.float32)
+    inputs = _Inputs(frames, filter, scale)
+    for start in range(0, len(chosen), batch):
+        block = chosen[start : start + batch]
+        stacks = np.stack([inputs.stack(index) for index in block])
+        outputs = run_network(network, stacks, device=device, max_pixels=max_pixels)
+        for offset, (index, output) in enumerate(zip(block, outputs, strict=True)):
+            result[start + offset] = to_counts(output, inputs.scale_back(index))
     if frames.dtype.kind == "f":
-        result[~np.isfinite(frames)] = np.nan
+        result[~np.isfinite(frames[chosen.start : chosen.stop])] = np.nan
     return result
 
 
+class _Inputs:
+    """What a network sees of each frame."""
+
+    def __init__(self, frames: NDArray[Any], filter: Filter, scale: SeriesScale) -> None:
+        self._frames, self._normalisation, self._scale = frames, filter.normalisation, scale
+        self._frames_in = filter.network.settings.frames_in
+        self._filled: dict[int, FloatFrames] = {}  # those that the next frame sees as well
+
+    def stack(self, index: int) -> FloatFrames:
+        """Frames around one, (frames in, y, x), on its scale."""
+        around = neighbours(index, self._frames_in, len(self._frames))
+        if self._normalisation == "frame_min_max":  # of the middle frame: nothing can be kept
+            scale = frame_min_max(self._frames[index])
+            return np.stack([fill_unseen(normalise(self._frames[i], scale)) for i in around])
+        self._filled = {i: self._filled[i] for i in around if i in self._filled}
+        for i in around:
+            if i not in self._filled:
+                self._filled[i] = self._seen(self._frames[i])
+        return np.stack([self._filled[i] for i in around])
+
+    def scale_back(self, index: int) -> SeriesScale:
+        """Scale that brings the network's answer to counts."""
+        if self._normalisation == "series":
+            return self._scale
+        return frame_min_max(self._frames[index])
+
+    def _seen(self, frame: NDArray[Any]) -> FloatFrames:
+        if self._normalisation == "frame_equalized":
+            return fill_unseen(self._equalized(frame))
+        return fill_unseen(normalise(frame, self._scale))
+
+    def _equalized(self, frame: NDArray[Any]) -> FloatFrames:
+        found = equalized(frame)
+        return normalise(found, frame_min_max(found))
+
+
 def run_network(
-    network: UNet, inputs: FloatFrames, *, device: str = "cpu", max_pixels: int = MAX_PIXELS
+    network: UNet, inputs: FloatStacks, *, device: str = "cpu", max_pixels: int = MAX_PIXELS
 ) -> FloatFrames:
     """Pass frames through a network, whole or in tiles.
 
@@ -91,7 +140,7 @@ def run_network(
     ----------
     network : UNet
         On ``device``, in evaluation mode.
-    inputs : ndarray of float32, shape (frame, y, x)
+    inputs : ndarray of float32, shape (frame, frames in, y, x)
         Normalised, every pixel finite.
     device : str
     max_pixels : int
@@ -106,9 +155,9 @@ def run_network(
     FilterError
         If ``max_pixels`` leaves no room for the smallest tile.
     """
-    height, width = inputs.shape[1:]
+    height, width = inputs.shape[-2:]
     with torch.inference_mode():
-        frames = torch.from_numpy(inputs).to(device).unsqueeze(1)  # (frame, 1, y, x)
+        frames = torch.from_numpy(inputs).to(device)
         padded = pad_to_multiple(frames, network.settings.multiple_px)
         padded = padded.contiguous(memory_format=torch.channels_last)
         if padded.shape[-2] * padded.shape[-1] <= max_pixels:
@@ -120,7 +169,7 @@ def run_network(
 
 
 def _run_in_tiles(network: UNet, frames: torch.Tensor, max_pixels: int) -> torch.Tensor:
-    """Filter padded frames (batch, 1, y, x) tile by tile; the same as filtering them whole.
+    """Filter padded frames (batch, frames in, y, x) tile by tile; the same as filtering them whole.
 
     A tile carries a halo as wide as the network can see and lies on the network's pooling grid,
     so its core comes out as in the whole frame, and there is no seam to blend.

@@ -1,15 +1,20 @@
 """Intensities of one series on a scale that a network knows, and back."""
 
 import math
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stemscale.denoise.unseen import fill_unseen
 from stemscale.errors import FrameShapeError, SeriesError
 
-Normalisation = Literal["series", "frame_min_max"]
+Normalisation = Literal["series", "frame_min_max", "frame_equalized"]
+"""How frames enter a network: on the scale of their series; each by its own minimum and maximum
+(row F3); or each after adaptive histogram equalisation (row F8)."""
 
 SCALE_FRAMES = 64  # statistics come from so many frames at the start of a series
 _BIN_PX = 4
@@ -137,6 +142,64 @@ def frame_min_max(frame: NDArray[Any]) -> SeriesScale:
         return SeriesScale(center=0.0, spread=1.0)
     low, high = float(seen.min()), float(seen.max())
     return SeriesScale(center=low, spread=high - low if high > low else 1.0)
+
+
+def equalized(frame: NDArray[Any]) -> NDArray[np.float32]:
+    """Give every region of a frame the same contrast, as row F8 proposes.
+
+    Parameters
+    ----------
+    frame : ndarray, shape (y, x)
+        Intensities [counts]; NaN = not seen.
+
+    Returns
+    -------
+    ndarray of float32, shape (y, x)
+        0 … 1; no longer proportional to the intensity. NaN = not seen.
+
+    Notes
+    -----
+    Contrast-limited adaptive histogram equalisation of scikit-image with its defaults: tiles of an
+    eighth of the frame, clip limit 0.01. A frame is equalised by itself.
+    """
+    from skimage.exposure import equalize_adapthist
+
+    unseen = ~np.isfinite(frame)
+    values = normalise(fill_unseen(frame), frame_min_max(frame))
+    if values.size == 0 or float(np.ptp(values)) == 0:
+        return np.where(unseen, np.nan, values).astype(np.float32)
+    result = np.asarray(equalize_adapthist(values.clip(0, 1)), dtype=np.float32)
+    result[unseen] = np.nan
+    return result
+
+
+def equalized_copy(frames: Any) -> NDArray[np.float32]:
+    """Equalise the frames (frame, y, x) of a series into a file that vanishes when unused."""
+    result = scratch_frames(tuple(frames.shape))
+    for index in range(len(result)):
+        result[index] = equalized(np.asarray(frames[index]))
+    return result
+
+
+def scratch_frames(shape: tuple[int, ...], folder: Path | None = None) -> NDArray[np.float32]:
+    """Make room for frames on disk, so that a training set may be larger than memory.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (frame, y, x).
+    folder : Path, optional
+        By default that of temporary files. The file has no name and vanishes with the array.
+
+    Returns
+    -------
+    ndarray of float32, shape ``shape``
+        What is used often stays in memory, as there is room.
+    """
+    if 0 in shape:
+        return np.empty(shape, dtype=np.float32)
+    with tempfile.TemporaryFile(dir=folder) as file:  # the map holds it on
+        return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 
 def normalise(values: ArrayLike, scale: SeriesScale) -> NDArray[np.float32]:

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemscale.denoise.augmentation import Batch, augment
+from stemscale.denoise.augmentation import Batch, augment, dose_weights
+from stemscale.denoise.neighbours import mirrored, neighbours
 from stemscale.denoise.recipe import Recipe
 from stemscale.denoise.scaling import (
     SCALE_FRAMES,
     SeriesScale,
+    equalized,
+    equalized_copy,
     frame_min_max,
     mean_frame,
     normalise,
@@ -31,15 +34,16 @@ class TrainingFov:
 
     name: str
     frames: Any  # array-like (frame, y, x), corrected, on the target's grid; NaN = not seen
-    target: NDArray[Any]  # (y, x); NaN = not seen
+    target: NDArray[Any] | None  # (y, x); NaN = not seen; None: the FOV's other frames
 
     def __post_init__(self) -> None:
         """Refuse frames and a target that do not fit."""
         shape = tuple(self.frames.shape)
-        if len(shape) != 3 or shape[1:] != self.target.shape:
+        if len(shape) != 3 or (self.target is not None and shape[1:] != self.target.shape):
+            target = "none" if self.target is None else self.target.shape
             raise FrameShapeError(
                 f"{self.name}: frames have shape {shape} but the target has "
-                f"{self.target.shape}: bring both onto one grid (calibrate the FOV)"
+                f"{target}: bring both onto one grid (calibrate the FOV)"
             )
 
 
@@ -53,6 +57,7 @@ class FovPart:
     scale: SeriesScale | None  # of the series; None: every frame by its own minimum and maximum
     which: tuple[int, ...]  # frames
     rows: slice
+    of_frames: bool = False  # trained on pairs of frames; the target, their mean, only validates
 
     def frame_scale(self, index: int) -> SeriesScale:
         """Scale on which frame ``index`` enters the network."""
@@ -85,22 +90,31 @@ def prepare_fov(fov: TrainingFov, recipe: Recipe) -> FovPart:
     SeriesError
         If the frames are constant or show nothing.
     """
-    n_frames = int(fov.frames.shape[0])
+    frames = fov.frames if recipe.frames is None else fov.frames[: recipe.frames]
+    n_frames = int(frames.shape[0])
     if n_frames == 0:
         raise TrainingError(f"{fov.name} has no frame to train on: leave it out")
-    target = np.asarray(fov.target, dtype=np.float64)
-    if recipe.background_px is not None:
-        step = max(1, n_frames // SCALE_FRAMES)
-        mean = mean_frame(fov.frames, range(0, n_frames, step))
-        target = match_target(target, mean, background_px=recipe.background_px)
-    scale = series_scale(fov.frames) if recipe.normalisation == "series" else None
+    if recipe.normalisation == "frame_equalized":
+        frames = equalized_copy(frames)
+    mean = mean_frame(frames, range(0, n_frames, max(1, n_frames // SCALE_FRAMES)))
+    scale = series_scale(frames) if recipe.normalisation == "series" else None
+    if fov.target is None:
+        target = mean
+    else:
+        target = np.asarray(fov.target, dtype=np.float64)
+        if recipe.normalisation == "frame_equalized":
+            target = equalized(target).astype(np.float64)
+        if recipe.background_px is not None:
+            target = match_target(target, mean, background_px=recipe.background_px)
+    own = scale or (frame_min_max(frames[0]) if fov.target is None else frame_min_max(target))
     return FovPart(
         name=fov.name,
-        frames=fov.frames,
-        target=normalise(target, scale or frame_min_max(target)),
+        frames=frames,
+        target=normalise(target, own),
         scale=scale,
         which=tuple(range(n_frames)),
         rows=slice(0, target.shape[0]),
+        of_frames=fov.target is None,
     )
 
 
@@ -178,8 +192,9 @@ class PatchSampler:
     ----------
     parts : sequence of FovPart
     recipe : Recipe
-        Patch and batch size, augmentation.
-    rng : numpy.random.Generator
+        Patch and batch size, frames in, augmentation.
+    seed : int
+        With the number of a batch, it alone decides what is drawn.
 
     Raises
     ------
@@ -187,7 +202,7 @@ class PatchSampler:
         If no patch of any FOV is seen by half.
     """
 
-    def __init__(self, parts: Sequence[FovPart], recipe: Recipe, rng: np.random.Generator) -> None:
+    def __init__(self, parts: Sequence[FovPart], recipe: Recipe, seed: int) -> None:
         smallest = np.min([part.seen.shape for part in parts], axis=0)
         self.patch_shape = (
             min(recipe.patch_px, int(smallest[0])),
@@ -201,10 +216,17 @@ class PatchSampler:
                 f"no patch of {self.patch_shape} px is seen by half in any of "
                 f"{', '.join(part.name for part in parts)}: are frames and target on one grid?"
             )
+        frames_in = recipe.network.frames_in
+        for part in self._parts:
+            if part.of_frames and len(set(part.which)) <= frames_in:
+                raise TrainingError(
+                    f"{part.name} has {len(set(part.which))} frames to train on: with other frames "
+                    f"as the target, needed are {frames_in + 1} or more"
+                )
         pixels = np.array([len(part.which) * int(part.seen.sum()) for part in self._parts])
         self._chance = pixels / pixels.sum()
         self._recipe = recipe
-        self._rng = rng
+        self._seed = seed
         self._scales: dict[tuple[int, int], SeriesScale] = {}
         patch_px = self.patch_shape[0] * self.patch_shape[1]
         self.patches_per_epoch = max(1, round(int(pixels.sum()) / patch_px))
@@ -214,38 +236,101 @@ class PatchSampler:
         """Batches after which every pixel of every frame was drawn once on average."""
         return -(-self.patches_per_epoch // self._recipe.batch)
 
-    def draw(self) -> Batch:
-        """Draw one batch, augmented.
+    def draw(self, number: int) -> Batch:
+        """Draw a batch, augmented.
+
+        Parameters
+        ----------
+        number : int
+            Of the batch: the same one is the same, whatever was drawn before.
 
         Returns
         -------
         Batch
-            Patches of shape (batch, y, x).
         """
-        drawn = [self._draw_patch() for _ in range(self._recipe.batch)]
-        inputs, targets, weights = (np.stack(images) for images in zip(*drawn, strict=True))
+        rng = np.random.default_rng((self._seed, number))
         recipe = self._recipe
+        drawn = [self._draw_patch(rng) for _ in range(recipe.batch)]
+        inputs, targets, weights = (np.stack(images) for images in zip(*drawn, strict=True))
         return augment(
             Batch(inputs=inputs, targets=targets, weights=weights),
-            self._rng,
+            rng,
             flip_y=recipe.flip_y,
             gain_jitter=recipe.gain_jitter,
             offset_jitter=recipe.offset_jitter,
+            lag_jitter=recipe.lag_jitter,
         )
 
-    def _draw_patch(self) -> tuple[NDArray[np.float32], ...]:
-        which = int(self._rng.choice(len(self._parts), p=self._chance))
+    def _draw_patch(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], ...]:
+        which = int(rng.choice(len(self._parts), p=self._chance))
         part, corners = self._parts[which], self._places[which]
-        frame = part.which[int(self._rng.integers(len(part.which)))]
-        top, left = corners[int(self._rng.integers(len(corners)))]
-        top = int(top) + part.rows.start
-        window = np.s_[top : top + self.patch_shape[0], int(left) : left + self.patch_shape[1]]
+        place = int(rng.integers(len(part.which)))
+        top, left = (int(n) for n in corners[int(rng.integers(len(corners)))])
+        corner = (top + part.rows.start, left)
+        around = neighbours(place, self._recipe.network.frames_in, len(part.which))
+        scale = self._scale(which, part.which[place])
+        target, seen = self._target(rng, part, around, corner, scale)
+        mixed = self._mixed(rng, part)
+        stack, middle = [], self._recipe.network.frames_in // 2
+        for i, at in enumerate(self._corners(rng, part, corner)):
+            values = self._patch(part, around[i], at)
+            if mixed is not None:
+                weights, other = mixed
+                extra = self._patch(part, mirrored(other + i - middle, len(part.which)), at)
+                values = weights[0] * values + weights[1] * extra
+            if i == middle:
+                seen &= np.isfinite(values)
+            stack.append(fill_unseen(normalise(values, scale)))
+        return np.stack(stack), np.nan_to_num(target, nan=0.0), seen.astype(np.float32)
+
+    def _scale(self, which: int, frame: int) -> SeriesScale:
         if (which, frame) not in self._scales:
-            self._scales[which, frame] = part.frame_scale(frame)
-        values = normalise(part.frames[(frame, *window)], self._scales[which, frame])
-        target = part.target[window]
-        weight = (np.isfinite(values) & np.isfinite(target)).astype(np.float32)
-        return fill_unseen(values), np.nan_to_num(target, nan=0.0), weight
+            self._scales[which, frame] = self._parts[which].frame_scale(frame)
+        return self._scales[which, frame]
+
+    def _patch(self, part: FovPart, place: int, corner: tuple[int, int]) -> NDArray[Any]:
+        (top, left), (height, width) = corner, self.patch_shape
+        window = np.s_[top : top + height, left : left + width]
+        return np.asarray(part.frames[(part.which[place], *window)])
+
+    def _target(
+        self,
+        rng: np.random.Generator,
+        part: FovPart,
+        around: Sequence[int],
+        corner: tuple[int, int],
+        scale: SeriesScale,
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        (top, left), (height, width) = corner, self.patch_shape
+        target = part.target[top : top + height, left : left + width]
+        seen = np.isfinite(target)
+        if part.of_frames:  # another frame has noise of its own
+            others = [p for p in range(len(part.which)) if p not in around]
+            chosen = others[int(rng.integers(len(others)))]
+            target = normalise(self._patch(part, chosen, corner), scale)
+            seen = seen & np.isfinite(target)
+        return target, seen
+
+    def _mixed(
+        self, rng: np.random.Generator, part: FovPart
+    ) -> tuple[tuple[float, float], int] | None:
+        """Draw another dose: weights of the frame and of another one, and which."""
+        if self._recipe.dose_jitter == 0 or part.of_frames:  # that may be the target
+            return None
+        return dose_weights(rng, self._recipe.dose_jitter), int(rng.integers(len(part.which)))
+
+    def _corners(
+        self, rng: np.random.Generator, part: FovPart, corner: tuple[int, int]
+    ) -> list[tuple[int, int]]:
+        """Where to cut each frame, so that the scene moves from one to the next."""
+        frames_in, motion = self._recipe.network.frames_in, self._recipe.motion_px
+        if frames_in == 1 or motion == 0:
+            return [corner] * frames_in
+        steps = rng.normal(0, motion, (frames_in, 2)).cumsum(axis=0)
+        moved = np.rint(steps - steps[frames_in // 2]).astype(int) + corner
+        lowest = (part.rows.start, 0)
+        highest = np.array([part.rows.stop, part.target.shape[1]]) - self.patch_shape
+        return [(int(y), int(x)) for y, x in np.clip(moved, lowest, highest)]
 
 
 def _places(seen: NDArray[np.bool_], patch_shape: tuple[int, int]) -> NDArray[np.int32]:

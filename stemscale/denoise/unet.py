@@ -1,5 +1,6 @@
 """The U-net: the paper's own arrangement, and a quick one that works on folded pixels."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,7 @@ class UNetSettings:
     width: int = 64  # channels of the finest level; doubled at every level below
     depth: int = 4  # number of poolings
     stem: int = 1  # pixels folded into channels before the first level, along y and x: 1, 2, 4
-    residual: bool = False  # the network answers what to add to its input
+    residual: bool = False  # the network answers what to add to the mean of its frames
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -100,8 +101,19 @@ class UNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        if self.settings.frames_in > 1:
+            self._start_from_the_mean()
         if self.settings.residual:
             nn.init.zeros_(self.head.weight)  # training starts at "leave the frame as it is"
+
+    def _start_from_the_mean(self) -> None:
+        # Weights of their own for each frame would make the network learn first to average.
+        first = self.down[0][0]  # type: ignore[index]
+        with torch.no_grad():
+            weight = first.weight.unflatten(1, (self.settings.frames_in, -1))
+            # Kaiming saw frames_in times the inputs; each frame gives its share of the mean
+            mean = weight[:, :1] / math.sqrt(self.settings.frames_in)
+            first.weight.copy_(mean.expand_as(weight).flatten(1, 2))
 
     def forward(self, frames: Tensor) -> Tensor:
         """Filter frames.
@@ -148,8 +160,7 @@ class UNet(nn.Module):
             change = functional.pixel_shuffle(change, stem)  # (batch, 1, y, x)
         if not self.settings.residual:
             return change
-        middle = self.settings.frames_in // 2
-        return frames[:, middle : middle + 1] + change
+        return frames.mean(dim=1, keepdim=True) + change
 
 
 def pad_to_multiple(frames: Tensor, multiple_px: int) -> Tensor:

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stemscale.denoise.inference import run_network
+from stemscale.denoise.neighbours import neighbours
 from stemscale.denoise.scaling import normalise
 from stemscale.denoise.training_set import FovPart
 from stemscale.denoise.unet import UNet
@@ -20,6 +22,8 @@ class Validation:
     Parameters
     ----------
     parts : sequence of FovPart
+    frames_in : int
+        Frames that the network sees at once.
 
     Notes
     -----
@@ -27,14 +31,14 @@ class Validation:
     offset [dB]. The target has its own noise, so the score is a lower bound.
     """
 
-    def __init__(self, parts: Sequence[FovPart]) -> None:
+    def __init__(self, parts: Sequence[FovPart], *, frames_in: int = 1) -> None:
         each = max(1, _FRAMES_IN_ALL // len(parts))
         self._cases = [
-            (part, normalise(part.frames[index], part.frame_scale(index)))
+            (part, _stack(part, place, frames_in))
             for part in parts
-            for index in _spread(part.which, each)
+            for place in _spread(range(len(part.which)), each)
         ]
-        self.rapid_psnr = self._mean_score([frame for _, frame in self._cases])
+        self.rapid_psnr = self._mean_score([stack[frames_in // 2] for _, stack in self._cases])
 
     def psnr(self, network: UNet, *, device: str = "cpu") -> float:
         """Filter the held-out frames and score them.
@@ -53,8 +57,8 @@ class Validation:
         network.eval()
         return self._mean_score(
             [
-                run_network(network, fill_unseen(frame)[np.newaxis], device=device)[0]
-                for _, frame in self._cases
+                run_network(network, np.stack([*map(fill_unseen, stack)])[None], device=device)[0]
+                for _, stack in self._cases
             ]
         )
 
@@ -64,6 +68,13 @@ class Validation:
             for (part, _), frame in zip(self._cases, frames, strict=True)
         ]
         return float(np.mean(scores))
+
+
+def _stack(part: FovPart, place: int, frames_in: int) -> NDArray[np.float32]:
+    """Frames around one, (frames in, y, x), on its scale."""
+    scale = part.frame_scale(part.which[place])
+    around = neighbours(place, frames_in, len(part.which))
+    return np.stack([normalise(part.frames[part.which[p]], scale) for p in around])
 
 
 def _spread(which: Sequence[int], n: int) -> list[int]:

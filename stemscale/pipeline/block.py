@@ -12,11 +12,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
-from stemscale.denoise import Filter, SeriesScale, denoise_frames, load_filter
+from stemscale.denoise import (
+    Filter,
+    SeriesScale,
+    apply_classical,
+    denoise_frames,
+    load_filter,
+)
 from stemscale.distortion import DistortionMap, Warp, integrate_frames, rolling_dcfi
 from stemscale.errors import DamagedDataError, ProcessingError, StemscaleError
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.pipeline.ledger_files import filter_file, load_distortion, load_drift
+from stemscale.pipeline.ledger_files import (
+    filter_file,
+    load_distortion,
+    load_drift,
+    load_parameters,
+)
 from stemscale.quality import psnr_by_band, psnr_paper
 from stemscale.store import (
     FRAME_STATUS,
@@ -118,6 +129,43 @@ def process_block(task: BlockTask) -> BlockRecord:
     )
 
 
+def corrected_frames(
+    store: AcquisitionStore, fov: str, group: str, first: int, last: int
+) -> tuple[FloatFrames, Image | None]:
+    """Give frames as the blocks of a run filter them.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    fov : str
+        Field of view.
+    group : str
+        Of the run.
+    first, last : int
+        Frames ``first`` to ``last - 1``.
+
+    Returns
+    -------
+    frames : ndarray of float32, shape (frame, y, x)
+        Corrected [counts]; NaN = not seen.
+    slow : ndarray, shape (y, x), or None
+        The slow scan, where it lies on the grid of the frames.
+
+    Raises
+    ------
+    DamagedDataError
+        If the raw data have changed.
+    ProcessingError
+        If there is no run.
+    """
+    run = store.ledger(group).run()
+    if run is None:
+        raise ProcessingError(f"{store.path}/{group}: nothing is being made there")
+    work = _Work(str(store.path), fov, group, run)
+    _check_input(work, first, last)
+    return work.correct(work.input.read(first, last), first), work.slow
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Made:
     frames: Frames
@@ -149,6 +197,7 @@ class _Work:
         slow = self.store.slow_image(fov)
         on_grid = slow is not None and slow.shape == self.output.shape[1:]
         self.slow: Image | None = slow.astype(np.float64) if slow is not None and on_grid else None
+        self.parameters = load_parameters(self.ledger) if self.choice.classical else None
         self.filter: Filter | None = None
         if self.choice.sha256 is not None:
             self.filter = load_filter(filter_file(Path(store), self.choice.sha256))
@@ -196,6 +245,7 @@ def _frame_by_frame(
 ) -> tuple[FloatFrames, dict[str, list[Any]], list[int]]:
     halo = work.choice.halo
     first, last = max(0, start - halo), min(work.input.shape[0], stop + halo)
+    mine = slice(start - first, stop - first)
     with clock("read"):
         crcs = _check_input(work, first, last)
         frames = work.input.read(first, last)
@@ -203,18 +253,16 @@ def _frame_by_frame(
         corrected = work.correct(frames, first)
     with clock("filter"):
         if work.filter is not None and work.scale is not None:
-            filtered = denoise_frames(corrected, work.filter, scale=work.scale)
+            filtered = np.empty_like(corrected)
+            filtered[mine] = denoise_frames(corrected, work.filter, scale=work.scale, which=mine)
         elif work.choice.kind == "dcfi":
             # Aligned and averaged as recorded: a corrected frame has unseen edges.
             averaged = rolling_dcfi(frames, work.choice.window or 1, weighted=work.choice.weighted)
             filtered = work.correct(averaged, first)
-        elif work.choice.kind == "bm3d":
-            from stemscale.denoise.classical import bm3d_frames
-
-            filtered = bm3d_frames(corrected)
+        elif work.choice.classical:
+            filtered = apply_classical(work.choice.kind, corrected, work.parameters or {})
         else:
             filtered = corrected
-    mine = slice(start - first, stop - first)
     with clock("score"):
         scores = _scores("psnr_rapid", work, corrected[mine])
     return np.asarray(filtered[mine], dtype=np.float32), scores, crcs

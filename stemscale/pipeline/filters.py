@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from stemscale.acquisition import check_name
-from stemscale.denoise import filter_hash, load_filter
+from stemscale.denoise import CLASSICAL, filter_hash, load_filter
 from stemscale.errors import FilterError, SettingsError
 
 WORDS: dict[str, str] = {
     "dcfi": "average of aligned frames (row D3); --window N for a rolling one, --weighted",
-    "bm3d": "block matching in 3-D (row F7); needs the extra 'bm3d'",
+    **CLASSICAL,
     "none": "the distortion-corrected frames alone",
 }
 
@@ -33,6 +33,8 @@ class FilterChoice:
         Frames averaged around each frame; None averages the whole series to one.
     weighted : bool
         Whether averaged frames weigh by their quality.
+    frames_in : int
+        Frames that a filter file sees at once.
     card : mapping or None
         What the filter file says of itself.
     """
@@ -42,6 +44,7 @@ class FilterChoice:
     sha256: str | None = None
     window: int | None = None
     weighted: bool = False
+    frames_in: int = 1
     card: Mapping[str, Any] | None = None
 
     @property
@@ -50,15 +53,22 @@ class FilterChoice:
         return self.kind == "dcfi" and self.window is None
 
     @property
+    def classical(self) -> bool:
+        """Whether its parameters are found for each FOV."""
+        return self.kind in CLASSICAL
+
+    @property
     def halo(self) -> int:
         """Neighbours needed on either side of a frame."""
-        return self.window // 2 if self.kind == "dcfi" and self.window else 0
+        return (self.window or self.frames_in) // 2
 
     def to_run(self) -> dict[str, Any]:
         """Give what tells this filter from another one."""
         run = {k: v for k, v in asdict(self).items() if k not in ("card", "label")}
         if not self.weighted:  # runs of before there was such a choice stay the same
             del run["weighted"]
+        if self.frames_in == 1:
+            del run["frames_in"]
         return run
 
     @classmethod
@@ -106,7 +116,14 @@ def choose_filter(
     if str(chosen).endswith(".safetensors"):
         path = Path(chosen)
         card = load_filter(path).card
-        return FilterChoice(kind="file", label=path.name, sha256=filter_hash(path), card=card)
+        frames_in = int(card["architecture"]["arguments"]["frames_in"])
+        return FilterChoice(
+            kind="file",
+            label=path.name,
+            sha256=filter_hash(path),
+            frames_in=frames_in,
+            card=card,
+        )
     if str(chosen) not in WORDS:
         raise FilterError(
             f"filter {str(chosen)!r} is unknown: give a file that ends in .safetensors, or one "

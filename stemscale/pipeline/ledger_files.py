@@ -1,8 +1,11 @@
 """Files that workers need, kept beside the ledgers: never in the graph, never scattered."""
 
+import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,3 +72,23 @@ def load_drift(ledger: Ledger) -> NDArray[np.float64] | None:
     """Read the drift of a run, or None where it is not corrected, or not known yet."""
     file = ledger.folder / "drift.npy"
     return np.load(file, allow_pickle=False) if file.is_file() else None
+
+
+def keep_parameters(ledger: Ledger, parameters: Mapping[str, Any] | None) -> None:
+    """Put the parameters found for a run's filter beside its records, or take them away."""
+    file = ledger.folder / "filter_parameters.json"
+    if parameters is None:
+        file.unlink(missing_ok=True)
+        return
+    temporary = file.with_name(f"filter_parameters.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(parameters), encoding="utf-8")
+    temporary.replace(file)
+
+
+def load_parameters(ledger: Ledger) -> dict[str, Any] | None:
+    """Read the parameters of a run's filter, or None where it has none, or not yet."""
+    file = ledger.folder / "filter_parameters.json"
+    if not file.is_file():
+        return None
+    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return found

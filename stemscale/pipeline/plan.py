@@ -16,7 +16,9 @@ from stemscale.errors import SettingsError, StoreConflictError, StoreError
 from stemscale.pipeline.calibration import Calibration, fingerprint, load_calibration
 from stemscale.pipeline.drift import drift_recipe
 from stemscale.pipeline.filters import FilterChoice, choose_filter, output_name
+from stemscale.pipeline.misfit import find_misfit
 from stemscale.pipeline.transfer import Transfer, carry_over
+from stemscale.pipeline.tuning import tuning_recipe
 from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
@@ -62,6 +64,8 @@ class SeriesPlan:
         What is recorded in the ledger; the ``fingerprint`` tells it from any other run.
     trained_on : bool or None
         Whether the filter has seen this FOV in training; None for filters that do not learn.
+    misfit : tuple of str
+        Where the series is clearly unlike what the filter was trained for, in sentences.
     """
 
     fov: str
@@ -77,6 +81,7 @@ class SeriesPlan:
     transfer: Transfer | None
     run: dict[str, Any]
     trained_on: bool | None
+    misfit: tuple[str, ...] = ()
 
     @property
     def frames_todo(self) -> int:
@@ -246,11 +251,13 @@ def _plan_series(
     group = filtered_group(fov, name)
     block = frames_per_block(n_frames, *settings.shape)
     recipe = drift_recipe(store, fov) if drift else None
+    tuning = tuning_recipe(store, fov, choice, settings.shape)
     run = _run(
         choice,
         calibration,
         interpolation,
         recipe,
+        tuning,
         scale,
         settings,
         n_frames,
@@ -274,6 +281,15 @@ def _plan_series(
         transfer=transfer,
         run=run,
         trained_on=_trained_on(choice, about),
+        misfit=find_misfit(
+            store,
+            fov,
+            choice,
+            settings=rapid,
+            calibration=calibration,
+            interpolation=interpolation,
+            scale=scale,
+        ),
     )
 
 
@@ -299,6 +315,7 @@ def _run(
     calibration: Calibration | None,
     interpolation: Interpolation,
     drift: dict[str, Any] | None,
+    tuning: dict[str, Any] | None,
     scale: SeriesScale | None,
     settings: ScanSettings,
     n_frames: int,
@@ -318,6 +335,8 @@ def _run(
     }
     if drift is not None:
         run["drift"] = drift
+    if tuning is not None:
+        run["tuning"] = tuning
     content = json.dumps(run, sort_keys=True).encode()
     return {**run, "fingerprint": hashlib.sha256(content).hexdigest()}
 

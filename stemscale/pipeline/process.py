@@ -22,8 +22,16 @@ from stemscale.pipeline.cluster import connect
 from stemscale.pipeline.drift import find_drift
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, RunStarted, no_listener
-from stemscale.pipeline.ledger_files import keep_distortion, keep_drift, keep_filter, load_drift
+from stemscale.pipeline.ledger_files import (
+    keep_distortion,
+    keep_drift,
+    keep_filter,
+    keep_parameters,
+    load_drift,
+    load_parameters,
+)
 from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, check_workers, plan_process
+from stemscale.pipeline.tuning import find_parameters
 from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
@@ -67,6 +75,8 @@ class ProcessSummary:
         Pixels that the rapid scan did not see: the store's fill value, NaN in xarray.
     transfers : dict of str to str
         Where the distortion is from, by FOV, if from another store.
+    misfits : dict of str to tuple of str
+        Where a series is clearly unlike what the filter was trained for, by FOV, in sentences.
     seconds : float
         Time the blocks took, without the start of the workers [s].
     state : str
@@ -84,6 +94,7 @@ class ProcessSummary:
     clipped: int
     masked: int
     transfers: dict[str, str]
+    misfits: dict[str, tuple[str, ...]]
     seconds: float
     state: str
 
@@ -201,6 +212,7 @@ def run_plan(
             if series.run.get("drift") and load_drift(store.ledger(series.group)) is None:
                 shifts = find_drift(store, series.fov, client, listener)
                 keep_drift(store.ledger(series.group), shifts)
+            _tune(store, series, plan)
         began = time.perf_counter()
         if client is not None:
             listener(_started(plan, client))
@@ -236,6 +248,18 @@ def _lease(store: AcquisitionStore, series: SeriesPlan) -> Any:
     return hold_lease(store.ledger(series.group).lease_file, what=f"{store.path}/{series.group}")
 
 
+def _tune(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> None:
+    """Find the parameters of a classical filter, unless a run cut short has found them."""
+    if not plan.choice.classical:
+        return
+    ledger = store.ledger(series.group)
+    found = load_parameters(ledger)
+    if found is None:
+        found = find_parameters(store, series.fov, series.group, plan.choice)
+        keep_parameters(ledger, found)
+    store.set_attrs(series.group, {"filter_parameters": found})
+
+
 def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> None:
     """Make the empty group, unless it is there from a run that was cut short."""
     ledger = store.ledger(series.group)
@@ -251,6 +275,7 @@ def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> 
         "filter_sha256": plan.choice.sha256,
         "filter_card": None if card is None else dict(card),
         "trained_on": series.trained_on,
+        "filter_misfit": list(series.misfit) or None,
         "window": plan.choice.window,
         "weighted": plan.choice.weighted or None,
         "distortion": series.correction,
@@ -273,6 +298,7 @@ def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> 
     ledger.start(series.run)
     keep_distortion(ledger, series.distortion)
     keep_drift(ledger, None)  # found once there are workers; that of another run is not this one's
+    keep_parameters(ledger, None)
 
 
 def _coordinates(store: AcquisitionStore, series: SeriesPlan) -> dict[str, Any]:
@@ -394,6 +420,7 @@ def _summary(
         clipped=counts.get("clipped", 0),
         masked=counts.get("masked", 0),
         transfers={s.fov: s.correction for s in plan.series if s.transfer is not None},
+        misfits={s.fov: s.misfit for s in plan.series if s.misfit},
         seconds=seconds,
         state="complete" if complete else "partial",
     )

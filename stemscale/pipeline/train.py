@@ -10,10 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Image
-from stemscale.denoise import Filter, TrainingFov, find_recipe, save_filter, train_filter
-from stemscale.distortion import DistortionMap, Warp
+from stemscale.denoise import (
+    Filter,
+    Recipe,
+    TrainingFov,
+    find_recipe,
+    save_filter,
+    scratch_frames,
+    train_filter,
+)
+from stemscale.distortion import DistortionMap, Warp, match_views
 from stemscale.errors import SettingsError, TrainingError
-from stemscale.pipeline.calibrate import blocks_of
+from stemscale.pipeline.average import average_series
 from stemscale.pipeline.calibration import load_calibration, load_shifts
 from stemscale.pipeline.cores import usable_cores
 from stemscale.pipeline.events import FovDone, Listener, TrainingStep, no_listener
@@ -21,7 +29,7 @@ from stemscale.store import AcquisitionStore, calibration_group, rapid_group, sl
 
 logger = logging.getLogger(__name__)
 
-TARGETS = ("slow", "dcfi")
+TARGETS = ("slow", "dcfi", "frames")
 
 
 def train(
@@ -32,10 +40,18 @@ def train(
     exclude_fovs: Sequence[str] = (),
     target: str = "slow",
     preset: str = "standard",
+    correction: bool = True,
+    frames: int | None = None,
+    frames_in: int | None = None,
+    width: int | None = None,
+    rate: float | None = None,
+    equalize: bool = False,
     epochs: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
     threads: int | None = None,
+    device: str = "auto",
+    resume: bool = False,
     overwrite: bool = False,
     listener: Listener = no_listener,
 ) -> Filter:
@@ -50,10 +66,25 @@ def train(
     fovs, exclude_fovs : sequence of str
         Which FOVs; by default those marked ``train``, or all where none is marked; those marked
         ``test`` never.
-    target : {"slow", "dcfi"}
-        What every frame is to become: the slow scan (row F1), or the corrected average (row F2).
+    target : {"slow", "dcfi", "frames"}
+        What every frame is to become: the slow scan (row F1), the average (row F2), or the other
+        frames of the same still FOV, whose noise is its own (Noise2Noise): that needs neither slow
+        scan nor calibration, and cannot remove the smear, which all frames share.
     preset : str
         Name of a recipe.
+    correction : bool
+        False: frames as recorded (row F5): for ``slow``, only brought to the slow scan's view.
+    frames : int, optional
+        Frames of each FOV to train on, the first ones, instead of the recipe's (row F4).
+    frames_in : int, optional
+        Consecutive frames that the filter sees at once, odd.
+    width : int, optional
+        Channels of the network's finest level, instead of the recipe's.
+    rate : float, optional
+        Of Adam, instead of the recipe's.
+    equalize : bool
+        Train on adaptively equalised images (row F8): the output is then no longer proportional
+        to the intensity.
     epochs : int, optional
         Instead of the recipe's.
     minutes : float, optional
@@ -63,8 +94,13 @@ def train(
     threads : int, optional
         Of torch, at most; by default the cores there are. With the same seed, epochs and threads
         a machine makes the same filter.
+    device : str
+        torch's name of it; "auto": a GPU where there is one.
+    resume : bool
+        Whether there must be a checkpoint to go on from. Where there is one of the same training
+        beside ``output``, it is used in any case.
     overwrite : bool
-        Whether an existing file is replaced.
+        Whether an existing file is replaced, and a checkpoint thrown away.
     listener : callable
         Told of each FOV read and of each step of the training.
 
@@ -78,11 +114,14 @@ def train(
     SettingsError
         If output, target or preset make no sense.
     TrainingError
-        If no FOV can be trained on.
+        If no FOV can be trained on, or a checkpoint is missing or that of another training.
 
     Notes
     -----
-    Frames are shifted back by the drift found at calibration, so that each lies on its target.
+    A checkpoint, ``output`` with ``.checkpoint`` behind, is written after each epoch and when the
+    training is interrupted, and removed at its end. Corrected frames lie in a file without a name
+    beside ``output``, so a training set may be larger than memory. Each is shifted back by the
+    drift found at calibration, so that it lies on its target.
     Source: Ihara 2022, Method, "Deep learning"; rows F1 to F3.
     """
     path = Path(output)
@@ -93,30 +132,87 @@ def train(
         raise SettingsError(f"{path}: a filter file ends in .safetensors")
     if path.exists() and not overwrite:
         raise SettingsError(f"{path} exists: choose another --output, or give --overwrite")
-    if epochs is not None:
-        recipe = replace(recipe, epochs=epochs)
+    checkpoint = path.with_name(path.name + ".checkpoint")
+    if resume and not checkpoint.is_file():
+        raise TrainingError(f"{checkpoint} does not exist, so there is nothing to resume")
+    if overwrite and not resume:
+        checkpoint.unlink(missing_ok=True)
+    recipe = _changed(recipe, frames, frames_in, width, rate, equalize)
+    if not correction and target == "slow":
+        logger.warning(
+            "training without distortion correction: frames and slow scan do not match, and the "
+            "filter blurs along the scan (row F5: shown to fail)"
+        )
     listed = [stores] if isinstance(stores, str | Path) else list(stores)
-    chosen = _choose([AcquisitionStore(s) for s in listed], fovs, exclude_fovs, target)
+    chosen = _choose(
+        [AcquisitionStore(s) for s in listed], fovs, exclude_fovs, target, correction=correction
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
     training, about = [], []
     for i, (store, fov) in enumerate(chosen, start=1):
-        training.append(_training_fov(store, fov, target))
+        training.append(
+            _training_fov(
+                store, fov, target, correction=correction, frames=recipe.frames, folder=path.parent
+            )
+        )
         about.append(_about(store, fov))
         listener(FovDone(fov=fov, step="read", done=i, total=len(chosen)))
-    path.parent.mkdir(parents=True, exist_ok=True)
     made = train_filter(
         training,
         recipe=recipe,
         target=target,  # type: ignore[arg-type]  # checked above
-        epochs=None,
+        epochs=epochs,
         minutes=minutes,
         seed=seed,
         threads=threads or usable_cores(),
+        device=_device(device),
+        checkpoint=checkpoint,
         listener=lambda progress: listener(TrainingStep(progress=progress)),
-        card_extras={"preset": preset, "fovs": about, "scan_settings": _settings(chosen)},
+        card_extras={
+            "preset": preset,
+            "corrected": correction,
+            "fovs": about,
+            "scan_settings": _settings(chosen),
+        },
     )
     save_filter(made, path)
+    checkpoint.unlink(missing_ok=True)
     logger.info("%s: trained on %d FOVs", path, len(chosen))
     return made
+
+
+def _changed(
+    recipe: Recipe,
+    frames: int | None,
+    frames_in: int | None,
+    width: int | None,
+    rate: float | None,
+    equalize: bool,
+) -> Recipe:
+    """Apply what the caller wants otherwise than the recipe."""
+    network = replace(
+        recipe.network,
+        frames_in=recipe.network.frames_in if frames_in is None else frames_in,
+        width=recipe.network.width if width is None else width,
+    )
+    changes: dict[str, Any] = {"network": network}
+    if frames is not None:
+        changes["frames"] = frames
+    if rate is not None:
+        changes["rate"] = rate
+    if equalize:
+        changes["normalisation"] = "frame_equalized"
+    return replace(recipe, **changes)
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise SettingsError(f"--device {name}: torch finds no such GPU here; leave it at auto")
+    return name
 
 
 def _choose(
@@ -124,6 +220,8 @@ def _choose(
     fovs: Sequence[str],
     exclude: Sequence[str],
     target: str,
+    *,
+    correction: bool,
 ) -> list[tuple[AcquisitionStore, str]]:
     everything = [(s, f) for s in stores for f in s.fovs()]
     names = {f for _, f in everything}
@@ -142,7 +240,7 @@ def _choose(
             reasons.append(f"{fov} is marked test")
         elif not fovs and marked and of_fov != "train":
             reasons.append(f"{fov} is not marked train")
-        elif reason := _cannot_train(store, fov, target):
+        elif reason := _cannot_train(store, fov, target, correction=correction):
             reasons.append(f"{fov} {reason}")
         else:
             found.append((store, fov))
@@ -153,49 +251,84 @@ def _choose(
     return found
 
 
-def _cannot_train(store: AcquisitionStore, fov: str, target: str) -> str:
+def _cannot_train(store: AcquisitionStore, fov: str, target: str, *, correction: bool) -> str:
     """Give the reason why a FOV cannot be trained on, or nothing."""
+    if target == "slow" and not store.has(slow_group(fov)):
+        return "has no slow scan: train on other frames instead, with --target frames"
+    if target == "slow" and store.attrs(slow_group(fov)).get("relation") != "same":
+        return "has a slow scan taken after the series"
+    if target == "frames" or not correction:
+        return ""
     if not store.has(calibration_group(fov)):
         return "has no calibration: run `stemscale calibrate` first"
     if not store.has(f"{calibration_group(fov)}/shift_x"):
         return "has only a carried-over calibration: it has no slow scan of the same still view"
-    if target == "slow" and store.attrs(slow_group(fov)).get("relation") != "same":
-        return "has a slow scan taken after the series"
     return ""
 
 
-def _training_fov(store: AcquisitionStore, fov: str, target: str) -> TrainingFov:
-    calibration = load_calibration(store, fov)
+def _training_fov(
+    store: AcquisitionStore,
+    fov: str,
+    target: str,
+    *,
+    correction: bool,
+    frames: int | None,
+    folder: Path,
+) -> TrainingFov:
+    calibration = load_calibration(store, fov) if correction else None
     shifts = load_shifts(store, fov)
-    assert calibration is not None  # `_cannot_train` has seen to both
-    assert shifts is not None
-    frames = _corrected(store, fov, calibration.distortion, shifts)
-    reference: Image | None
-    if target == "slow":
-        reference = store.slow_image(fov)
+    average: Image | None = None
+    if calibration is None or shifts is None:  # not needed for every target, see `_cannot_train`
+        found = average_series(store, fov)
+        average, shifts = found.image, found.shifts
+    slow = store.slow_image(fov)
+    if calibration is not None:
+        distortion = calibration.distortion
+    elif target == "slow" and slow is not None and average is not None:
+        view = match_views(average, slow)
+        distortion = view.distortion_map(slow.shape, average.shape)
     else:
+        distortion = DistortionMap.identity(store.frames(rapid_group(fov)).shape[1:])
+    reference: Image | None = None
+    if target == "slow":
+        reference = slow
+    elif target == "dcfi" and average is not None:
+        reference = average
+    elif target == "dcfi":
         with store.dataset(calibration_group(fov)) as dataset:
             reference = dataset["dcfi"].values
-    return TrainingFov(name=fov, frames=frames, target=np.asarray(reference, dtype=np.float32))
+    return TrainingFov(
+        name=fov,
+        frames=_corrected(store, fov, distortion, shifts[:frames], folder),
+        target=None if reference is None else np.asarray(reference, dtype=np.float32),
+    )
 
 
 def _corrected(
-    store: AcquisitionStore, fov: str, distortion: DistortionMap, shifts: NDArray[np.float64]
+    store: AcquisitionStore,
+    fov: str,
+    distortion: DistortionMap,
+    shifts: NDArray[np.float64],
+    folder: Path,
 ) -> NDArray[np.float32]:
-    """Frames of a FOV on the slow grid, each shifted back by its own drift.
+    """Frames of a FOV on the target's grid, each shifted back by its own drift.
 
     Frames without contrast have no known drift, and are left out.
     """
-    aligned = np.isfinite(shifts[:, 0] + shifts[:, 1])
-    corrected = np.empty((int(aligned.sum()), *distortion.shape), dtype=np.float32)
-    frames = (frame for block in blocks_of(store, fov) for frame in block)
-    kept = (
-        pair
-        for pair, good in zip(zip(frames, shifts, strict=True), aligned.tolist(), strict=True)
-        if good
-    )
-    for i, (frame, (drift_y, drift_x)) in enumerate(kept):
-        corrected[i] = Warp(distortion.shifted(drift_y, drift_x))(frame[None])[0]
+    aligned = np.flatnonzero(np.isfinite(shifts[:, 0] + shifts[:, 1])).tolist()
+    corrected = scratch_frames((len(aligned), *distortion.shape), folder)
+    series = store.frames(rapid_group(fov))
+    place = 0
+    for index in range(series.n_blocks):
+        start, stop = series.bounds(index)
+        wanted = [i for i in aligned if start <= i < stop]
+        if not wanted:
+            continue
+        block = series.read(start, stop)
+        for i in wanted:
+            warp = Warp(distortion.shifted(*(float(s) for s in shifts[i])))
+            corrected[place] = warp(block[i - start : i - start + 1])[0]
+            place += 1
     return corrected
 
 

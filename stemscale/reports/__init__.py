@@ -2,15 +2,20 @@
 
 from stemscale.reports.comparison import write_comparison
 from stemscale.reports.correction_plot import check_plot, plot_corrections
+from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
+from stemscale.reports.output import checked_output
 from stemscale.reports.page import write_report
 from stemscale.reports.scores import ScoreRow, score_table, type_label
 
 report = write_report  # the verb's name, as on the command line
 
 __all__ = [
+    "CURVE_ENDINGS",
     "ScoreRow",
     "check_plot",
+    "checked_output",
     "plot_corrections",
+    "plot_learning_curve",
     "report",
     "score_table",
     "type_label",

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from stemscale.denoise import PRESETS, Recipe, TrainingFov, UNet, UNetSettings
-from stemscale.denoise.filter_file import FORMAT_VERSION, Filter, architecture_card
+from stemscale.denoise.filter_file import Filter, architecture_card
+from stemscale.filter_card import FORMAT_VERSION
 
 TINY = UNetSettings(width=8, depth=2, stem=2, residual=True)
 

@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import re
 
 import pytest
@@ -17,6 +18,7 @@ from stemscale.denoise import (
     series_scale,
 )
 from stemscale.errors import FilterError
+from stemscale.filter_card import read_card
 
 
 @pytest.fixture
@@ -103,6 +105,27 @@ def no_safetensors(path):
     path.write_bytes(b"PK\x03\x04 a pickle in disguise")
 
 
+def pickled(path):
+    path.write_bytes(pickle.dumps({"stemscale_filter": "{}"}))
+
+
+def torch_checkpoint(path):
+    torch.save({"weight": torch.zeros(3)}, path)
+
+
+def only_the_header(path):
+    content = path.read_bytes()
+    path.write_bytes(content[: 8 + int.from_bytes(content[:8], "little")])
+
+
+def header_too_long(path):
+    path.write_bytes((2**62).to_bytes(8, "little") + path.read_bytes()[8:])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
 def wrong_shape(path):
     name, tensor = next(iter(load_file(path).items()))
     rewrite(path, tensors={name: torch.zeros(*tensor.shape, 2)})
@@ -125,13 +148,38 @@ def arguments(**changes):
     return change
 
 
+NOT_A_FILTER = [
+    (truncated, "not a whole safetensors file"),
+    (only_the_header, "not a whole safetensors file"),
+    (header_too_long, "not a whole safetensors file"),
+    (empty, "not a whole safetensors file"),
+    (no_safetensors, "not a whole safetensors file"),
+    (pickled, "not a whole safetensors file"),
+    (torch_checkpoint, "not a whole safetensors file"),
+    (foreign, "no filter of stemscale"),
+    (tampered_weights, "changed after"),
+    (lambda path: rewrite(path, card={"format_version": 99}), "99"),
+    (lambda path: rewrite(path, card={"scores": {"validation_psnr_db": 99}}), "changed after"),
+    (lambda path: path.unlink(), "no such file"),
+]
+NOT_A_FILTER_IDS = [
+    "truncated", "only the header", "header too long", "empty", "no safetensors", "pickle",
+    "torch checkpoint", "foreign", "weights", "version", "card", "missing",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("harm", "says"), NOT_A_FILTER, ids=NOT_A_FILTER_IDS)
+@pytest.mark.parametrize("read", [load_filter, read_card])
+def test_what_is_no_filter_or_was_changed_is_refused_by_name(path, harm, says, read):
+    harm(path)
+    with pytest.raises(FilterError, match=says) as error:
+        read(path)
+    assert str(path) in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("harm", "says"),
     [
-        (truncated, "not a whole safetensors file"),
-        (no_safetensors, "not a whole safetensors file"),
-        (foreign, "no filter of stemscale"),
-        (tampered_weights, "changed after"),
         (wrong_shape, "do not fit"),
         (extra_tensor, "do not fit"),
         (half_precision, "float16"),
@@ -140,16 +188,13 @@ def arguments(**changes):
         (arguments(kernel=5), "do not fit"),
         (lambda path: rewrite(path, card={"architecture": {"name": "vit"}}), "known is unet"),
         (lambda path: rewrite(path, card={"normalisation": "log"}), "frame_min_max"),
-        (lambda path: rewrite(path, card={"format_version": 99}), "99"),
-        (lambda path: rewrite(path, card={"scores": {"validation_psnr_db": 99}}), "changed after"),
-        (lambda path: path.unlink(), "no such file"),
     ],
     ids=[
-        "truncated", "no safetensors", "foreign", "weights", "shape", "extra tensor", "half",
-        "width", "stem", "argument", "architecture", "normalisation", "version", "card", "missing",
+        "shape", "extra tensor", "half", "width", "stem", "argument", "architecture",
+        "normalisation",
     ],
 )  # fmt: skip
-def test_a_damaged_or_foreign_file_is_refused_by_name(path, harm, says):
+def test_weights_that_do_not_fit_the_card_are_refused_by_name(path, harm, says):
     harm(path)
     with pytest.raises(FilterError, match=says) as error:
         load_filter(path)
@@ -160,6 +205,42 @@ def test_a_card_without_its_entries_is_refused(path):
     save_file(load_file(path), path, metadata={"stemscale_filter": '{"format_version": 1}'})
     with pytest.raises(FilterError, match="lacks architecture"):
         load_filter(path)
+
+
+def test_a_pickle_is_not_opened_at_all(path):
+    class Trap:
+        def __reduce__(self):
+            return (path.unlink, ())
+
+    path.write_bytes(pickle.dumps(Trap()))
+    for read in (load_filter, read_card):
+        with pytest.raises(FilterError, match="not a whole safetensors file"):
+            read(path)
+    assert path.exists()
+
+
+def test_the_card_is_read_without_the_network(path):
+    found = read_card(path)
+    assert found.card == load_filter(path).card
+    assert found.sha256 == filter_hash(path)
+    assert found.n_bytes == path.stat().st_size
+    assert found.parameters == sum(w.numel() for w in tiny_filter().network.parameters())
+
+
+def test_a_card_without_newer_entries_is_read_and_newer_ones_do_no_harm(tmp_path):
+    old = tiny_filter()
+    new = Filter(old.network, {**old.card, "seen": {"noise": [0.2, 0.4]}, "of_tomorrow": 1})
+    for name, one in (("old", old), ("new", new)):
+        save_filter(one, tmp_path / f"{name}.safetensors")
+        card = load_filter(tmp_path / f"{name}.safetensors").card
+        assert {k: v for k, v in card.items() if k != "sha256"} == one.card
+
+
+@pytest.mark.parametrize("card", ["[]", "7", '"format_version"', "null", "{", '{"scores": NaN}'])
+def test_a_card_that_is_no_json_object_is_refused(path, card):
+    save_file(load_file(path), path, metadata={"stemscale_filter": card})
+    with pytest.raises(FilterError, match="no filter of stemscale"):
+        read_card(path)
 
 
 def test_the_file_holds_no_pickle(path):

@@ -16,7 +16,7 @@ def parts(n, **builder):
 
 
 def sampler(of, seed=0, **recipe):
-    return PatchSampler(of, tiny_recipe(**recipe), np.random.default_rng(seed))
+    return PatchSampler(of, tiny_recipe(**recipe), seed)
 
 
 @pytest.mark.parametrize(("n", "n_held_out"), [(3, 1), (6, 1), (10, 2), (50, 10)])
@@ -47,7 +47,7 @@ def test_no_patch_comes_from_a_held_out_row_or_frame():
     fov = prepare_fov(scan.fov(), PRESETS["paper"])  # min-max by frame: 1e9 shows as 1
     (training,) = split_fovs([fov], share=0.2, rng=np.random.default_rng(0)).training
     drawn = [
-        sampler([training], seed=seed, gain_jitter=0.0, offset_jitter=0.0, patch_px=24).draw()
+        sampler([training], seed=seed, gain_jitter=0.0, offset_jitter=0.0, patch_px=24).draw(0)
         for seed in range(20)
     ]
     assert max(batch.inputs.max() for batch in drawn) < 0.1
@@ -58,14 +58,14 @@ def test_patches_of_lower_rows_come_from_there():
     scan.rapid[:, 51:] = 1e9
     fov = prepare_fov(scan.fov(), PRESETS["paper"])
     (held_out,) = split_fovs([fov], share=0.2, rng=np.random.default_rng(0)).validation
-    drawn = sampler([held_out], gain_jitter=0.0, offset_jitter=0.0).draw()
-    assert drawn.inputs.shape == (8, 13, 48)
+    drawn = sampler([held_out], gain_jitter=0.0, offset_jitter=0.0).draw(0)
+    assert drawn.inputs.shape == (8, 1, 13, 48)
     assert drawn.inputs.min() == 1
 
 
 def test_the_same_seed_draws_the_same_patches():
     fovs = parts(2)
-    one, same, other = (sampler(fovs, seed=seed).draw() for seed in (1, 1, 2))
+    one, same, other = (sampler(fovs, seed=seed).draw(0) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.inputs, same.inputs)
     np.testing.assert_array_equal(one.targets, same.targets)
     assert not np.array_equal(one.inputs, other.inputs)
@@ -75,7 +75,7 @@ def test_unseen_pixels_have_no_weight_and_a_harmless_value():
     scan = scan_of(64, frames=2)
     scan.rapid[:, :, :12] = np.nan
     scan.slow[:6] = np.nan
-    batch = sampler([prepare_fov(scan.fov(), tiny_recipe())], flip_y=False).draw()
+    batch = sampler([prepare_fov(scan.fov(), tiny_recipe())], flip_y=False).draw(0)
     assert np.isfinite(batch.inputs).all()
     assert np.isfinite(batch.targets).all()
     assert 0.5 < batch.weights.mean() < 1
@@ -86,14 +86,14 @@ def test_a_pixel_that_one_frame_did_not_see_has_no_weight_there():
     scan = scan_of(64, frames=2)
     scan.rapid[0, 30:34, 30:34] = np.nan
     recipe = {"patch_px": 64, "batch": 16, "flip_y": False}
-    batch = sampler([prepare_fov(scan.fov(), tiny_recipe(**recipe))], **recipe).draw()
+    batch = sampler([prepare_fov(scan.fov(), tiny_recipe(**recipe))], **recipe).draw(0)
     assert set(batch.weights.mean(axis=(1, 2))) == {1, np.float32(1 - 16 / 64**2)}
 
 
 def test_patches_that_are_hardly_seen_are_not_drawn():
     scan = scan_of(64, frames=2)
     scan.slow[:, :40] = np.nan
-    drawn = sampler([prepare_fov(scan.fov(), tiny_recipe())], patch_px=16, batch=64).draw()
+    drawn = sampler([prepare_fov(scan.fov(), tiny_recipe())], patch_px=16, batch=64).draw(0)
     assert drawn.weights.mean(axis=(1, 2)).min() >= 0.5
 
 
@@ -104,8 +104,8 @@ def test_an_epoch_draws_every_pixel_once_on_average():
 
 
 def test_patches_are_never_larger_than_the_frames():
-    drawn = sampler(parts(1), patch_px=500).draw()
-    assert drawn.inputs.shape == (8, 64, 64)
+    drawn = sampler(parts(1), patch_px=500).draw(0)
+    assert drawn.inputs.shape == (8, 1, 64, 64)
 
 
 def test_input_and_target_show_the_same_place():
@@ -114,8 +114,8 @@ def test_input_and_target_show_the_same_place():
     frames = codes + np.float32([[[0]], [[5000]], [[10000]]])
     fov = TrainingFov(name="fov", frames=frames, target=codes)
     part = prepare_fov(fov, tiny_recipe(background_px=None))
-    batch = sampler([part], flip_y=False, gain_jitter=0.0, offset_jitter=0.0).draw()
-    steps = (batch.inputs - batch.targets) * part.scale.spread / 5000
+    batch = sampler([part], flip_y=False, gain_jitter=0.0, offset_jitter=0.0).draw(0)
+    steps = (batch.inputs[:, 0] - batch.targets) * part.scale.spread / 5000
     assert {round(float(step), 3) for step in steps[:, 0, 0]} == {0.0, 1.0, 2.0}
     np.testing.assert_allclose(steps, np.round(steps), atol=1e-3)
 

@@ -1,5 +1,6 @@
 """``stemscale process``."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +14,7 @@ def process(
         str | None,
         typer.Option(
             metavar="FILTER",
-            help="A filter file (.safetensors), or dcfi, bm3d, none.",
+            help="A filter file (.safetensors), or dcfi, gaussian, nlm, bm3d, lag, none.",
             show_default=False,
         ),
     ] = None,
@@ -121,6 +122,7 @@ def process(
         for words in dict.fromkeys(done.transfers.values()):
             fovs = [name for name, said in done.transfers.items() if said == words]
             talk(f"{', '.join(fovs)}: distortion {words}")
+        _warn(done.misfits)
         if done.masked:
             talk(f"{done.masked} pixels were not seen by the rapid scan, and are masked")
         if done.clipped:
@@ -144,6 +146,7 @@ def _show_plan(plan: Any, *, as_json: bool) -> None:
             "blocks": len(s.todo),
             "frames_there_already": s.done_frames,
             "correction": s.correction,
+            "filter_misfit": s.misfit,
         }
         for s in plan.series
     ]
@@ -171,6 +174,16 @@ def _show_plan(plan: Any, *, as_json: bool) -> None:
         f"{plan.tasks} tasks, {plan.frames} frames; reads {size(plan.bytes_read)}, writes "
         f"{size(plan.bytes_written)} before compression; about {size(plan.bytes_per_task)} a task"
     )
+    _warn({s.fov: s.misfit for s in plan.series})
+
+
+def _warn(misfits: Mapping[str, Sequence[str]]) -> None:
+    """Say where series are unlike what the filter was trained for; FOVs alike, in one line."""
+    from stemscale_cli.output import talk
+
+    for sentence in dict.fromkeys(s for said in misfits.values() for s in said):
+        fovs = [name for name, said in misfits.items() if sentence in said]
+        talk(f"Warning: {', '.join(fovs)}: {sentence}")
 
 
 def _ranges(frames: list[int]) -> str:

@@ -1,0 +1,62 @@
+"""Hold a series against what the card of a filter says was seen in training."""
+
+import logging
+
+from stemscale.acquisition import ScanSettings
+from stemscale.denoise import SeriesScale
+from stemscale.denoise.fit import explain_misfit
+from stemscale.denoise.seen import relative_noise
+from stemscale.distortion import Interpolation, Warp
+from stemscale.pipeline.calibration import Calibration
+from stemscale.pipeline.filters import FilterChoice
+from stemscale.store import AcquisitionStore
+
+logger = logging.getLogger(__name__)
+
+_FRAMES = 4  # whose noise is measured
+
+
+def find_misfit(
+    store: AcquisitionStore,
+    fov: str,
+    choice: FilterChoice,
+    *,
+    settings: ScanSettings,
+    calibration: Calibration | None,
+    interpolation: Interpolation,
+    scale: SeriesScale | None,
+) -> tuple[str, ...]:
+    """Say where a series is clearly unlike what a filter file was trained for, and log it.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    fov : str
+    choice : FilterChoice
+    settings : ScanSettings
+        Of the rapid frames as recorded.
+    calibration : Calibration or None
+        What corrects the frames.
+    interpolation : str
+        How they are corrected: it takes noise away.
+    scale : SeriesScale or None
+        Of the series.
+
+    Returns
+    -------
+    tuple of str
+        Sentences, see `explain_misfit`; none for filters that are no file.
+    """
+    if choice.card is None or scale is None:
+        return ()
+    frames = store.first_frames(fov, _FRAMES)
+    if calibration is not None:
+        frames = Warp(calibration.distortion, interpolation=interpolation)(frames)
+    said = tuple(
+        explain_misfit(
+            choice.card, settings=settings, scale=scale, noise=relative_noise(frames, scale)
+        )
+    )
+    for sentence in said:
+        logger.warning("%s: %s: %s", choice.label, fov, sentence)
+    return said
