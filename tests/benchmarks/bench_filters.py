@@ -1,6 +1,6 @@
 """Table all filters on simulated fields of view that no learned one has seen.
 
-    python tests/benchmarks/bench_filters.py [--minutes 4] [--only NAME ...] [--care PYTHON]
+    python tests/benchmarks/bench_filters.py [--minutes 4] [--only NAME ...]
 
 Data: the reference settings, ``--training`` FOVs of 20 frames, ``--test`` other ones of 50, one
 microscope. The distortion is estimated and undone as in `calibrate` and `process`. Every learned
@@ -18,8 +18,7 @@ tail      share of the response along x that is more than 2 px late; its mean de
 frames/s  on the threads given; parameters; peak memory above that before the data are there [MB]
 
 Then the same for series in which structures move (``--moving``), for one frame in and for five.
-Every filter runs in a process of its own. ``--care`` names the Python of an environment with
-CAREamics, which has to be another one, as it needs torchvision: see `peer_care.py`.
+Every filter runs in a process of its own; ``bm3d`` needs the extra of that name.
 """
 
 from __future__ import annotations
@@ -202,27 +201,6 @@ def learned(preset: str, target: str = "slow", **changes: Any) -> Callable[..., 
     return make
 
 
-def care(training: list[Fov], options: argparse.Namespace) -> Made:
-    """CAREamics' CARE in its own environment; patches flipped along y alone."""
-    folder = Path(options.cache)
-    script = Path(__file__).with_name("peer_care.py")
-    command = [options.care, str(script), str(folder), str(options.training)]
-    command += [str(options.minutes), str(options.threads)]
-    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
-    done = json.loads(printed.splitlines()[-1])
-    outputs = {f: np.load(folder / f) for f in done["outputs"]}
-
-    def apply(fov: Fov, which: list[int]) -> Frames:
-        for file, frames in outputs.items():
-            with np.load(folder / file.replace("care_", "").replace(".npy", ".npz")) as found:
-                if np.array_equal(found["slow"], fov.slow):
-                    return frames[which]
-        raise LookupError("no output of CARE for this FOV")
-
-    made = {k: done[k] for k in ("parameters", "patches", "seconds")}
-    return Made(apply=apply, **made)
-
-
 FILTERS: dict[str, Callable[..., Made]] = {
     "rapid": rapid,
     "gaussian": classical("gaussian"),
@@ -235,7 +213,6 @@ FILTERS: dict[str, Callable[..., Made]] = {
     "DLF-Slow, width 16": learned("paper", width=16),
     "standard": learned("standard"),
     "standard, 5 in": learned("standard", frames_in=5),
-    "CARE, y flip": care,
 }
 MOVING = ("rapid", "standard", "standard, 5 in")
 
@@ -347,7 +324,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", nargs="+", choices=list(FILTERS), metavar="NAME")
-    parser.add_argument("--care", metavar="PYTHON", help="of an environment with CAREamics")
     parser.add_argument("--cache", help="folder that keeps the data for the next run")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -361,11 +337,8 @@ def main() -> None:
             simulate(Path(options.cache), options)
         rows: dict[str, dict[str, Any]] = {}
         for name in options.only or FILTERS:
-            if name.startswith("CARE") and not options.care:
-                print(f"{name}: left out, for --care names no environment", file=sys.stderr)
-                continue
             command = [sys.executable, __file__, "--one", name]
-            for key in ("training", "minutes", "threads", "cache", "care"):
+            for key in ("training", "minutes", "threads", "cache"):
                 value = getattr(options, key)
                 command += [f"--{key}", str(value)] if value is not None else []
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
