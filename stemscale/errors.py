@@ -37,6 +37,21 @@ class DistortionError(StemscaleError, ValueError):
     """A distortion cannot be estimated from these images, or does not fit these frames."""
 
 
+class ViewError(DistortionError):
+    """A slow scan does not show what the rapid frames show, or too faintly to tell.
+
+    Parameters
+    ----------
+    message : str
+    number : int
+        Of the pair of images, where several were given.
+    """
+
+    def __init__(self, message: str, *, number: int = 0) -> None:
+        super().__init__(message)
+        self.number = number
+
+
 class FilterError(StemscaleError, ValueError):
     """A filter file or filter word is unknown, damaged, or does not fit these frames."""
 

@@ -19,7 +19,7 @@ from stemscale.distortion.grids import on_other_count, onto_pixel_count
 from stemscale.distortion.orientation import find_turn
 from stemscale.distortion.rows import RowOffsets, fit_rows
 from stemscale.distortion.warp import Warp
-from stemscale.errors import DistortionError, SettingsError
+from stemscale.errors import DistortionError, SettingsError, ViewError
 from stemscale.quality import zncc
 
 logger = logging.getLogger(__name__)
@@ -119,10 +119,10 @@ def fit_spline(
     ------
     DistortionError
         If there is no pair, or the rapid frames differ in shape; if an image is constant or
-        saturated; if a slow scan shows another area; if there is too little contrast along x (an
-        empty FOV, or all lines along the scan direction); if the fit does not hold. A FOV with
-        too little contrast is not refused where others of the same call have enough: it borrows
-        their map.
+        saturated; if a slow scan shows another area (`ViewError`); if there is too little contrast
+        along x (an empty FOV, or all lines along the scan direction); if the fit does not hold. A
+        FOV with too little contrast is not refused where others of the same call have enough: it
+        borrows their map.
 
     Notes
     -----
@@ -207,7 +207,7 @@ def _match_all(
     for number, found in enumerate(matches):
         if found is not None and not good[number]:
             if not any(good):
-                raise _another_area(names[number], found.zncc, settings.min_zncc)
+                raise _another_area(names[number], found.zncc, settings.min_zncc, number)
             # Too faint to lead the fit, or of another area: `_require_fit` tells these apart.
             matches[number] = None
     if not any(matches):
@@ -320,7 +320,7 @@ def _require_fit(
         if match is None:
             logger.info("%shas too little contrast: it borrows the others' map", names[number])
             if structure_to_noise(slow) >= MIN_STRUCTURE and score < settings.min_borrowed_zncc:
-                raise _another_area(names[number], score, settings.min_borrowed_zncc)
+                raise _another_area(names[number], score, settings.min_borrowed_zncc, number)
             continue
         if score < max(settings.min_borrowed_zncc, match.zncc - 0.1):
             raise DistortionError(
@@ -356,10 +356,12 @@ def _require_upright(
         )
 
 
-def _another_area(name: str, score: float, needed: float) -> DistortionError:
-    return DistortionError(
-        f"{name}the slow scan shows another area than the rapid frames: they match with a ZNCC of "
-        f"{score:.2f}, needed is {needed:g}; check which files belong together"
+def _another_area(name: str, score: float, needed: float, number: int) -> ViewError:
+    return ViewError(
+        f"{name}the slow scan shows another area than the rapid frames, or the average of these is "
+        f"too noisy to tell: they match with a ZNCC of {score:.2f}, needed is {needed:g}; check "
+        f"which files belong together, take more frames, or leave that field of view out",
+        number=number,
     )
 
 

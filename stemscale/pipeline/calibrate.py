@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ from stemscale.distortion import (
     match_views,
     shared_map,
 )
-from stemscale.errors import DistortionError, SettingsError
+from stemscale.errors import DistortionError, SettingsError, ViewError
 from stemscale.pipeline.average import average_series, averaging
 from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.pipeline.events import FovDone, Listener, no_listener
@@ -53,6 +53,8 @@ class CalibratedFov:
         How far the map departs from a mere shift, largest minus smallest [px].
     source_x_std_px : float
         Root mean square uncertainty along the line [px]; NaN where the method gives none.
+    left_out : str or None
+        Why its own slow scan took no part, where it has one.
     """
 
     fov: str
@@ -61,6 +63,7 @@ class CalibratedFov:
     zncc_after: float
     span_px: float
     source_x_std_px: float
+    left_out: str | None = None
 
 
 def calibrate(
@@ -102,7 +105,8 @@ def calibrate(
     SettingsError
         If the method is unknown, or has no such settings.
     DistortionError
-        If no FOV has a slow scan to calibrate against, or the images do not allow it.
+        If no FOV has a slow scan to calibrate against, or the images do not allow it. Of several
+        FOVs, one whose slow scan shows another area, or too little to tell, is left out instead.
     StoreError
         If a FOV named is not there.
 
@@ -164,14 +168,15 @@ def _calibrate_setting(
     slow: dict[str, Image] = {f: np.asarray(store.slow_image(f), dtype=np.float64) for f in group}
     leader = _scan_leaders(store, averages, slow)
     leaders = [f for f in group if leader.get(f, f) == f]
-    pairs = [(averages[f].image, slow[f]) for f in leaders]
-    maps = dict(zip(leaders, _estimate(pairs, leaders, method, fit), strict=True))
+    maps, unlike = _estimate_those_alike(averages, slow, leaders, method, fit)
+    left_out = {f: unlike[leader.get(f, f)] for f in group if leader.get(f, f) in unlike}
+    leaders = list(maps)
     listener(FovDone(fov=group[-1], step="estimate", done=len(group), total=len(group)))
     shared = shared_map(list(maps.values()))
     ratio = _pixel_ratio(store, group[0], shared)
     found = []
     for fov in [*group, *others]:
-        average = averages.get(fov)
+        average = None if fov in left_out else averages.get(fov)
         calibration = Calibration(
             distortion=maps.get(leader.get(fov, fov), shared),
             rapid=store.settings(rapid_group(fov if average else group[0])),
@@ -180,6 +185,7 @@ def _calibrate_setting(
             source=" ".join(leaders),
         )
         result = _result(fov, calibration.distortion, average, slow.get(fov), estimated=fov in maps)
+        result = replace(result, left_out=left_out.get(fov))
         save_calibration(
             store,
             fov,
@@ -194,6 +200,27 @@ def _calibrate_setting(
         )
         found.append(result)
     return found
+
+
+def _estimate_those_alike(
+    averages: Mapping[str, Dcfi],
+    slow: Mapping[str, Image],
+    fovs: Sequence[str],
+    method: str,
+    fit: SplineFit,
+) -> tuple[dict[str, DistortionMap], dict[str, str]]:
+    """Estimate the maps of FOVs, without those whose slow scan cannot be matched, and say why."""
+    left_out: dict[str, str] = {}
+    while True:
+        alike = [f for f in fovs if f not in left_out]
+        pairs = [(averages[f].image, slow[f]) for f in alike]
+        try:
+            return dict(zip(alike, _estimate(pairs, alike, method, fit), strict=True)), left_out
+        except ViewError as error:
+            if len(alike) == 1:
+                raise
+            left_out[alike[error.number]] = str(error)
+            logger.warning("left out: %s", error)
 
 
 def _scan_leaders(

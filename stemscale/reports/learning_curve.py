@@ -58,7 +58,7 @@ def plot_learning_curve(card: Mapping[str, Any], output: Path, *, title: str = "
             lower.axhline(rapid, color=look["rapid"].colour, label="rapid frames")
         lower.set_ylabel("PSNR, held out [dB]")
         lower.set_xlabel("training done [%]")
-        lower.legend(loc="lower right")
+        lower.legend(loc="center right")
         if title:
             upper.set_title(figure_text(title, longest=60))
         kind = output.suffix.lower().removeprefix(".")

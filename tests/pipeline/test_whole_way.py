@@ -196,6 +196,26 @@ def test_a_slow_scan_taken_after_a_series_is_not_calibrated_on(folder, truth):
         stemscale.calibrate(path, fovs=["insitu"])
 
 
+def test_a_fov_with_the_slow_scan_of_another_is_left_out_and_gets_the_others_map(folder, truth):
+    path, raw = folder / "mixed.zarr", folder / "raw"
+    for fov, slow in {"fov01": "fov01", "fov02": "fov02", "mixed": "fov02"}.items():
+        rapid = raw / f"{'fov03' if fov == 'mixed' else fov}_rapid.tif"
+        stemscale.ingest(path, rapid, slow=raw / f"{slow}_slow.tif", fov=fov)
+    found = {c.fov: c for c in stemscale.calibrate(path)}
+    assert {f: c.estimated for f, c in found.items()} == {
+        "fov01": True,
+        "fov02": True,
+        "mixed": False,
+    }
+    assert "mixed: the slow scan shows another area" in found["mixed"].left_out
+    assert found["fov01"].left_out is None
+    assert found["mixed"].span_px == pytest.approx(found["fov01"].span_px, rel=0.05)
+    with pytest.raises(TrainingError, match="mixed has only a carried-over calibration"):
+        stemscale.train(path, output=folder / "m.safetensors", fovs=["mixed"])
+    with pytest.raises(DistortionError, match="another area"):
+        stemscale.calibrate(path, fovs=["mixed"])
+
+
 def test_an_existing_filter_is_not_overwritten_unasked(store, filter_file):
     with pytest.raises(SettingsError, match="exists"):
         stemscale.train(store, output=filter_file, epochs=1)

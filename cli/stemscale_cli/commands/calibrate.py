@@ -56,7 +56,7 @@ def calibrate(
     """
     from stemscale.distortion import SplineFit
     from stemscale.pipeline import calibrate as run
-    from stemscale_cli.output import print_json
+    from stemscale_cli.output import print_json, talk
     from stemscale_cli.progress import bar, calibrating
 
     if plot is not None:
@@ -70,6 +70,9 @@ def calibrate(
         )
     if plot is not None:
         plot_corrections(store, plot, fovs=[one.fov for one in done])
+    for one in done:
+        if one.left_out is not None:
+            talk(f"Warning: left out {one.left_out}")
     if as_json:
         drawn = {} if plot is None else {"plot": plot}
         print_json({"store": store, "method": method, "fovs": done, **drawn})
