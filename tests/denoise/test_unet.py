@@ -31,10 +31,19 @@ def test_a_frame_of_any_size_keeps_its_size(stem, frames_in, size):
     assert network(torch.randn(2, frames_in, *size)).shape == (2, 1, *size)
 
 
-def test_a_residual_network_starts_with_its_middle_frame():
+def test_a_residual_network_starts_with_the_mean_of_its_frames():
     network = UNet(UNetSettings(width=4, depth=2, stem=2, residual=True, frames_in=3))
     frames = torch.randn(1, 3, 16, 16)
-    assert torch.equal(network(frames), frames[:, 1:2])
+    assert torch.equal(network(frames), frames.mean(dim=1, keepdim=True))
+    single = UNet(UNetSettings(width=4, depth=2, stem=2, residual=True))
+    assert torch.equal(single(frames[:, :1]), frames[:, :1])
+
+
+def test_a_network_of_several_frames_starts_by_looking_at_their_mean():
+    network = UNet(UNetSettings(width=4, depth=2, stem=2, frames_in=5))
+    frames = torch.randn(1, 5, 16, 16)
+    alike = frames.mean(dim=1, keepdim=True).expand_as(frames)
+    torch.testing.assert_close(network(frames), network(alike))
 
 
 def test_the_frame_continues_by_reflection_at_the_bottom_and_at_the_right():
