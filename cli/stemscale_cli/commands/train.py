@@ -103,7 +103,7 @@ def train(
     scores keep them apart. Interrupted, the same command goes on where it was (FILTER.checkpoint).
     """
     from stemscale.pipeline import train as run
-    from stemscale_cli.output import print_json
+    from stemscale_cli.output import print_json, talk
     from stemscale_cli.progress import bar, training
 
     if plot is not None:
@@ -111,6 +111,8 @@ def train(
 
         for store in stores:
             checked_output(store, plot, CURVE_ENDINGS)
+    if no_correction and target == "slow":
+        talk("Warning: frames as recorded do not match the slow scan: the filter will blur")
     with bar(training, quiet=quiet or as_json, unit="%") as listener:
         made = run(
             stores,
