@@ -308,10 +308,11 @@ def _require_fit(
     stds = [_uncertainty(m) for m in maps]
     if min(stds) > settings.max_std_px:
         raise DistortionError(
-            f"the distortion is uncertain by {min(stds):.2f} px (allowed: {settings.max_std_px:g}):"
-            " too little changes along the scan direction, as where all lines run along it, or"
-            " where a part of the view is empty; calibrate on a FOV with dislocations all over and"
-            " in all directions, or on several FOVs together, or allow more (--max-uncertainty)"
+            f"{names[int(np.argmin(stds))]}the distortion is uncertain by {min(stds):.2f} px"
+            f" (allowed: {settings.max_std_px:g}): too little changes along the scan direction, as"
+            " where all lines run along it, or where a part of the view is empty; calibrate on a"
+            " FOV with dislocations all over and in all directions, or on several FOVs together,"
+            " or allow more (--max-uncertainty)"
         )
     for number, match in enumerate(matches):
         logger.info("%sdistortion fitted, uncertain by %.2f px", names[number], stds[number])

@@ -22,13 +22,15 @@ def calibrate(
     vary_y: Annotated[
         bool,
         typer.Option(
-            "--vary-y", help="Let the map shift slowly from the top of the frame to its bottom."
+            "--vary-y",
+            help="Let the map shift slowly from the top of the frame to its bottom, in each FOV by "
+            "itself: only where it does.",
         ),
     ] = False,
     max_uncertainty: Annotated[
         float,
         typer.Option(
-            metavar="PX", help="A map that is less certain is refused, root mean square [px]."
+            metavar="PX", help="Refuse if the map of no FOV is that certain, root mean square [px]."
         ),
     ] = 0.4,
     plot: Annotated[
