@@ -47,22 +47,22 @@ class SlowScan:
         self._coefficients = coefficients.astype(np.float32)
         self._smooth_px = smooth_px
 
-    def sample(self, path: FloatArray, row_offset: float) -> Sampled:
+    def sample(self, path: FloatArray, row: FloatArray) -> Sampled:
         """Return what the beam saw.
 
         Parameters
         ----------
-        path : ndarray of float64, shape (n_x,)
+        path : ndarray of float64, shape (1, n_x) or (n_y, n_x)
             Column of the slow scan at each rapid column [px]; clipped to the scan's border.
-        row_offset : float
-            Rapid row less slow row [px].
+        row : ndarray of float64, shape (n_y,)
+            Row of the slow scan at each rapid row [px]; clipped, too.
 
         Returns
         -------
         Sampled
         """
         n_y, n_x = self._coefficients.shape
-        rows = np.clip(np.arange(n_y) - row_offset, 0, n_y - 1)
+        rows = np.clip(row, 0, n_y - 1)[:, None]
         columns = np.clip(path, 0, n_x - 1)
         values = _interpolate(self._coefficients, rows, 0)
         along_y = _interpolate(self._coefficients, rows, 0, slope=True)
@@ -73,7 +73,7 @@ class SlowScan:
         )
         # held at the border, the beam's view no longer changes with the path; the lag would carry
         # a wrong slope from there into the columns that count
-        planes[1][:, columns != path] = 0
+        planes[1][np.broadcast_to(columns != path, planes[1].shape)] = 0
         image, slope_x, slope_y = (self._smoothed(plane) for plane in planes)
         return Sampled(image=image, slope_x=slope_x, slope_y=slope_y)
 
@@ -87,7 +87,10 @@ class SlowScan:
 def _interpolate(
     coefficients: Float32, at: FloatArray, axis: int, *, slope: bool = False
 ) -> Float32:
-    """Evaluate a cubic B-spline (or its derivative) along one axis."""
+    """Evaluate a cubic B-spline (or its derivative) along one axis.
+
+    ``at`` is (y, x), or of length 1 across that axis where all lines are taken alike.
+    """
     n = coefficients.shape[axis]
     base = np.floor(at).astype(np.int64)
     f = at - base
@@ -105,9 +108,11 @@ def _interpolate(
         index = base + number - 1
         index = np.where(index < 0, -index, index)
         index = np.where(index > n - 1, 2 * (n - 1) - index, index)
-        weight32 = weight.astype(np.float32)
-        part = np.take(coefficients, index, axis=axis)
-        part *= weight32[:, None] if axis == 0 else weight32[None]
+        if index.shape[1 - axis] == 1:  # much quicker
+            part = np.take(coefficients, index.ravel(), axis=axis)
+        else:
+            part = np.take_along_axis(coefficients, index, axis=axis)
+        part *= weight.astype(np.float32)
         out = part if out is None else out + part
     assert out is not None
     return out
@@ -161,7 +166,7 @@ def delayed(image: Float32, length: float) -> Float32:
     return result
 
 
-def fit_lag(parts: Sequence[Float32], target: Float32) -> FloatArray:
+def fit_lag(parts: Sequence[Float32], target: Float32, noise: FloatArray) -> FloatArray:
     """Find how much of each delayed image there is in another (non-negative least squares).
 
     Parameters
@@ -170,13 +175,15 @@ def fit_lag(parts: Sequence[Float32], target: Float32) -> FloatArray:
         The same image delayed by each length of `LAG_PX`, high-passed like the target.
     target : ndarray of float32, shape (y, x)
         The rapid scan, high-passed.
+    noise : ndarray of float64, shape (len(LAG_PX), len(LAG_PX))
+        Inner products of what noise there is in ``parts``.
 
     Returns
     -------
     ndarray of float64, shape (len(LAG_PX),)
         Weights for `lagged`.
     """
-    gram = inner_products(parts, parts)
+    gram = inner_products(parts, parts) - noise
     right = inner_products(parts, [target])[:, 0]
     # the normal equations as a small least-squares problem, also where all delays look alike
     power, axes = np.linalg.eigh(gram)

@@ -14,10 +14,9 @@ from stemscale.distortion.beam import BeamPath, through_points
 from stemscale.distortion.columns import ColumnMatch, match_columns, normalised
 from stemscale.distortion.contrast import require_contrast, structure_to_noise
 from stemscale.distortion.distortion_map import DistortionMap
-from stemscale.distortion.gauss_newton import Fit, Offsets, State, View
+from stemscale.distortion.gauss_newton import Fit, Offsets, State, View, along_rows, place_of
 from stemscale.distortion.grids import on_other_count, onto_pixel_count
 from stemscale.distortion.orientation import find_turn
-from stemscale.distortion.rows import RowOffsets, fit_rows
 from stemscale.distortion.warp import Warp
 from stemscale.errors import DistortionError, SettingsError, ViewError
 from stemscale.quality import zncc
@@ -27,6 +26,7 @@ logger = logging.getLogger(__name__)
 Image = NDArray[Any]
 FloatArray = NDArray[np.float64]
 
+_DEGREE_ALONG_Y = 2  # of the polynomial by which offsets change from row to row
 _SUSPECT_ZNCC = 0.75  # matched columns of one area reach 0.8 and more; below, other turns are tried
 
 MIN_STRUCTURE = 2.0
@@ -54,6 +54,8 @@ class SplineFit:
         Row offsets up to this share of the rows are looked for.
     view_shift_px : float
         Standard deviation, along x, of the offset of one view against the others [px].
+    vary_px : float
+        Standard deviation of the change of an offset from mid-frame to its border [px].
     min_zncc : float
         Least ZNCC of the matched columns; below, the slow scan shows another area.
     min_borrowed_zncc : float
@@ -75,6 +77,7 @@ class SplineFit:
     background_px: int = 39
     max_row_offset: float = 0.06
     view_shift_px: float = 2.0
+    vary_px: float = 1.0
     min_zncc: float = 0.3
     min_borrowed_zncc: float = 0.25
     max_std_px: float = 0.4
@@ -82,7 +85,7 @@ class SplineFit:
     vary_y: bool = False
 
     def __post_init__(self) -> None:
-        lengths = ("knot_px", "background_px", "view_shift_px", "max_std_px")
+        lengths = ("knot_px", "background_px", "view_shift_px", "vary_px", "max_std_px")
         for name in (*lengths, "bend", "start_stretch", "steps"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"{name} is {getattr(self, name)}: needed is a number above 0")
@@ -132,10 +135,14 @@ def fit_spline(
     predicts the rapid scan; both are high-passed, so gain and background do not count.
 
     The lag (a mixture of causal exponentials) is fitted along with the path, so that the map says
-    where the beam was and not where the smear peaks. A shift of all columns can hide in the lag to
-    some extent: ``source_x`` may be off by a few tenths of a pixel as a whole (more where there is
-    little contrast). ``source_x_std``, from the curvature of the cost, counts that trade-off, but
-    not what the model leaves out.
+    where the beam was and not where the smear peaks; the slow scan's noise, which would look like
+    a lag, is taken off (see `View`). A shift of all columns can still hide in the lag to some
+    extent: ``source_x`` may be off as a whole by 0.1 px (more where there is little contrast).
+    ``source_x_std``, from the curvature of the cost, counts that trade-off, but not what the model
+    leaves out.
+
+    With ``vary_y`` the two offsets of each FOV become parabolas of the row, from the second level
+    on, under the one path of all. Where nothing varies, this costs some precision.
     """
     if not pairs:
         raise DistortionError("there is nothing to fit: give one rapid and one slow scan at least")
@@ -148,21 +155,12 @@ def fit_spline(
     matches = _match_all(same, names, settings)
     beam, start, offsets = _start(matches, pairs[0][0].shape[1], settings)
     state = start
-    fit = _fit_level(same, beam, offsets, settings.smooth_px[0], settings)
     for number, smooth_px in enumerate(settings.smooth_px):
-        if number:
-            fit = _fit_level(same, beam, offsets, smooth_px, settings)
+        state = state.of_degree(_DEGREE_ALONG_Y if settings.vary_y and number else 0)
+        fit = _fit_level(same, beam, offsets, smooth_px, state, settings)
         state = fit.run(state, steps=settings.steps, close_px=0.03 * (smooth_px + 0.3))
     maps = [
-        _map(
-            beam,
-            fit,
-            state,
-            number,
-            dcfi.shape,
-            slow.shape,
-            _rows(*same[number], beam, state, number, settings),
-        )
+        _map(beam, fit, state, number, dcfi.shape, slow.shape)
         for number, (dcfi, slow) in enumerate(pairs)
     ]
     _require_fit(maps, pairs, matches, names, settings)
@@ -174,10 +172,17 @@ def _fit_level(
     beam: BeamPath,
     offsets: Offsets,
     smooth_px: float,
+    state: State,
     settings: SplineFit,
 ) -> Fit:
     views = [
-        View(dcfi, slow, smooth_px=smooth_px, background_px=settings.background_px)
+        View(
+            dcfi,
+            slow,
+            smooth_px=smooth_px,
+            background_px=settings.background_px,
+            degree=state.offset_x.shape[1] - 1,
+        )
         for dcfi, slow in pairs
     ]
     return Fit(views, beam, offsets)
@@ -239,8 +244,11 @@ def _start(
     )
     usual = float(np.median([m.row_offset for m in matches if m]))
     rows = np.array([float(m.row_offset) if m else usual for m in matches])
-    state = State(path=path, offset_x=offset_x, offset_y=rows)
-    return beam, state, Offsets(std_x=std_x, mean_y=rows, std_y=settings.view_shift_px)
+    state = State(path=path, offset_x=offset_x[:, None], offset_y=rows[:, None])
+    known = Offsets(
+        std_x=std_x, mean_y=rows, std_y=settings.view_shift_px, std_along_y=settings.vary_px
+    )
+    return beam, state, known
 
 
 def _map(
@@ -250,51 +258,39 @@ def _map(
     number: int,
     rapid_shape: tuple[int, ...],
     slow_shape: tuple[int, ...],
-    rows: RowOffsets | None,
 ) -> DistortionMap:
     n_y, n_x = slow_shape
     x = on_other_count(np.arange(n_x), n_x, rapid_shape[1])
     y = on_other_count(np.arange(n_y), n_y, rapid_shape[0])
-    source_x = beam.source_x(state.path, x - state.offset_x[number], fit.seen())
-    along = np.concatenate([beam.design(source_x), np.ones((n_x, 1))], axis=1)
-    covariance = fit.covariance(state)
-    knots = state.path.size
-    own = [*range(knots), knots + number]
-    variance = np.einsum("ij,jk,ik->i", along, covariance[np.ix_(own, own)], along)
+    degree = state.offset_x.shape[1] - 1
+    source_y = y + state.offset_y[number, 0]
+    for _ in range(2 * degree):  # offsets are those of the rapid row, which they lead to
+        source_y = y + along_rows(source_y, rapid_shape[0], degree) @ state.offset_y[number]
+    along_y = along_rows(source_y, rapid_shape[0], degree)
+    away = x[None] - (along_y @ state.offset_x[number])[: n_y if degree else 1, None]
+    source_x = beam.source_x(state.path, away.ravel(), fit.seen()).reshape(away.shape)
+    variance = _variance(
+        beam.design(source_x.mean(axis=0)), along_y, fit.covariance(state), place_of(state, number)
+    )
     # the path is uncertain along the slow grid; along the rapid one it is so times their ratio
-    std = np.sqrt(np.maximum(variance, 0)) * np.gradient(source_x, x)
-    source_y = y + state.offset_y[number]
-    planes = source_x[None]
-    if rows is not None:
-        at = np.arange(rapid_shape[0])
-        along_x, along_y = (np.interp(source_y, at, offset) for offset in (rows.x, rows.y))
-        away = x[None] - along_x[:, None]
-        planes = beam.source_x(rows.path, away.ravel(), fit.seen()).reshape(away.shape)
-        source_y = y + along_y
-        std = np.hypot(std, rows.std_x)
+    std = np.sqrt(np.maximum(variance, 0)) * np.gradient(source_x.mean(axis=0), x)
     return DistortionMap(
-        source_x=planes,
+        source_x=source_x,
         source_y=source_y[:, None],
         source_x_std=std[None],
         rapid_shape=(rapid_shape[0], rapid_shape[1]),
     )
 
 
-def _rows(
-    dcfi: Image, slow: Image, beam: BeamPath, state: State, number: int, settings: SplineFit
-) -> RowOffsets | None:
-    if not settings.vary_y:
-        return None
-    return fit_rows(
-        dcfi,
-        slow,
-        beam,
-        state,
-        number,
-        smooth_px=settings.smooth_px[-1],
-        background_px=settings.background_px,
-        steps=settings.steps,
-    )
+def _variance(
+    design: FloatArray, along_y: FloatArray, covariance: FloatArray, own: NDArray[np.int64]
+) -> FloatArray:
+    """Return the variance of path and offset together at each column, in the mean of the rows."""
+    knots = design.shape[1]
+    path = np.einsum("ij,jk,ik->i", design, covariance[:knots, :knots], design)
+    both = design @ covariance[:knots, own] @ along_y.mean(axis=0)
+    offset = np.einsum("ij,jk,ik->i", along_y, covariance[np.ix_(own, own)], along_y).mean()
+    return np.asarray(path + 2 * both + offset, dtype=np.float64)
 
 
 def _require_fit(

@@ -5,6 +5,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from stemscale.distortion import SplineFit, StripSearch, fit_spline, fit_strips, shared_map
+from stemscale.distortion.contrast import white_noise
 from stemscale.distortion.gauss_newton import shared_slopes
 from stemscale.errors import DistortionError, SettingsError
 
@@ -57,7 +58,7 @@ def test_the_lag_is_told_from_the_shift():
     # the smear peaks some 1.3 px downstream of where the beam was
     scan = make_scan(11, 256)
     found = _fitted(scan)
-    assert abs(np.mean(found.source_x[0] - scan.source_x)) < 0.4
+    assert abs(np.mean(found.source_x[0] - scan.source_x)) < 0.25
     assert found.source_y[0, 0] == pytest.approx(scan.row_offset, abs=0.1)
 
 
@@ -72,7 +73,7 @@ def test_views_fitted_together_share_one_shape_and_keep_their_offsets():
         assert found.source_y[0, 0] == pytest.approx(scan.row_offset, abs=0.1)
     middle = N // 2
     moved = [m.source_x[0, middle] - s.source_x[middle] for m, s in zip(maps, scans, strict=True)]
-    assert np.ptp(moved) < 0.15  # each view's own offset is found
+    assert np.ptp(moved) < 0.2  # each view's own offset is found
     assert rms_after_shift(shared_map(maps).source_x, scans[1].source_x) < 0.15
 
 
@@ -135,6 +136,38 @@ def test_offsets_that_change_slowly_along_y_are_found_where_asked_for():
     assert errors[1] > 0.7
 
 
+def test_offsets_that_do_not_change_along_y_cost_little_where_views_are_fitted_together():
+    path = beam_path(np.random.default_rng(5), N)
+    scans = [make_scan(20 + k, N, path=path) for k in range(3)]
+    maps = fit_spline([_pair(scan) for scan in scans], settings=SplineFit(vary_y=True))
+    for scan, found in zip(scans, maps, strict=True):
+        away = (found.source_x - scan.source_x)[8:-8, 8:-8]
+        assert away.std() < 0.15
+        stated = np.sqrt((found.source_x_std[0, 8:-8] ** 2).mean())
+        assert away.std() < 2 * stated
+        assert np.abs(np.diff(found.source_y[:, 0]) - 1).max() < 0.01
+
+
+def test_the_noise_of_the_slow_scan_is_not_taken_for_lag():
+    shifts = []
+    for seed in range(30, 34):
+        scan = make_scan(seed, N)
+        rough = scan.slow + np.random.default_rng(seed).normal(0, 0.3 * scan.slow.std(), (N, N))
+        found = fit_spline([(scan.dcfi, rough)])[0]
+        shifts.append(np.mean((found.source_x[0] - scan.source_x)[8:-8]))
+    assert abs(np.mean(shifts)) < 0.15
+
+
+def test_white_noise_is_told_from_lines_and_slopes():
+    scan = make_scan(3, N, noise=False, lag=False)
+    seen = np.ones((N, N), dtype=bool)
+    spread = scan.slow.std()
+    assert white_noise(scan.slow.astype(np.float32), seen) < (0.01 * spread) ** 2
+    noisy = scan.slow + np.random.default_rng(0).normal(0, 0.2 * spread, (N, N))
+    found = white_noise(noisy.astype(np.float32), seen)
+    assert np.sqrt(found) == pytest.approx(0.2 * spread, rel=0.03)
+
+
 def test_the_uncertainty_is_larger_where_there_is_no_contrast():
     scan = make_scan(13, 256)
     half = scan.slow.copy(), scan.dcfi.copy()
@@ -144,7 +177,7 @@ def test_the_uncertainty_is_larger_where_there_is_no_contrast():
     found = fit_spline([(half[1], half[0])])[0]
     std = found.source_x_std[0]
     assert std.shape == (256,)
-    assert std[175:190].mean() > 2 * std[60:120].mean()
+    assert std[175:190].mean() > 1.8 * std[60:120].mean()
 
 
 def test_columns_count_by_the_slopes_that_both_images_share():

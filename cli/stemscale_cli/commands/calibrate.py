@@ -23,8 +23,8 @@ def calibrate(
         bool,
         typer.Option(
             "--vary-y",
-            help="Let the map shift slowly from the top of the frame to its bottom, in each FOV by "
-            "itself: only where it does.",
+            help="Let the map shift slowly from the top of a frame to its bottom. Costs some "
+            "precision where it does not.",
         ),
     ] = False,
     max_uncertainty: Annotated[
