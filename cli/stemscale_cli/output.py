@@ -40,6 +40,11 @@ def _jsonable(value: Any) -> Any:
     return value
 
 
+def count(number: int, thing: str) -> str:
+    """Write how many there are, in English."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def size(n_bytes: float) -> str:
     """Write a number of bytes as people read it."""
     for unit in ("B", "kB", "MB", "GB"):

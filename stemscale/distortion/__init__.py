@@ -1,6 +1,7 @@
 """A rapid and a slow scan come in; a distortion map and corrected, averaged frames go out."""
 
 from stemscale.distortion.chain import GroupChain
+from stemscale.distortion.contrast import require_unsaturated
 from stemscale.distortion.dcfi import (
     Dcfi,
     finish_dcfi,
@@ -38,6 +39,7 @@ __all__ = [
     "group_bounds",
     "integrate_frames",
     "match_views",
+    "require_unsaturated",
     "rolling_dcfi",
     "shared_map",
 ]

@@ -46,12 +46,36 @@ def require_contrast(image: Image, name: str) -> None:
             "in all directions"
         )
     for extreme, word in ((high, "saturated"), (low, "cut off")):
-        share = float(np.mean(values == extreme))
-        if share > SATURATED_SHARE:
-            raise DistortionError(
-                f"{name} is {word}: {share:.0%} of its pixels are {extreme:g}; "
-                "record it again with another brightness, or use another FOV"
-            )
+        _require_few_at(values, float(extreme), f"{name} is {word}")
+
+
+def require_unsaturated(frame: Image, name: str) -> None:
+    """Stop when most of a raw frame is at its largest value: an average does not show it.
+
+    Parameters
+    ----------
+    frame : ndarray, shape (y, x)
+        As recorded. Most of it may be 0, as where electrons are counted.
+    name : str
+        Named in the error.
+
+    Raises
+    ------
+    DistortionError
+        If more than half of the pixels have the largest value, and others do not.
+    """
+    values = frame[np.isfinite(frame)]
+    if values.size and values.min() < values.max():
+        _require_few_at(values, float(values.max()), f"{name} is saturated")
+
+
+def _require_few_at(values: NDArray[Any], extreme: float, what: str) -> None:
+    share = float(np.mean(values == extreme))
+    if share > SATURATED_SHARE:
+        raise DistortionError(
+            f"{what}: {share:.0%} of its pixels are {extreme:g}; "
+            "record it again with another brightness, or use another FOV"
+        )
 
 
 class HighPass:

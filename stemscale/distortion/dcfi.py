@@ -117,8 +117,7 @@ def finish_dcfi(chain: GroupChain) -> Dcfi:
         raise DistortionError("there are no frames to integrate: ingest a series of at least one")
     if image is None:
         raise DistortionError(
-            f"none of {len(shifts)} frames has any contrast: nothing to align; "
-            "was the beam blanked?"
+            f"no frame of {len(shifts)} has any contrast: nothing to align; was the beam blanked?"
         )
     known = np.isfinite(shifts[:, 0])
     n_frames = int(known.sum())

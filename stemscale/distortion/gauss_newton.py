@@ -396,7 +396,8 @@ class Fit:
 def place_of(state: State, number: int) -> NDArray[np.int64]:
     """Return where the offsets along x of one view stand among what is fitted."""
     per_view = state.offset_x.shape[1]
-    return np.arange(per_view) + (state.path.size + number * per_view)
+    start = state.path.size + number * per_view
+    return np.arange(start, start + per_view, dtype=np.int64)
 
 
 def _sums(view: View, comparison: Comparison, basis: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -21,7 +21,7 @@ from stemscale.distortion import (
     finish_dcfi,
     group_bounds,
 )
-from stemscale.errors import DamagedDataError, ProcessingError
+from stemscale.errors import DamagedDataError, DistortionError, ProcessingError
 from stemscale.pipeline.cluster import connect
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import BlockDone, FramesAligned, Listener, no_listener
@@ -161,7 +161,7 @@ def average_series(
             for group in _aligned(store, fov, start, stop, weighted, skip_damaged):
                 chain.add(group)
             listener(FramesAligned(fov=fov, frames=stop - start, done=stop, total=n_frames))
-        return finish_dcfi(chain)
+        return _finished(chain, fov)
     with _scratch(store, fov) as folder:
         tasks = [
             GroupTask(
@@ -180,7 +180,14 @@ def average_series(
         ]
         for group in _in_order(client, tasks, _told(listener, n_frames)):
             chain.add(group)
-    return finish_dcfi(chain)
+    return _finished(chain, fov)
+
+
+def _finished(chain: GroupChain, fov: str) -> Dcfi:
+    try:
+        return finish_dcfi(chain)
+    except DistortionError as error:
+        raise DistortionError(f"{fov}: {error}") from error
 
 
 @contextmanager

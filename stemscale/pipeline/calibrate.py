@@ -20,6 +20,7 @@ from stemscale.distortion import (
     fit_spline,
     fit_strips,
     match_views,
+    require_unsaturated,
     shared_map,
 )
 from stemscale.errors import DistortionError, SettingsError, ViewError
@@ -127,11 +128,12 @@ def calibrate(
             f"ingest one with --slow, or process with --distortion STORE of one that has"
         )
     done = []
-    rest = {f: _setting(target.settings(rapid_group(f))) for f in target.fovs() if f not in chosen}
+    of_fov = _scan_settings(target)
+    rest = {f: of_fov[f] for f in target.fovs() if f not in chosen}
     ready = averaging(target, chosen, workers=workers) if client is None else nullcontext(client)
     with ready as client:
         averages = _averages(target, chosen, client, listener)
-    for (setting, _), group in _by_setting(target, chosen).items():
+    for (setting, _), group in _by_setting(target, chosen, of_fov).items():
         others = [f for f, of_other in rest.items() if of_other == setting]
         of_group = {f: averages[f] for f in group}
         done += _calibrate_setting(target, of_group, others, method, fit, listener)
@@ -146,6 +148,9 @@ def _averages(
 ) -> dict[str, Dcfi]:
     averages: dict[str, Dcfi] = {}
     for i, fov in enumerate(fovs, start=1):
+        frames = store.frames(rapid_group(fov))
+        middle = frames.shape[0] // 2
+        require_unsaturated(frames.read(middle, middle + 1)[0], f"{fov}: rapid frame {middle}")
         averages[fov] = average_series(store, fov, client=client, listener=listener)
         listener(FovDone(fov=fov, step="average", done=i, total=len(fovs)))
     return averages
@@ -184,7 +189,9 @@ def _calibrate_setting(
             method=method,
             source=" ".join(leaders),
         )
-        result = _result(fov, calibration.distortion, average, slow.get(fov), estimated=fov in maps)
+        result = _result(
+            fov, calibration.distortion, averages.get(fov), slow.get(fov), estimated=fov in maps
+        )
         result = replace(result, left_out=left_out.get(fov))
         save_calibration(
             store,
@@ -304,13 +311,33 @@ def _can_estimate(store: AcquisitionStore, fov: str, asked_for: bool) -> bool:
 
 
 def _by_setting(
-    store: AcquisitionStore, fovs: Sequence[str]
+    store: AcquisitionStore, fovs: Sequence[str], of_fov: Mapping[str, _Setting]
 ) -> dict[tuple[_Setting, tuple[int, int]], list[str]]:
     groups: dict[tuple[_Setting, tuple[int, int]], list[str]] = defaultdict(list)
     for fov in fovs:
         slow_shape = store.settings(slow_group(fov)).shape
-        groups[_setting(store.settings(rapid_group(fov))), slow_shape].append(fov)
+        groups[of_fov[fov], slow_shape].append(fov)
     return groups
+
+
+def _scan_settings(store: AcquisitionStore) -> dict[str, _Setting]:
+    """Return the setting of each FOV: frame size, dwell time, flyback.
+
+    A dwell time or flyback that a FOV's file does not tell is taken to be that of the others, if
+    these have but one.
+    """
+    found = {f: _setting(store.settings(rapid_group(f))) for f in store.fovs()}
+    for fov, setting in found.items():
+        if None in setting:
+            agreeing = {
+                other
+                for other in found.values()
+                if None not in other
+                and all(a in (None, b) for a, b in zip(setting, other, strict=True))
+            }
+            if len(agreeing) == 1:
+                found[fov] = agreeing.pop()
+    return found
 
 
 def _setting(settings: ScanSettings) -> _Setting:

@@ -244,6 +244,11 @@ def _plan_series(
     calibration, correction, transfer = _correction(store, fov, rapid, *distortion)
     settings = rapid if calibration is None else calibration.corrected_settings(rapid)
     frames = store.frames(rapid_group(fov))
+    if choice.window is not None and choice.window > frames.shape[0]:
+        raise SettingsError(
+            f"{fov} has {frames.shape[0]} frames: --window {choice.window} is more; take a smaller "
+            f"one, or leave it out for one average of all"
+        )
     n_frames = 1 if choice.whole_series else frames.shape[0]
     if n_frames == 1 and choice.whole_series:
         settings = replace(settings, frame_time_s=None, dwell_time_ns=settings.dwell_time_ns)

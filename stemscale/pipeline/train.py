@@ -20,7 +20,7 @@ from stemscale.denoise import (
     train_filter,
 )
 from stemscale.distortion import DistortionMap, Warp, match_views
-from stemscale.errors import SettingsError, TrainingError
+from stemscale.errors import DistortionError, SettingsError, TrainingError
 from stemscale.pipeline.average import average_series
 from stemscale.pipeline.calibration import load_calibration, load_shifts
 from stemscale.pipeline.cores import usable_cores
@@ -285,7 +285,10 @@ def _training_fov(
     if calibration is not None:
         distortion = calibration.distortion
     elif target == "slow" and slow is not None and average is not None:
-        view = match_views(average, slow)
+        try:
+            view = match_views(average, slow)
+        except DistortionError as error:
+            raise DistortionError(f"{fov}: {error}") from error
         distortion = view.distortion_map(slow.shape, average.shape)
     else:
         distortion = DistortionMap.identity(store.frames(rapid_group(fov)).shape[1:])

@@ -78,14 +78,14 @@ def _heading(correction: Correction) -> str:
 def _draw_images(figure: SubFigure, correction: Correction, images: Images) -> None:
     before, after, rest = figure.subplots(1, 3)
     before.set_title("a  before correction")
-    after.set_title("a  after correction")
+    after.set_title("b  after correction")
     size_nm, flat = correction.pixel_size_nm, images.flat
     if flat is None:
         black, white = grey_window(images.after)
         for axes, image in ((before, images.before), (after, images.after)):
             axes.imshow(image, cmap="gray", vmin=black, vmax=white)
             _dress(axes, image.shape, size_nm, images.rows)
-        rest.set_title("b  what is left")
+        rest.set_title("c  what is left")
         _say(rest, "No slow scan to compare with.")
         return
     window = grey_window(flat.slow)
@@ -93,7 +93,7 @@ def _draw_images(figure: SubFigure, correction: Correction, images: Images) -> N
         axes.imshow(overlay(image, flat.slow, dark_lines=images.dark_lines, window=window))
         _dress(axes, image.shape, size_nm, images.rows)
         _colour_key(axes)
-    rest.set_title("b  corrected − slow scan")
+    rest.set_title("c  corrected − slow scan")
     left, before_it = (root_mean_square(r) for r in (flat.residual, flat.residual_before))
     _under(rest, 0, f"r.m.s. {left:.1f} %, before correction {before_it:.1f} %", _INK)
     limit = max(float(np.nanquantile(np.abs(flat.residual), _QUANTILE)), 1e-9)
@@ -181,7 +181,7 @@ def _draw_profiles(figure: SubFigure, correction: Correction, images: Images) ->
     for axes, image, letter, title in zip(
         panels,
         (images.before, images.after),
-        "cd",
+        "de",
         (f"before correction, {which} (arrow in a)", "after correction"),
         strict=True,
     ):
@@ -236,7 +236,7 @@ def _draw_map(figure: SubFigure, correction: Correction) -> None:
         offset.legend(handles=[handle], loc="best")
     offset.axhline(0, **_THIN)
     offset.margins(y=0.1)
-    offset.set_title("e  distortion: rapid column − nominal one")
+    offset.set_title("f  distortion: rapid column − nominal one")
     offset.set_ylabel("[px]")
     stretch.plot(columns, correction.stretch_percent, color=_RAPID, lw=1.2)
     stretch.axhline(0, **_THIN)

@@ -117,7 +117,7 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(store):
     before = sorted(store.parent.rglob("*"))
     done = stemscale("process", store, "--filter", "none", "--dry-run")
     assert done.returncode == 0
-    assert "a: 5 frames in 1 blocks, correction none (no calibration)" in done.stdout
+    assert "a: 5 frames in 1 block, correction none (no calibration)" in done.stdout
     assert sorted(store.parent.rglob("*")) == before
 
 
@@ -151,7 +151,7 @@ def test_verify_names_small_arrays_and_metadata_and_goes_on(store):
     assert (done.returncode, done.stderr) == (1, "")
     assert "a/rapid time: missing\n" in done.stdout
     assert "a/slow zarr.json: cannot be read" in done.stdout
-    assert "1 blocks of frames" in done.stdout
+    assert "1 block of frames" in done.stdout
     found = json.loads(stemscale("verify", store, "--json").stdout)["damage"]
     assert [(d["group"], d["name"]) for d in found] == [
         ("a/rapid", "time"),

@@ -90,13 +90,13 @@ def test_every_panel_says_what_it_shows(store):
         "average of 3 frames (DCFI)",
         "(ZNCC) 0.600 → 0.900",
         "a  before correction",
-        "a  after correction",
+        "b  after correction",
         "rapid scan",
         "slow scan",
-        "b  corrected − slow scan",
+        "c  corrected − slow scan",
         "before correction, mean of rows",
         "position along the scan line [nm]",
-        "e  distortion",
+        "f  distortion",
         "±2σ",
         "uncertainty, r.m.s. 0.2 px",
         "[nm]",
@@ -121,7 +121,7 @@ def test_a_map_carried_over_is_drawn_and_told(store):
     assert "carried over to this one" in found
     assert "No slow scan to compare with." in found
     assert "ZNCC" not in found
-    assert "e  distortion" in found
+    assert "f  distortion" in found
 
 
 def test_without_a_pixel_size_all_is_in_pixels(tmp_path):

@@ -30,7 +30,10 @@ def calibrate(
     max_uncertainty: Annotated[
         float,
         typer.Option(
-            metavar="PX", help="Refuse if the map of no FOV is that certain, root mean square [px]."
+            metavar="PX",
+            min=0.001,
+            help="Uncertainty of a map that is accepted, root mean square [px]. Where FOVs are "
+            "fitted together, one of them must be that certain; the others are warned of.",
         ),
     ] = 0.4,
     plot: Annotated[
@@ -75,13 +78,19 @@ def calibrate(
     for one in done:
         if one.left_out is not None:
             talk(f"Warning: left out {one.left_out}")
+        elif one.estimated and one.source_x_std_px > max_uncertainty:
+            talk(
+                f"Warning: {one.fov}: its map is uncertain by {one.source_x_std_px:.2f} px "
+                f"(allowed: {max_uncertainty:g}): it shows too little to tell its own offset"
+            )
     if as_json:
         drawn = {} if plot is None else {"plot": plot}
         print_json({"store": store, "method": method, "fovs": done, **drawn})
         return
     for one in done:
         if not one.estimated:
-            typer.echo(f"{one.fov}: distortion carried over ({one.span_px:.1f} px)")
+            after = "" if math.isnan(one.zncc_after) else f"; ZNCC {one.zncc_after:.3f}"
+            typer.echo(f"{one.fov}: distortion carried over ({one.span_px:.1f} px){after}")
             continue
         std = "" if math.isnan(one.source_x_std_px) else f" ± {one.source_x_std_px:.2f}"
         before = "" if math.isnan(one.zncc_before) else f"{one.zncc_before:.3f} -> "

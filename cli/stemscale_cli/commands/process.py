@@ -52,7 +52,8 @@ def process(
         int | None,
         typer.Option(
             metavar="N",
-            help="For dcfi: odd number of frames averaged around each. [default: all, to one]",
+            help="For dcfi: average each frame with those around it, N in all, an odd number. "
+            "[default: all frames to one]",
         ),
     ] = None,
     weighted: Annotated[
@@ -65,8 +66,8 @@ def process(
         bool,
         typer.Option(
             "--drift",
-            help="Undo the drift as well: all frames of a series on one grid. What moved out of "
-            "view is missing.",
+            help="Undo the drift of the specimen as well: all frames of a series on the grid of "
+            "its average. What moved out of view stays empty.",
         ),
     ] = False,
     scheduler: Annotated[
@@ -137,7 +138,7 @@ def process(
 
 
 def _show_plan(plan: Any, *, as_json: bool) -> None:
-    from stemscale_cli.output import print_json, size
+    from stemscale_cli.output import count, print_json, size
 
     rows = [
         {
@@ -167,12 +168,12 @@ def _show_plan(plan: Any, *, as_json: bool) -> None:
         there = row["frames_there_already"]
         skipped = f", {there} frames skipped (there already)" if there else ""
         typer.echo(
-            f"  {row['fov']}: {row['frames']} frames in {row['blocks']} blocks, "
+            f"  {row['fov']}: {count(row['frames'], 'frame')} in {count(row['blocks'], 'block')}, "
             f"correction {row['correction']}{skipped}"
         )
     typer.echo(
-        f"{plan.tasks} tasks, {plan.frames} frames; reads {size(plan.bytes_read)}, writes "
-        f"{size(plan.bytes_written)} before compression; about {size(plan.bytes_per_task)} a task"
+        f"{count(plan.tasks, 'task')}, {count(plan.frames, 'frame')}; reads "
+        f"{size(plan.bytes_read)}, writes {size(plan.bytes_written)} before compression; about {size(plan.bytes_per_task)} a task"
     )
     _warn({s.fov: s.misfit for s in plan.series})
 

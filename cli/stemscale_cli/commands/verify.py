@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def verify(store: Store, as_json: Json = False, quiet: Quiet = False) -> None:
     """Read everything in STORE and name what is damaged, missing or unfinished (exit code 1)."""
     from stemscale.pipeline import verify as run
-    from stemscale_cli.output import plain, print_json, talk
+    from stemscale_cli.output import count, plain, print_json, talk
     from stemscale_cli.progress import bar, counted
 
     with bar(counted("verify"), quiet=quiet or as_json, unit="FOVs") as listener:
@@ -26,8 +26,9 @@ def verify(store: Store, as_json: Json = False, quiet: Quiet = False) -> None:
         for line in _lines(found.damage):
             typer.echo(plain(line))
         typer.echo(
-            f"{found.blocks} blocks of frames and {found.arrays} other arrays read, "
-            f"{len(found.damage)} things damaged or missing"
+            f"{count(found.blocks, 'block')} of frames and "
+            f"{count(found.arrays, 'other array')} read, "
+            f"{count(len(found.damage), 'thing')} damaged or missing"
         )
         for remedy in _remedies(found.damage):
             talk(remedy)
