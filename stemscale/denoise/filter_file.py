@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from stemscale.denoise.batches import BatchSize
 from stemscale.denoise.scaling import Normalisation
 from stemscale.denoise.unet import UNet, UNetSettings
 from stemscale.errors import FilterError, SettingsError
@@ -38,6 +39,23 @@ class Filter:
 
     network: UNet
     card: Mapping[str, Any]
+    _batches: dict[tuple[Any, ...], BatchSize] = field(default_factory=dict, init=False, repr=False)
+
+    def batch_size(self, device: str, shape: tuple[int, ...]) -> BatchSize:
+        """Return how many frames to filter at once, as it was found so far.
+
+        Parameters
+        ----------
+        device : str
+            torch's name of it.
+        shape : tuple of int
+            (y, x) of a frame.
+
+        Returns
+        -------
+        BatchSize
+        """
+        return self._batches.setdefault((device, shape), BatchSize())
 
     @property
     def normalisation(self) -> Normalisation:

@@ -1,12 +1,15 @@
 """Run a filter over frames."""
 
+import logging
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stemscale.denoise.batches import BatchSize
 from stemscale.denoise.filter_file import Filter
 from stemscale.denoise.neighbours import neighbours
 from stemscale.denoise.scaling import (
@@ -19,6 +22,8 @@ from stemscale.denoise.scaling import (
 from stemscale.denoise.unet import UNet, pad_to_multiple
 from stemscale.denoise.unseen import fill_unseen
 from stemscale.errors import FilterError, FrameShapeError
+
+logger = logging.getLogger(__name__)
 
 FloatFrames = NDArray[np.float32]  # (frame, y, x)
 FloatStacks = NDArray[np.float32]  # (frame, frames in, y, x)
@@ -33,7 +38,7 @@ def denoise_frames(
     *,
     scale: SeriesScale,
     which: slice = slice(None),
-    batch: int | None = None,
+    batch: int | Literal["trial"] | None = None,
     device: str = "cpu",
     max_pixels: int = MAX_PIXELS,
 ) -> FloatFrames:
@@ -53,9 +58,10 @@ def denoise_frames(
         min-max scaled one by one does not use it.
     which : slice
         Frames to filter, of step 1.
-    batch : int, optional
-        Frames the network takes at once; 1 by default on a CPU (the quickest there), 4 elsewhere.
-        It changes speed and memory only.
+    batch : int or "trial", optional
+        Frames the network takes at once; by default 1 on a CPU, the quickest there, and elsewhere
+        what a trial on the first frames finds quickest. Where the device's memory ends, half as
+        many; of one frame, tiles of half the size. It changes speed and memory only.
     device : str
         torch's name of it.
     max_pixels : int
@@ -72,24 +78,39 @@ def denoise_frames(
     FrameShapeError
         If ``frames`` is not (frame, y, x).
     FilterError
-        If the batch is below 1, or ``max_pixels`` leaves no room for the smallest tile.
+        If the batch is below 1, or ``max_pixels``, or the device's memory, leaves no room for the
+        smallest tile.
     """
     if frames.ndim != 3 or 0 in frames.shape[1:]:
         raise FrameShapeError(f"frames have shape {frames.shape}: needed is (frame, y, x)")
-    if batch is None:
-        batch = 1 if torch.device(device).type == "cpu" else 4
-    if batch < 1:
+    if batch is None and torch.device(device).type == "cpu":
+        batch = 1
+    if isinstance(batch, int) and batch < 1:
         raise FilterError(f"batch is {batch} frames: needed is 1 or more")
+    size = (
+        BatchSize(batch) if isinstance(batch, int) else filter.batch_size(device, frames.shape[1:])
+    )
     network = filter.network_on(device)
     chosen = range(*which.indices(len(frames)))
     result = np.empty((len(chosen), *frames.shape[1:]), dtype=np.float32)
     inputs = _Inputs(frames, filter, scale)
-    for start in range(0, len(chosen), batch):
-        block = chosen[start : start + batch]
+    start = 0
+    while start < len(chosen):
+        block = chosen[start : start + size.now]
         stacks = np.stack([inputs.stack(index) for index in block])
-        outputs = run_network(network, stacks, device=device, max_pixels=max_pixels)
-        for offset, (index, output) in enumerate(zip(block, outputs, strict=True)):
-            result[start + offset] = to_counts(output, inputs.scale_back(index))
+        began = time.perf_counter()
+        try:
+            outputs = run_network(network, stacks, device=device, max_pixels=max_pixels)
+        except torch.OutOfMemoryError:
+            if not size.halve():
+                max_pixels = min(max_pixels, frames.shape[1] * frames.shape[2]) // 2
+            torch.cuda.empty_cache()
+            logger.info("out of memory: now %d frames of %d pixels", size.now, max_pixels)
+            continue
+        size.done(len(block), time.perf_counter() - began)
+        for index, output in zip(block, outputs, strict=True):
+            result[start] = to_counts(output, inputs.scale_back(index))
+            start += 1
     if frames.dtype.kind == "f":
         result[~np.isfinite(frames[chosen.start : chosen.stop])] = np.nan
     return result

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+import torch
 from denoise.builders import scan_of, tiny_filter
 
 from stemscale.denoise import UNetSettings, denoise_frames, series_scale
+from stemscale.denoise.batches import BatchSize
+from stemscale.denoise.unet import UNet
 from stemscale.errors import FilterError, FrameShapeError
 
 RANGE = 300 * 24  # counts between dark and bright of the builder's frames
@@ -95,6 +98,82 @@ def test_tiles_give_the_same_as_the_whole_frame(network, size):
     for max_pixels in {smallest, min(2 * smallest, 20_000)} - {0}:
         tiled = denoise_frames(frame, unit, scale=scale, max_pixels=max(max_pixels, smallest))
         np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-4 * RANGE)
+
+
+def test_a_frame_of_4096_px_in_tiles_is_the_same_as_whole():
+    frame = np.tile(scan_of(176, frames=1, seed=4).rapid, (1, 24, 24))[:, :4096, :4093]
+    scale = series_scale(frame)
+    unit = tiny_filter(network=UNetSettings(width=2, depth=1, stem=2, residual=True))
+    whole = denoise_frames(frame, unit, scale=scale, max_pixels=4096 * 4096)
+    tiled = denoise_frames(frame, unit, scale=scale)
+    np.testing.assert_allclose(tiled, whole, rtol=0, atol=1e-4 * RANGE)
+
+
+class Device:
+    """A device with little memory: what does not fit ends like on a GPU."""
+
+    def __init__(self, monkeypatch, pixels):
+        self.asked = []
+        real = UNet.forward_padded
+
+        def forward(network, padded):
+            shape = (padded.shape[0], *padded.shape[-2:])
+            self.asked.append(shape)
+            if np.prod(shape) > pixels:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return real(network, padded)
+
+        monkeypatch.setattr(UNet, "forward_padded", forward)
+
+
+def test_the_batch_is_halved_where_memory_ends(frames, scale, monkeypatch):
+    whole = denoise_frames(frames, tiny_filter(), scale=scale)
+    device = Device(monkeypatch, pixels=2 * 96 * 96)
+    found = denoise_frames(frames, tiny_filter(), scale=scale, batch=5)
+    np.testing.assert_allclose(found, whole, rtol=0, atol=1e-5 * RANGE)
+    assert [shape[0] for shape in device.asked] == [5, 2, 2, 1]
+
+
+def test_one_frame_too_large_for_the_memory_is_filtered_in_tiles(frames, scale, monkeypatch):
+    unit = tiny_filter(network=UNetSettings(width=4, depth=1))
+    whole = denoise_frames(frames[:1], unit, scale=scale)
+    device = Device(monkeypatch, pixels=50 * 50)
+    found = denoise_frames(frames[:1], unit, scale=scale)
+    np.testing.assert_allclose(found, whole, rtol=0, atol=1e-4 * RANGE)
+    assert device.asked[0] == (1, 96, 96)
+
+
+def test_a_memory_too_small_for_a_tile_is_told(frames, scale, monkeypatch):
+    Device(monkeypatch, pixels=10)
+    with pytest.raises(FilterError, match="allow"):
+        denoise_frames(frames[:1], tiny_filter(), scale=scale)
+
+
+def test_a_trial_finds_the_quickest_batch_and_keeps_it(frames, scale):
+    unit = tiny_filter()
+    whole = denoise_frames(frames, unit, scale=scale)
+    found = denoise_frames(frames, unit, scale=scale, batch="trial")
+    np.testing.assert_allclose(found, whole, rtol=0, atol=1e-5 * RANGE)
+    assert unit.batch_size("cpu", (96, 96)) is unit.batch_size("cpu", (96, 96))
+
+
+def test_a_trial_doubles_as_long_as_that_is_quicker():
+    size = BatchSize()
+    tried = []
+    for seconds in (1.0, 1.5, 2.0, 4.0, 4.0):  # 1, 1.33, 2, 2 frames/s
+        tried.append(size.now)
+        size.done(size.now, seconds)
+    assert tried == [1, 2, 4, 8, 4]
+    assert size.now == 4
+    size.done(4, 0.01)  # the trial is over
+    assert size.now == 4
+
+
+def test_the_rest_of_a_block_says_nothing_of_a_batch():
+    size = BatchSize()
+    size.done(1, 1.0)
+    size.done(1, 9.0)
+    assert size.now == 2
 
 
 def test_tiles_too_small_for_the_network_are_refused(frames, scale):

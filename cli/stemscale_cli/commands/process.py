@@ -173,7 +173,8 @@ def _show_plan(plan: Any, *, as_json: bool) -> None:
         )
     typer.echo(
         f"{count(plan.tasks, 'task')}, {count(plan.frames, 'frame')}; reads "
-        f"{size(plan.bytes_read)}, writes {size(plan.bytes_written)} before compression; about {size(plan.bytes_per_task)} a task"
+        f"{size(plan.bytes_read)}, writes {size(plan.bytes_written)} before compression; "
+        f"about {size(plan.bytes_per_task)} a task"
     )
     _warn({s.fov: s.misfit for s in plan.series})
 
