@@ -18,7 +18,8 @@ tail      share of the response along x that is more than 2 px late; its mean de
 frames/s  on the threads given; parameters; peak memory above that before the data are there [MB]
 
 Then the same for series in which structures move (``--moving``), for one frame in and for five.
-Every filter runs in a process of its own; ``bm3d`` needs the extra of that name.
+Every filter runs in a process of its own; ``bm3d`` needs the extra of that name, and CARE an
+environment of its own (`peer_care.py`), named by ``--care``.
 """
 
 from __future__ import annotations
@@ -43,12 +44,14 @@ Image = NDArray[np.float64]
 
 PIXEL_NM = 2.1
 SCORED = 4  # frames of each test FOV
+PEERS = ("CARE (CAREamics)",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fov:
     """One FOV on the grid of its slow scan."""
 
+    name: str
     frames: Frames  # (frame, y, x), corrected, drift undone; NaN = not seen
     slow: Image
     truth: Image  # (y, x), or (frame, y, x) of a scene that moves
@@ -113,7 +116,8 @@ def _save(file: Path, frames: Frames, slow: Image, truth: Image, dcfi: Frames) -
 
 def load(file: Path) -> Fov:
     with np.load(file) as found:
-        return Fov(**{name: found[name] for name in ("frames", "slow", "truth", "dcfi")})
+        arrays = {name: found[name] for name in ("frames", "slow", "truth", "dcfi")}
+        return Fov(name=file.stem, **arrays)
 
 
 # ---------------------------------------------------------------- filters
@@ -127,6 +131,7 @@ class Made:
     parameters: int | None = None
     patches: int | None = None
     seconds: float | None = None
+    rate: float | None = None  # frames/s, where another process filtered
 
 
 def rapid(training: list[Fov], options: argparse.Namespace) -> Made:
@@ -201,6 +206,25 @@ def learned(preset: str, target: str = "slow", **changes: Any) -> Callable[..., 
     return make
 
 
+def peer(training: list[Fov], options: argparse.Namespace) -> Made:
+    """Train CAREamics' CARE in the environment named, which filters the test frames as well."""
+    out = Path(options.cache) / "peer" / "care.npz"
+    out.parent.mkdir(exist_ok=True)
+    script = Path(__file__).with_name("peer_care.py")
+    command = [options.care, script, options.cache, "--out", out, "--scored", SCORED]
+    for key in ("training", "minutes", "threads"):
+        command += [f"--{key}", getattr(options, key)]
+    subprocess.run([str(word) for word in command], check=True, stdout=sys.stderr)
+    with np.load(out) as found:
+        outputs = {name: found[name] for name in found.files if name != "about"}
+        about = json.loads(str(found["about"]))
+
+    def apply(fov: Fov, which: list[int]) -> Frames:
+        return outputs[fov.name][: len(which)]
+
+    return Made(apply=apply, **about)
+
+
 FILTERS: dict[str, Callable[..., Made]] = {
     "rapid": rapid,
     "gaussian": classical("gaussian"),
@@ -211,10 +235,11 @@ FILTERS: dict[str, Callable[..., Made]] = {
     "DCFI, 50 frames": dcfi(1),
     "DLF-DCFI, width 16": learned("paper", "dcfi", width=16),
     "DLF-Slow, width 16": learned("paper", width=16),
+    "CARE (CAREamics)": peer,
     "standard": learned("standard"),
     "standard, 5 in": learned("standard", frames_in=5),
 }
-MOVING = ("rapid", "standard", "standard, 5 in")
+MOVING = ("rapid", "CARE (CAREamics)", "standard", "standard, 5 in")
 
 
 # ---------------------------------------------------------------- scores
@@ -283,7 +308,7 @@ def run_one(name: str, options: argparse.Namespace) -> dict[str, Any]:
         found[kind] = {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}
     return {
         **found,
-        "frames/s": filtered / seconds if seconds > 1e-3 else None,
+        "frames/s": made.rate or (filtered / seconds if seconds > 1e-3 else None),
         "parameters": made.parameters,
         "patches": made.patches,
         "seconds": made.seconds,
@@ -324,6 +349,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--only", nargs="+", choices=list(FILTERS), metavar="NAME")
+    parser.add_argument("--care", metavar="PYTHON", help="of an environment with CAREamics")
     parser.add_argument("--cache", help="folder that keeps the data for the next run")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -336,9 +362,9 @@ def main() -> None:
         if not any(Path(options.cache).glob("*.npz")):
             simulate(Path(options.cache), options)
         rows: dict[str, dict[str, Any]] = {}
-        for name in options.only or FILTERS:
+        for name in options.only or [n for n in FILTERS if options.care or n not in PEERS]:
             command = [sys.executable, __file__, "--one", name]
-            for key in ("training", "minutes", "threads", "cache"):
+            for key in ("training", "minutes", "threads", "cache", "care"):
                 value = getattr(options, key)
                 command += [f"--{key}", str(value)] if value is not None else []
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
