@@ -150,9 +150,8 @@ class View:
     ) -> tuple[FloatArray, FloatArray]:
         """Return the slow scan's column, (1, x) or (y, x), and row, (y,), at each rapid pixel."""
         by_row = self.along_y @ offset_x if offset_x.size > 1 else offset_x
-        return path[None] + by_row[:, None], np.arange(
-            self._seen.shape[0]
-        ) - self.along_y @ offset_y
+        rows = np.arange(self._seen.shape[0]) - self.along_y @ offset_y
+        return path[None] + by_row[:, None], rows
 
     def _delayed(self, image: Float32) -> list[Float32]:
         return [self.prepare(delayed(image, length)) for length in LAG_PX]
