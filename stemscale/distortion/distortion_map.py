@@ -79,6 +79,18 @@ class DistortionMap:
             ) from error
         return n_y, n_x
 
+    @property
+    def uncertainty_px(self) -> float:
+        """Root mean square of ``source_x_std`` but for 2 % of the columns at either end [px].
+
+        NaN where the method gives none.
+        """
+        if self.source_x_std is None:
+            return float("nan")
+        edge = self.source_x_std.shape[1] // 50
+        inside = self.source_x_std[0, edge : self.source_x_std.shape[1] - edge]
+        return float(np.sqrt((inside**2).mean()))
+
     @classmethod
     def identity(cls, shape: tuple[int, int]) -> DistortionMap:
         """Return the map of a scan without distortion.

@@ -301,7 +301,7 @@ def _require_fit(
     settings: SplineFit,
 ) -> None:
     """Stop where the maps are too uncertain, or do worse than the matched columns they began at."""
-    stds = [_uncertainty(m) for m in maps]
+    stds = [m.uncertainty_px for m in maps]
     if min(stds) > settings.max_std_px:
         raise DistortionError(
             f"{names[int(np.argmin(stds))]}the distortion is uncertain by {min(stds):.2f} px"
@@ -325,14 +325,6 @@ def _require_fit(
                 f"with the slow scan by a ZNCC of {score:.2f}, rough matching gave "
                 f"{match.zncc:.2f}; try method strips, or another FOV"
             )
-
-
-def _uncertainty(found: DistortionMap) -> float:
-    """Return the root mean square of ``source_x_std`` inside the view [px]."""
-    assert found.source_x_std is not None  # of a spline
-    edge = found.source_x_std.shape[1] // 50
-    inside = found.source_x_std[0, edge : found.source_x_std.shape[1] - edge]
-    return float(np.sqrt((inside**2).mean()))
 
 
 def _require_upright(

@@ -53,7 +53,7 @@ class CalibratedFov:
     span_px : float
         How far the map departs from a mere shift, largest minus smallest [px].
     source_x_std_px : float
-        Root mean square uncertainty along the line [px]; NaN where the method gives none.
+        `DistortionMap.uncertainty_px`, by which maps are accepted.
     left_out : str or None
         Why its own slow scan took no part, where it has one.
     """
@@ -368,14 +368,13 @@ def _result(
     n_x = distortion.shape[1]
     nominal = np.arange(n_x) * distortion.rapid_shape[1] / n_x
     departure = distortion.source_x.mean(axis=0) - nominal
-    std = distortion.source_x_std
     return CalibratedFov(
         fov=fov,
         estimated=estimated,
         zncc_before=before,
         zncc_after=after,
         span_px=float(np.ptp(departure)),
-        source_x_std_px=float("nan") if std is None else float(np.sqrt(np.mean(std**2))),
+        source_x_std_px=distortion.uncertainty_px,
     )
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -79,3 +81,12 @@ def test_a_shifted_map_follows_the_drift_of_a_frame():
     shifted = _map().shifted(0.5, -1.0)
     np.testing.assert_allclose(shifted.source_x, _map().source_x - 1)
     np.testing.assert_allclose(shifted.source_y, _map().source_y + 0.5)
+
+
+def test_the_uncertainty_of_a_map_is_that_inside_the_view():
+    n = 50
+    std = np.full((1, n), 0.3)
+    std[0, [0, -1]] = 9.0  # 2 % at either end: the map is extrapolated there
+    found = replace(DistortionMap.identity((4, n)), source_x_std=std)
+    assert found.uncertainty_px == pytest.approx(0.3)
+    assert np.isnan(DistortionMap.identity((4, n)).uncertainty_px)

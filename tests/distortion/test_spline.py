@@ -73,7 +73,7 @@ def test_views_fitted_together_share_one_shape_and_keep_their_offsets():
         assert found.source_y[0, 0] == pytest.approx(scan.row_offset, abs=0.1)
     middle = N // 2
     moved = [m.source_x[0, middle] - s.source_x[middle] for m, s in zip(maps, scans, strict=True)]
-    assert np.ptp(moved) < 0.2  # each view's own offset is found
+    assert np.ptp(moved) < 0.15  # each view's own offset is found
     assert rms_after_shift(shared_map(maps).source_x, scans[1].source_x) < 0.15
 
 
@@ -177,7 +177,7 @@ def test_the_uncertainty_is_larger_where_there_is_no_contrast():
     found = fit_spline([(half[1], half[0])])[0]
     std = found.source_x_std[0]
     assert std.shape == (256,)
-    assert std[175:190].mean() > 1.8 * std[60:120].mean()
+    assert std[175:190].mean() > 2 * std[60:120].mean()
 
 
 def test_columns_count_by_the_slopes_that_both_images_share():

@@ -74,6 +74,8 @@ def test_counted_electrons_that_leave_most_pixels_empty_are_not_called_saturated
     counts = np.random.default_rng(0).poisson(0.2, (N, N)).astype("uint8")
     require_unsaturated(counts, "a")
     require_unsaturated(np.full((N, N), 7), "a constant frame is another matter")
+    with pytest.raises(DistortionError, match=r"a is saturated: 8\d% of its pixels"):
+        require_unsaturated(counts.max() - counts, "a")
 
 
 def test_frames_without_contrast_are_refused_by_name(store):
