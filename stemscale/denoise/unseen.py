@@ -32,10 +32,10 @@ def fill_unseen(frame: NDArray[Any]) -> FloatFrame:
     seen = np.isfinite(values)
     if seen.all():
         return values
-    rows = seen.any(axis=1)
+    rows = np.asarray(seen.any(axis=1))
     if not rows.any():
         return np.zeros_like(values)
-    nearest_row = _nearest(rows[None], np.arange(len(rows)))[0]
+    nearest_row = _nearest(rows[None], np.arange(rows.size))[0]
     filled: FloatFrame = values[nearest_row]
     seen = seen[nearest_row]
     missing = ~seen.all(axis=0)
