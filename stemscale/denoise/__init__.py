@@ -1,6 +1,7 @@
 """Corrected frames and a filter come in, denoised frames go out; training makes the filter."""
 
 from stemscale.denoise.classical import CLASSICAL, apply_classical, tune_classical
+from stemscale.denoise.devices import find_devices
 from stemscale.denoise.filter_file import Filter, filter_hash, load_filter, save_filter
 from stemscale.denoise.inference import denoise_frames
 from stemscale.denoise.recipe import PRESETS, Recipe, find_recipe
@@ -22,6 +23,7 @@ __all__ = [
     "apply_classical",
     "denoise_frames",
     "filter_hash",
+    "find_devices",
     "find_recipe",
     "load_filter",
     "save_filter",

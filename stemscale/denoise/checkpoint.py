@@ -79,7 +79,7 @@ def load_checkpoint(path: Path, fingerprint: str) -> Checkpoint:
         ) from error
     if found != fingerprint:
         raise TrainingError(
-            f"{path}: a training with other data, recipe, length or seed was cut short here: run "
-            f"that command again to finish it, or start anew with --overwrite"
+            f"{path}: a training with other data, recipe, length, seed or number of devices was "
+            "cut short here: run that command again to finish it, or start anew with --overwrite"
         )
     return Checkpoint(fingerprint=found, tensors=tensors, state=state)

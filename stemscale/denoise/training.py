@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,8 +20,10 @@ from torch import Tensor
 
 from stemscale.denoise.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from stemscale.denoise.filter_file import Filter, architecture_card
+from stemscale.denoise.ranks import Ranks, started
 from stemscale.denoise.recipe import Recipe
 from stemscale.denoise.seen import training_ranges
+from stemscale.denoise.steps import Steps
 from stemscale.denoise.training_run import Listener, TrainingProgress, TrainingRun
 from stemscale.denoise.training_set import (
     FovPart,
@@ -53,7 +56,7 @@ def train_filter(
     minutes: float | None = None,
     seed: int = 0,
     threads: int | None = None,
-    device: str = "cpu",
+    device: str | Sequence[str] = "cpu",
     checkpoint: Path | None = None,
     listener: Listener | None = None,
     card_extras: Mapping[str, Any] | None = None,
@@ -80,8 +83,10 @@ def train_filter(
     threads : int, optional
         Of torch, at most; as it is set by default. By the clock, one is used where that is
         quicker, as on a busy machine.
-    device : str
-        torch's name of it.
+    device : str or sequence of str
+        torch's name of it; of several, each is given a batch of its own in a process of its own,
+        and a step follows the mean of their gradients (torch's DDP). A program that asks for
+        several guards its start by ``if __name__ == "__main__"``.
     checkpoint : Path, optional
         File that is written after each epoch, and when the training is interrupted. If it is
         there, the training goes on from it, to the weights that an undisturbed one has (by
@@ -98,8 +103,8 @@ def train_filter(
     Raises
     ------
     TrainingError
-        If there is nothing to train on, the loss is no longer a number, or the checkpoint is that
-        of another training.
+        If there is nothing to train on, the loss is no longer a number, the checkpoint is that
+        of another training, or the process of another device ends.
     SettingsError
         If both epochs and minutes are given or either is not positive, or an extra has the name
         of one of the card's own entries.
@@ -108,26 +113,32 @@ def train_filter(
     epochs = _check_length(recipe, epochs, minutes)
     parts = [prepare_fov(fov, recipe) for fov in fovs]
     split = split_fovs(parts, share=recipe.validation_share, rng=np.random.default_rng(seed))
-    sampler = PatchSampler(split.training, recipe, seed)
     validation = Validation(split.validation, frames_in=recipe.network.frames_in)
-    fingerprint = _fingerprint(parts, recipe, target, epochs, minutes, seed)
+    devices = (device,) if isinstance(device, str) else tuple(device)
+    fingerprint = _fingerprint(parts, recipe, target, epochs, minutes, seed, len(devices))
+    left = None
+    if checkpoint is not None and checkpoint.is_file():
+        left = load_checkpoint(checkpoint, fingerprint)
+    follow = partial(_follow, recipe=recipe, seed=seed, threads=threads, left=left)
 
     def keep(tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         if checkpoint is not None:
             made = Checkpoint(fingerprint=fingerprint, tensors=tensors, state=state)
             save_checkpoint(made, checkpoint)
 
-    with _torch_set(seed, threads):
-        network = UNet(recipe.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with (
+        _torch_set(seed, _threads_each(threads, devices)),
+        started(devices, split.training, follow) as ranks,
+    ):
+        steps, network = _steps(ranks, split.training, recipe, seed, left)
         run = TrainingRun(
-            network, sampler, validation, recipe, listener=listener, keeper=keep, start=start
+            network, steps, validation, recipe, listener=listener, keeper=keep, start=start
         )
-        if checkpoint is not None and checkpoint.is_file():
-            left = load_checkpoint(checkpoint, fingerprint)
+        if left is not None:
             run.restore(left.tensors, left.state)
-        run.train(None if epochs is None else epochs * sampler.steps_per_epoch, minutes)
+        run.train(None if epochs is None else epochs * steps.per_epoch, minutes)
         network = run.result()
-        score = validation.psnr(network, device=device)
+        score = validation.psnr(network, device=ranks.device)
         summary = run.summary()
     logger.info("trained on %d FOVs: %.2f dB held out", len(split.training), score)
     held_out = {part.name for part in split.validation} - {part.name for part in split.training}
@@ -145,6 +156,41 @@ def train_filter(
     return Filter(network.cpu().requires_grad_(False), _with_extras(card, card_extras or {}))
 
 
+def _steps(
+    ranks: Ranks,
+    parts: Sequence[FovPart],
+    recipe: Recipe,
+    seed: int,
+    left: Checkpoint | None,
+) -> tuple[Steps, UNet]:
+    """Make a rank's network, and what trains it."""
+    network = UNet(recipe.network).to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps = Steps(network, PatchSampler(parts, recipe, seed), recipe, ranks)
+    if left is not None:
+        steps.restore(left.tensors, int(left.state["step"]))
+    return steps, network
+
+
+def _follow(
+    ranks: Ranks,
+    parts: list[FovPart],
+    *,
+    recipe: Recipe,
+    seed: int,
+    threads: int | None,
+    left: Checkpoint | None,
+) -> None:
+    """Do the work of a rank that does not lead, in its own process."""
+    with _torch_set(seed, _threads_each(threads, ranks.devices)):
+        _steps(ranks, parts, recipe, seed, left)[0].follow()
+
+
+def _threads_each(threads: int | None, devices: Sequence[str]) -> int | None:
+    if len(devices) == 1:
+        return threads
+    return max(1, (threads or torch.get_num_threads()) // len(devices))
+
+
 def _fingerprint(
     parts: Sequence[FovPart],
     recipe: Recipe,
@@ -152,10 +198,11 @@ def _fingerprint(
     epochs: int | None,
     minutes: float | None,
     seed: int,
+    devices: int,
 ) -> str:
     """Name a training by all that its weights depend on."""
     digest = hashlib.sha256()
-    settings = [asdict(recipe), target, epochs, minutes, seed]
+    settings = [asdict(recipe), target, epochs, minutes, seed, devices]
     digest.update(json.dumps(settings, sort_keys=True).encode())
     for part in parts:
         digest.update(f"\n{part.name} {tuple(part.frames.shape)} {part.scale}\n".encode())

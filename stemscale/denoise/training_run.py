@@ -2,10 +2,7 @@
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -14,18 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stemscale.denoise.augmentation import Batch
 from stemscale.denoise.recipe import Recipe
+from stemscale.denoise.steps import Steps, part_of
 from stemscale.denoise.threads import ThreadTrial
-from stemscale.denoise.training_set import PatchSampler
 from stemscale.denoise.unet import UNet
 from stemscale.denoise.validation import Validation
-from stemscale.errors import TrainingError
 
 _EVENT_EVERY_S = 0.5
 _VALIDATION_SHARE = 0.05  # of the time at most, between epochs of a training by the clock
 _SAVE_EVERY_S = 5.0  # epochs may be short
-_AHEAD = 3  # batches drawn while the network is busy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +47,8 @@ class TrainingRun:
     ----------
     network : UNet
         On its device.
-    sampler : PatchSampler
+    steps : Steps
+        Of that network.
     validation : Validation
     recipe : Recipe
     listener : callable, optional
@@ -67,7 +62,7 @@ class TrainingRun:
     def __init__(
         self,
         network: UNet,
-        sampler: PatchSampler,
+        steps: Steps,
         validation: Validation,
         recipe: Recipe,
         *,
@@ -75,17 +70,16 @@ class TrainingRun:
         keeper: Keeper | None = None,
         start: float,
     ) -> None:
-        self._network, self._sampler, self._validation = network, sampler, validation
+        self._network, self._steps, self._validation = network, steps, validation
         self._recipe, self._listener, self._keeper = recipe, listener, keeper
         self._device = str(next(network.parameters()).device)
-        self._optimiser = torch.optim.Adam(network.parameters(), lr=recipe.rate)
         self._average = deepcopy(network) if recipe.average_decay is not None else None
         self._best: UNet | None = None
         self._threads = torch.get_num_threads()
         self._start = start  # [s], of the whole training
         self._loop_start = self._last_event = self._last_validation = time.monotonic()
         self._last_save = self._loop_start
-        self._step = self._first_step = 0
+        self._first_patches = 0
         self._losses: list[float] = []
         self._psnr: float | None = None
         self._best_psnr = -math.inf
@@ -98,11 +92,12 @@ class TrainingRun:
         share = self._share(steps, minutes)
         # by epochs the threads stay: another number rounds otherwise, and the seed means nothing
         trial = ThreadTrial(self._threads if minutes is not None else 1)
-        with _drawn_ahead(self._sampler, self._step) as draw:
+        with self._steps.drawn_ahead() as step:
             try:
                 while share < 1 and not self._gets_no_better():
                     with trial.step():
-                        self._do_step(draw(), _rate(self._recipe, share))
+                        self._losses.append(step(_rate(self._recipe, share)))
+                    self._follow()
                     share = self._share(steps, minutes)
                     self._after_step(share, minutes)
             except KeyboardInterrupt:
@@ -121,29 +116,24 @@ class TrainingRun:
         """Say what was done, for the card."""
         ended_early = {"stopped": "validation got no better"} if self._gets_no_better() else {}
         return {
-            "steps": self._step,
-            "epochs": round(self._step / self._sampler.steps_per_epoch, 2),
-            "patches": self._step * self._recipe.batch,
+            "steps": self._steps.done,
+            "epochs": round(self._steps.done / self._steps.per_epoch, 2),
+            "patches": self._steps.patches,
             "seconds": round(time.monotonic() - self._start, 1),
             "threads": self._threads,
-            "device": self._device,
+            "device": ",".join(self._steps.devices),
             "curve": [list(point) for point in self._curve],
             **ended_early,
         }
 
     def restore(self, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Go on where the training was left."""
-        self._network.load_state_dict(_part(tensors, "network"))
+        """Go on where the training was left; its steps are restored already."""
+        self._first_patches = self._steps.patches
         if self._average is not None:
-            self._average.load_state_dict(_part(tensors, "average"))
-        if best := _part(tensors, "best"):
+            self._average.load_state_dict(part_of(tensors, "average"))
+        if best := part_of(tensors, "best"):
             self._best = deepcopy(self._network)
             self._best.load_state_dict(best)
-        moments = self._optimiser.state_dict()
-        for i in range(len(list(self._network.parameters()))):
-            moments["state"][i] = _part(tensors, f"adam.{i}")
-        self._optimiser.load_state_dict(moments)
-        self._step = self._first_step = int(state["step"])
         self._start = time.monotonic() - float(state["seconds"])
         self._losses, self._psnr = list(state["losses"]), state["psnr"]
         self._best_psnr = -math.inf if state["best_psnr"] is None else state["best_psnr"]
@@ -151,16 +141,14 @@ class TrainingRun:
         self._curve = [tuple(point) for point in state["curve"]]
 
     def _save(self) -> None:
-        if self._keeper is None or self._step == 0:
+        if self._keeper is None or self._steps.done == 0:
             return
-        tensors = {f"network.{k}": t for k, t in self._network.state_dict().items()}
+        tensors = self._steps.tensors()
         for name, network in (("average", self._average), ("best", self._best)):
             if network is not None:
                 tensors |= {f"{name}.{k}": t for k, t in network.state_dict().items()}
-        for i, moments in self._optimiser.state_dict()["state"].items():
-            tensors |= {f"adam.{i}.{k}": t for k, t in moments.items()}
         state = {
-            "step": self._step,
+            "step": self._steps.done,
             "seconds": time.monotonic() - self._start,
             "losses": self._losses,
             "psnr": self._psnr,
@@ -173,7 +161,7 @@ class TrainingRun:
 
     def _share(self, steps: int | None, minutes: float | None) -> float:
         if steps is not None:
-            return self._step / steps
+            return self._steps.done / steps
         return min(1.0, (time.monotonic() - self._start) / (60 * (minutes or 1)))
 
     def _present(self) -> UNet:
@@ -182,33 +170,12 @@ class TrainingRun:
     def _gets_no_better(self) -> bool:
         return self._recipe.patience is not None and self._worse >= self._recipe.patience
 
-    def _do_step(self, batch: Batch, rate: float) -> None:
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        inputs, targets, weights = _tensors(batch, self._device)
-        self._network.train()
-        self._optimiser.zero_grad()
-        with _precision(self._device):
-            output = self._network(inputs)
-        loss = weighted_mse(output.float(), targets, weights)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._optimiser.step()
-        self._step += 1
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"loss is {value} at step {self._step}: lower the rate ({rate:g}) or look for "
-                "wild pixels in the frames and the target"
-            )
-        self._losses.append(value)
-        self._follow()
-
     def _follow(self) -> None:
         """Move the averaged weights a little towards the present ones."""
         if self._average is None or self._recipe.average_decay is None:
             return
         # in the first steps the average would remember the random start
-        decay = min(self._recipe.average_decay, (1 + self._step) / (10 + self._step))
+        decay = min(self._recipe.average_decay, (1 + self._steps.done) / (10 + self._steps.done))
         with torch.no_grad():
             for mean, now in zip(
                 self._average.parameters(), self._network.parameters(), strict=True
@@ -217,7 +184,7 @@ class TrainingRun:
 
     def _after_step(self, share: float, minutes: float | None) -> None:
         now = time.monotonic()
-        epoch_done = self._step % self._sampler.steps_per_epoch == 0
+        epoch_done = self._steps.done % self._steps.per_epoch == 0
         if epoch_done and (self._listener is not None or self._recipe.patience is not None):
             # by the clock, epochs may be short, and validation is time not trained
             wait = 60 * minutes * _VALIDATION_SHARE if minutes is not None else 0.0
@@ -253,31 +220,16 @@ class TrainingRun:
         if self._listener is not None:
             self._listener(
                 TrainingProgress(
-                    step=self._step,
-                    epoch=self._step // self._sampler.steps_per_epoch,
+                    step=self._steps.done,
+                    epoch=self._steps.done // self._steps.per_epoch,
                     share=share,
                     loss=self.loss,
                     validation_psnr=self._psnr,
                     validation_psnr_rapid=self._validation.rapid_psnr,
-                    patches_per_s=(self._step - self._first_step) * self._recipe.batch / elapsed,
+                    patches_per_s=(self._steps.patches - self._first_patches) / elapsed,
                     eta_s=in_all * (1 - share) / share if share > 0 else math.inf,
                 )
             )
-
-
-def weighted_mse(output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """Mean square error over the pixels that count.
-
-    Parameters
-    ----------
-    output, target, weight : Tensor, shape (batch, 1, y, x)
-        A pixel of weight 0 was not seen.
-
-    Returns
-    -------
-    Tensor, shape ()
-    """
-    return (weight * (output - target).square()).sum() / weight.sum().clamp(min=1)
 
 
 def _rate(recipe: Recipe, share: float) -> float:
@@ -288,42 +240,3 @@ def _rate(recipe: Recipe, share: float) -> float:
         return recipe.rate
     after = (share - recipe.warmup) / (1 - recipe.warmup)
     return recipe.rate * 0.5 * (1 + math.cos(math.pi * after))
-
-
-def _tensors(batch: Batch, device: str) -> Iterator[Tensor]:
-    yield torch.from_numpy(batch.inputs).to(device)  # (batch, frames in, y, x)
-    for patches in (batch.targets, batch.weights):
-        yield torch.from_numpy(patches).to(device).unsqueeze(1)  # (batch, 1, y, x)
-
-
-def _precision(device: str) -> AbstractContextManager[Any]:
-    """Mixed precision where it is quicker, and wide enough not to need a scaled loss."""
-    if torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported():
-        return torch.autocast("cuda", dtype=torch.bfloat16)
-    return nullcontext()
-
-
-@contextmanager
-def _drawn_ahead(sampler: PatchSampler, first: int) -> Iterator[Callable[[], Batch]]:
-    """Draw batches in the background, in order from ``first`` on."""
-    waiting: deque[Future[Batch]] = deque()
-    following = first
-    with ThreadPoolExecutor(1, thread_name_prefix="patches") as beside:
-
-        def draw() -> Batch:
-            nonlocal following
-            while len(waiting) < _AHEAD:
-                waiting.append(beside.submit(sampler.draw, following))
-                following += 1
-            return waiting.popleft().result()
-
-        try:
-            yield draw
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def _part(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    prefix = f"{name}."
-    return {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}

@@ -231,11 +231,6 @@ class PatchSampler:
         patch_px = self.patch_shape[0] * self.patch_shape[1]
         self.patches_per_epoch = max(1, round(int(pixels.sum()) / patch_px))
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches after which every pixel of every frame was drawn once on average."""
-        return -(-self.patches_per_epoch // self._recipe.batch)
-
     def draw(self, number: int) -> Batch:
         """Draw a batch, augmented.
 

@@ -14,6 +14,7 @@ from stemscale.denoise import (
     Filter,
     Recipe,
     TrainingFov,
+    find_devices,
     find_recipe,
     save_filter,
     scratch_frames,
@@ -95,7 +96,8 @@ def train(
         Of torch, at most; by default the cores there are. With the same seed, epochs and threads
         a machine makes the same filter.
     device : str
-        torch's name of it; "auto": a GPU where there is one.
+        See `stemscale.denoise.find_devices`; several train together, each on batches of its own,
+        so that a step sees as many more patches.
     resume : bool
         Whether there must be a checkpoint to go on from. Where there is one of the same training
         beside ``output``, it is used in any case.
@@ -126,6 +128,7 @@ def train(
     """
     path = Path(output)
     recipe = find_recipe(preset)
+    devices = find_devices(device)
     if target not in TARGETS:
         raise SettingsError(f"target {target!r} is unknown: choose one of {', '.join(TARGETS)}")
     if path.suffix != ".safetensors":
@@ -165,7 +168,7 @@ def train(
         minutes=minutes,
         seed=seed,
         threads=threads or usable_cores(),
-        device=_device(device),
+        device=devices,
         checkpoint=checkpoint,
         listener=lambda progress: listener(TrainingStep(progress=progress)),
         card_extras={
@@ -203,16 +206,6 @@ def _changed(
     if equalize:
         changes["normalisation"] = "frame_equalized"
     return replace(recipe, **changes)
-
-
-def _device(name: str) -> str:
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise SettingsError(f"--device {name}: torch finds no such GPU here; leave it at auto")
-    return name
 
 
 def _choose(

@@ -61,7 +61,7 @@ def test_the_checkpoint_of_another_training_is_refused(tmp_path, other):
     checkpoint = tmp_path / "f.checkpoint"
     with pytest.raises(KeyboardInterrupt):
         train(checkpoint=checkpoint, listener=Interruption(1))
-    with pytest.raises(TrainingError, match=r"other data, recipe, length or seed.*--overwrite"):
+    with pytest.raises(TrainingError, match=r"other data, recipe, length, seed.*--overwrite"):
         train(checkpoint=checkpoint, **other)
 
 

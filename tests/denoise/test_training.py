@@ -7,7 +7,8 @@ import torch
 from denoise.builders import scan_of, tiny_recipe
 
 from stemscale.denoise import denoise_frames, series_scale, train_filter
-from stemscale.denoise.training_run import _rate, weighted_mse
+from stemscale.denoise.steps import weighted_mse
+from stemscale.denoise.training_run import _rate
 from stemscale.errors import SettingsError, TrainingError
 from stemscale.quality import lag_tail, psnr_without_background
 

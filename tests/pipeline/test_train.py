@@ -172,8 +172,11 @@ def test_a_killed_training_goes_on_from_its_last_epoch(calibrated, tmp_path):
     assert events[-1].progress.step >= state["step"]
 
 
+def test_devices_train_together(calibrated, tmp_path):
+    card = card_of(calibrated, tmp_path, device="cpu,cpu")
+    assert card["training"]["device"] == "cpu,cpu"
+
+
 def test_a_gpu_that_is_not_there_is_refused(calibrated, tmp_path):
-    if torch.cuda.is_available():
-        pytest.skip("there is one")
-    with pytest.raises(SettingsError, match="torch finds no such GPU"):
-        card_of(calibrated, tmp_path, device="cuda")
+    with pytest.raises(SettingsError, match=r"--device cuda:99: torch finds \d+ GPUs here"):
+        card_of(calibrated, tmp_path, device="cuda:99")

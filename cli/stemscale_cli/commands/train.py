@@ -84,7 +84,13 @@ def train(
         int | None,
         typer.Option(metavar="N", help="Threads of torch, at most. [default: the cores]"),
     ] = None,
-    device: Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda",
+            help="Where to train: cuda takes all GPUs together, cuda:0,cuda:1 these.",
+        ),
+    ] = "auto",
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on with a training that was cut short, or say why not."),
