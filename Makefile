@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test lint types clean
+.PHONY: install demo test test-faults lint types clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -21,6 +21,9 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest
+
+test-faults: install
+	$(BIN)/python -m pytest tests/faults --long -v
 
 lint: install
 	$(BIN)/ruff check .

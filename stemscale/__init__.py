@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stemscale.exporting import export
     from stemscale.ingestion import ingest
-    from stemscale.pipeline import calibrate, info, process, summarize, train, verify
+    from stemscale.pipeline import (
+        calibrate,
+        denoise,
+        info,
+        process,
+        status,
+        summarize,
+        train,
+        verify,
+    )
     from stemscale.reports import report
     from stemscale.simulation import simulate
     from stemscale.workflows import demo
@@ -23,12 +32,14 @@ __all__ = [
     "__version__",
     "calibrate",
     "demo",
+    "denoise",
     "export",
     "info",
     "ingest",
     "process",
     "report",
     "simulate",
+    "status",
     "summarize",
     "train",
     "verify",
@@ -37,12 +48,14 @@ __all__ = [
 _ROOMS = {
     "calibrate": "pipeline",
     "demo": "workflows",
+    "denoise": "pipeline",
     "export": "exporting",
     "info": "pipeline",
     "ingest": "ingestion",
     "process": "pipeline",
     "report": "reports",
     "simulate": "simulation",
+    "status": "pipeline",
     "summarize": "pipeline",
     "train": "pipeline",
     "verify": "pipeline",

@@ -62,3 +62,7 @@ class TrainingError(StemscaleError, ValueError):
 
 class ProcessingError(StemscaleError, RuntimeError):
     """Frames could not be processed."""
+
+
+class StoreUnavailableError(ProcessingError):
+    """A store takes nothing for now, as when its disk is full: the same may work later."""

@@ -32,7 +32,7 @@ class FilterCard:
     parameters : int
         Weights in it.
     card : mapping
-        JSON values, see `stemscale.denoise.Filter`. Files of older versions lack newer entries.
+        JSON values, see `stemscale.denoising.Filter`. Files of older versions lack newer entries.
     """
 
     file: Path
@@ -45,13 +45,13 @@ class FilterCard:
 def read_card(path: str | os.PathLike[str]) -> FilterCard:
     """Read the card of a filter file, and check that the file is as it was written.
 
-    The network is not built, so torch is not imported; `stemscale.denoise.load_filter` also checks
-    that the weights fit the architecture.
+    The network is not built, so torch is not imported; `stemscale.denoising.load_filter` also
+    checks that the weights fit the architecture.
 
     Parameters
     ----------
     path : path
-        A file of `stemscale.denoise.save_filter`.
+        A file of `stemscale.denoising.save_filter`.
 
     Returns
     -------
@@ -126,7 +126,7 @@ def _refuse(constant: str) -> float:
 
 
 def _content_hash(tensors: Mapping[str, Any], card: Mapping[str, Any]) -> str:
-    """SHA-256 as `stemscale.denoise.save_filter` makes it; it names types as torch does."""
+    """SHA-256 as `stemscale.denoising.save_filter` makes it; it names types as torch does."""
     said = {key: value for key, value in card.items() if key != CONTENT_HASH}
     digest = hashlib.sha256(json.dumps(said, sort_keys=True, allow_nan=False).encode())
     for name in sorted(tensors):

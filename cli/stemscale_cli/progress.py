@@ -143,7 +143,7 @@ def processing(progress: Any, task: Any) -> Listener:
     failed = 0
 
     def listen(event: Any) -> None:
-        from stemscale.pipeline import BlockDone, BlockFailed, FramesAligned, RunStarted
+        from stemscale.pipeline import BlockDone, BlockFailed, FramesAligned, RunStarted, Waiting
 
         nonlocal failed
         if isinstance(event, FramesAligned):
@@ -161,6 +161,8 @@ def processing(progress: Any, task: Any) -> Listener:
             )
         elif isinstance(event, BlockFailed) and event.given_up:
             failed += event.frames
+        elif isinstance(event, Waiting):
+            progress.update(task, note=f"waiting: {event.reason}")
 
     return listen
 

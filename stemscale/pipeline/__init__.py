@@ -8,10 +8,13 @@ from stemscale.pipeline.events import (
     FramesAligned,
     RunStarted,
     TrainingStep,
+    Waiting,
 )
 from stemscale.pipeline.info import info
+from stemscale.pipeline.lazy import denoise
 from stemscale.pipeline.plan import ProcessPlan, plan_process
 from stemscale.pipeline.process import ProcessSummary, process
+from stemscale.pipeline.status import SeriesStatus, status
 from stemscale.pipeline.summarize import summarize
 from stemscale.pipeline.train import train
 from stemscale.pipeline.verify import verify
@@ -24,11 +27,15 @@ __all__ = [
     "ProcessPlan",
     "ProcessSummary",
     "RunStarted",
+    "SeriesStatus",
     "TrainingStep",
+    "Waiting",
     "calibrate",
+    "denoise",
     "info",
     "plan_process",
     "process",
+    "status",
     "summarize",
     "train",
     "verify",

@@ -1,5 +1,6 @@
 """One task: read, correct, filter, score, write and record one block. Runs in a worker."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
-from stemscale.denoise import (
-    Filter,
-    SeriesScale,
-    apply_classical,
-    denoise_frames,
-    load_filter,
+from stemscale.denoising import Filter, SeriesScale, load_filter
+from stemscale.distortion import integrate_frames
+from stemscale.errors import (
+    DamagedDataError,
+    ProcessingError,
+    StemscaleError,
+    StoreUnavailableError,
 )
-from stemscale.distortion import DistortionMap, Warp, integrate_frames, rolling_dcfi
-from stemscale.errors import DamagedDataError, ProcessingError, StemscaleError
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.pipeline.ledger_files import (
     filter_file,
@@ -28,6 +28,7 @@ from stemscale.pipeline.ledger_files import (
     load_drift,
     load_parameters,
 )
+from stemscale.pipeline.pixels import FloatFrames, PixelWork, as_seen, to_stored
 from stemscale.quality import psnr_by_band, psnr_paper
 from stemscale.store import (
     FRAME_STATUS,
@@ -42,7 +43,6 @@ from stemscale.store import (
     rapid_group,
 )
 
-FloatFrames = NDArray[np.float32]
 T = TypeVar("T")
 
 
@@ -95,11 +95,10 @@ def process_block(task: BlockTask) -> BlockRecord:
     StoreConflictError
         If another run has taken over.
     """
-    work = _work(task.store, task.fov, task.group, task.fingerprint)
+    work = _work(task.store, task.fov, task.group, task.fingerprint, task.epoch)
     there = work.ledger.record(task.block)
-    good = FRAME_STATUS["done"]
-    if there and is_on_disk(work.output, there) and all(s == good for s in there.status):
-        return there
+    if there and there.epoch == task.epoch and is_on_disk(work.output, there):
+        return there  # a task may run twice
     start, stop = work.output.bounds(task.block)
     try:
         made = _make(work, start, stop)
@@ -115,17 +114,31 @@ def process_block(task: BlockTask) -> BlockRecord:
     def still_mine() -> None:
         check_epoch(work.ledger.lease_file, task.epoch, what=f"{task.store}/{task.group}")
 
-    return commit_block(
-        work.output,
-        work.ledger,
-        task.block,
-        made.frames,
-        still_mine=still_mine,
-        input_crc32=made.input_crc32,
-        status=made.status,
-        scores=made.scores,
-        counts=made.counts,
-        seconds=made.seconds,
+    try:
+        return commit_block(
+            work.output,
+            work.ledger,
+            task.block,
+            made.frames,
+            still_mine=still_mine,
+            input_crc32=made.input_crc32,
+            input_frames=work.input.shape[0],
+            epoch=task.epoch,
+            status=made.status,
+            scores=made.scores,
+            counts=made.counts,
+            seconds=made.seconds,
+        )
+    except (OSError, RuntimeError) as error:
+        if _is_full(error):
+            raise StoreUnavailableError(f"{task.store} cannot be written: no space left") from error
+        raise
+
+
+def _is_full(error: BaseException) -> bool:
+    """Tell whether a write failed for lack of space; zarrs says it in words only."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
+        words in str(error) for words in ("os error 28)", "os error 122)")
     )
 
 
@@ -163,7 +176,7 @@ def corrected_frames(
         raise ProcessingError(f"{store.path}/{group}: nothing is being made there")
     work = _Work(str(store.path), fov, group, run)
     _check_input(work, first, last)
-    return work.correct(work.input.read(first, last), first), work.slow
+    return work.pixels.correct(work.input.read(first, last), first), work.slow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,39 +199,20 @@ class _Work:
         self.output = self.store.frames(group)
         self.ledger = self.store.ledger(group)
         self.choice = FilterChoice.from_run(run["filter"])
-        self.scale = None if run["scale"] is None else SeriesScale(**run["scale"])
-        distortion = load_distortion(self.ledger)
-        self.warp = (
-            None if distortion is None else Warp(distortion, interpolation=run["interpolation"])
-        )
-        self.interpolation = run["interpolation"]
-        self.drift = load_drift(self.ledger) if run.get("drift") else None
-        self.map = distortion or DistortionMap.identity(self.input.shape[1:])
         slow = self.store.slow_image(fov)
         on_grid = slow is not None and slow.shape == self.output.shape[1:]
         self.slow: Image | None = slow.astype(np.float64) if slow is not None and on_grid else None
-        self.parameters = load_parameters(self.ledger) if self.choice.classical else None
-        self.filter: Filter | None = None
-        if self.choice.sha256 is not None:
-            self.filter = load_filter(filter_file(Path(store), self.choice.sha256))
-
-    def correct(self, frames: Frames, first: int = 0) -> FloatFrames:
-        """Bring frames as recorded onto the corrected grid; NaN where the scan did not go.
-
-        Where drift is corrected, ``first`` is the number of the first of them, and a frame of which
-        it is not known is missing: it has no place on the grid.
-        """
-        if self.drift is not None:
-            placed = np.full((len(frames), *self.map.shape), np.nan, dtype=np.float32)
-            for i, (dy, dx) in enumerate(self.drift[first : first + len(frames)].tolist()):
-                if np.isfinite(dy + dx):
-                    warp = Warp(self.map.shifted(dy, dx), interpolation=self.interpolation)
-                    placed[i] = warp(frames[i : i + 1])[0]
-            return placed
-        if self.warp is None:
-            return frames.astype(np.float32)
-        corrected: FloatFrames = self.warp(frames)
-        return corrected
+        sha256 = self.choice.sha256
+        self.pixels = PixelWork(
+            self.choice,
+            distortion=load_distortion(self.ledger),
+            rapid_shape=self.input.shape[1:],
+            interpolation=run["interpolation"],
+            drift=load_drift(self.ledger) if run.get("drift") else None,
+            filter=None if sha256 is None else _filter(str(filter_file(Path(store), sha256))),
+            scale=None if run["scale"] is None else SeriesScale(**run["scale"]),
+            parameters=load_parameters(self.ledger) if self.choice.classical else None,
+        )
 
 
 def _make(work: _Work, start: int, stop: int) -> _Made:
@@ -250,22 +244,12 @@ def _frame_by_frame(
         crcs = _check_input(work, first, last)
         frames = work.input.read(first, last)
     with clock("correct"):
-        corrected = work.correct(frames, first)
+        corrected = work.pixels.correct(frames, first)
     with clock("filter"):
-        if work.filter is not None and work.scale is not None:
-            filtered = np.empty_like(corrected)
-            filtered[mine] = denoise_frames(corrected, work.filter, scale=work.scale, which=mine)
-        elif work.choice.kind == "dcfi":
-            # Aligned and averaged as recorded: a corrected frame has unseen edges.
-            averaged = rolling_dcfi(frames, work.choice.window or 1, weighted=work.choice.weighted)
-            filtered = work.correct(averaged, first)
-        elif work.choice.classical:
-            filtered = apply_classical(work.choice.kind, corrected, work.parameters or {})
-        else:
-            filtered = corrected
+        filtered = work.pixels.filter(frames, corrected, first=first, which=mine)
     with clock("score"):
         scores = _scores("psnr_rapid", work, corrected[mine])
-    return np.asarray(filtered[mine], dtype=np.float32), scores, crcs
+    return filtered, scores, crcs
 
 
 def _whole_dcfi(
@@ -282,14 +266,15 @@ def _whole_dcfi(
                 crcs.extend(_check_input(work, start, stop))
                 frames = work.input.read(start, stop)
             with clock("score"):
-                for name, values in _scores("psnr_rapid", work, work.correct(frames)).items():
+                found = _scores("psnr_rapid", work, work.pixels.correct(frames))
+                for name, values in found.items():
                     rapid.setdefault(name, []).extend(values)
             yield frames
 
     with clock("filter"):
         average = integrate_frames(blocks(), weighted=work.choice.weighted).image
     with clock("correct"):
-        corrected = work.correct(np.asarray(average)[None])
+        corrected = work.pixels.correct(np.asarray(average)[None])
     means = {n: [_mean(np.array(v, dtype=np.float64))] for n, v in rapid.items()}
     return corrected, means, crcs
 
@@ -334,46 +319,6 @@ def _scores(name: str, work: _Work, frames: FloatFrames) -> dict[str, list[Any]]
         by_band = (np.nan,) * 3 if flat else psnr_by_band(frame, work.slow)
         bands.append([_finite(b) for b in by_band])
     return {name: whole, f"{name}_band": bands}
-
-
-def to_stored(frames: FloatFrames, dtype: np.dtype[Any]) -> tuple[Frames, int]:
-    """Bring filtered frames to the dtype they are stored in.
-
-    Parameters
-    ----------
-    frames : ndarray of float32, shape (frame, y, x)
-        NaN = not seen.
-    dtype : dtype
-        Of the store; integers are rounded, and clipped to what the dtype holds without its fill
-        value.
-
-    Returns
-    -------
-    stored : ndarray of ``dtype``, shape (frame, y, x)
-        With the fill value where a pixel was not seen.
-    clipped : int
-        Pixels that were clipped.
-    """
-    if dtype.kind == "f":
-        return frames.astype(dtype), 0
-    limits = np.iinfo(dtype)
-    seen = np.isfinite(frames)
-    # 2^31 and beyond are no float32: in float64 all integers of 32 bit are.
-    exact = frames.astype(np.float64) if dtype.itemsize > 2 else frames
-    rounded = np.rint(np.where(seen, exact, limits.max))
-    low, high = limits.min + 1, limits.max
-    clipped = int(((rounded < low) | (rounded > high)).sum())
-    stored = np.clip(rounded, low, high).astype(dtype)
-    stored[~seen] = fill_value(dtype)
-    return stored, clipped
-
-
-def as_seen(stored: Frames) -> FloatFrames:
-    """Bring stored frames back to float32, with NaN where a pixel was not seen."""
-    frames = stored.astype(np.float32)
-    if stored.dtype.kind != "f":
-        frames[stored == fill_value(stored.dtype)] = np.nan
-    return frames
 
 
 def _finite(value: float) -> float | None:
@@ -430,7 +375,14 @@ def _once(function: Callable[..., T]) -> Callable[..., T]:
 
 
 @_once
-def _work(store: str, fov: str, group: str, fingerprint: str) -> _Work:
+def _filter(file: str) -> Filter:
+    """Load a filter by the name of its file, which is its content hash."""
+    return load_filter(file)
+
+
+@_once
+def _work(store: str, fov: str, group: str, fingerprint: str, epoch: int) -> _Work:
+    del epoch  # since the last run, the series may have grown
     run = AcquisitionStore(store).ledger(group).run()
     if run is None or run.get("fingerprint") != fingerprint:
         raise ProcessingError(f"{store}/{group}: its run was replaced by another one meanwhile")

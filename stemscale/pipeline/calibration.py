@@ -111,8 +111,13 @@ def load_calibration(store: AcquisitionStore, fov: str) -> Calibration | None:
     if not store.has(group):
         return None
     with store.dataset(group) as dataset:
-        planes = {n: _plane(dataset, n) for n in ("source_x", "source_y", "source_x_std")}
-        attrs = dataset.attrs
+        return read_calibration(dataset)
+
+
+def read_calibration(dataset: xr.Dataset) -> Calibration:
+    """Read a calibration from the variables and attributes of its group."""
+    planes = {n: _plane(dataset, n) for n in ("source_x", "source_y", "source_x_std")}
+    attrs = dataset.attrs
     shape = (int(attrs["rapid_shape"][0]), int(attrs["rapid_shape"][1]))
     source_x, source_y = planes["source_x"], planes["source_y"]
     assert source_x is not None  # written together, by save_calibration

@@ -4,17 +4,18 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
-from distributed import Client, LocalCluster, WorkerPlugin
+from distributed import Client, LocalCluster
 
-from stemscale.errors import ProcessingError
+from stemscale.errors import ProcessingError, SettingsError
 from stemscale.pipeline.cores import usable_cores
-
-if TYPE_CHECKING:
-    from distributed import Worker
+from stemscale.pipeline.worker import WorkerSetup
 
 logger = logging.getLogger(__name__)
+
+_THREADS = 2  # of a worker: one filters, while the other reads, corrects, scores and writes
 
 _CONFIG = {
     # A poisoned block takes its queued neighbours with it: queue no more than is worked on.
@@ -32,31 +33,10 @@ _CONFIG = {
 }
 
 
-class TorchThreads(WorkerPlugin):
-    """Give torch the threads that are this worker's share of the machine.
-
-    Dask's nanny sets OMP_NUM_THREADS=1, whatever the cores.
-
-    Parameters
-    ----------
-    threads : int
-        For each worker process.
-    """
-
-    name = "stemscale-torch-threads"
-
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
-
-    def setup(self, worker: "Worker") -> None:
-        """Set the threads; called by Dask when the worker starts."""
-        import torch
-
-        torch.set_num_threads(self.threads)
-
-
 @contextmanager
-def connect(scheduler: str, *, workers: int | None = None) -> Iterator[Client]:
+def connect(
+    scheduler: str, *, workers: int | None = None, devices: tuple[str, ...] = ("cpu",)
+) -> Iterator[Client]:
     """Give a client of the scheduler asked for, with workers that are set up.
 
     Parameters
@@ -65,7 +45,10 @@ def connect(scheduler: str, *, workers: int | None = None) -> Iterator[Client]:
         "local" starts worker processes on this machine; anything else is the address of a running
         scheduler.
     workers : int, optional
-        Worker processes of a local cluster; by default one for each core.
+        Worker processes of a local cluster; by default one for each core, or for each GPU.
+    devices : tuple of str
+        torch's names of those that filter, one for each local worker process. Elsewhere, each
+        worker takes the GPU that it sees, or else the CPU.
 
     Yields
     ------
@@ -75,12 +58,14 @@ def connect(scheduler: str, *, workers: int | None = None) -> Iterator[Client]:
     ------
     ProcessingError
         If there is no scheduler at that address.
+    SettingsError
+        If several GPUs are named, and dask-cuda is not installed.
     """
     import dask
 
     with dask.config.set(_CONFIG):
         if scheduler == "local":
-            with _local(workers) as client:
+            with _local(workers, devices) as client:
                 yield client
             return
         try:
@@ -91,24 +76,40 @@ def connect(scheduler: str, *, workers: int | None = None) -> Iterator[Client]:
                 f"`dask scheduler`, or use --scheduler local"
             ) from error
         with client:
+            client.register_plugin(WorkerSetup(None, ("auto",)))
             yield client
 
 
 @contextmanager
-def _local(workers: int | None) -> Iterator[Client]:
+def _local(workers: int | None, devices: tuple[str, ...]) -> Iterator[Client]:
     cores = usable_cores()
-    count = workers or cores
+    on_gpus = devices != ("cpu",)
+    count = workers or (len(devices) if on_gpus else cores)
     options: dict[str, Any] = {
         "n_workers": count,
-        "threads_per_worker": 1,
-        "processes": True,
+        "threads_per_worker": _THREADS,
         "host": "127.0.0.1",
         "silence_logs": logging.CRITICAL,  # failures reach the user as events
         "dashboard_address": f"127.0.0.1:{_free_port(8787)}",  # Dask's own default binds all
     }
-    with LocalCluster(**options) as cluster, Client(cluster, set_as_default=False) as client:
-        client.register_plugin(TorchThreads(max(1, cores // count)))
+    make: Any = LocalCluster
+    if len(devices) > 1:
+        make = _cuda_cluster()
+        options["CUDA_VISIBLE_DEVICES"] = [torch_name.rpartition(":")[2] for torch_name in devices]
+        devices = ("cuda:0",)  # the one that each worker sees
+    with make(**options) as cluster, Client(cluster, set_as_default=False) as client:
+        client.register_plugin(WorkerSetup(max(1, cores // count), devices))
         yield client
+
+
+def _cuda_cluster() -> Any:
+    try:
+        return import_module("dask_cuda").LocalCUDACluster
+    except ImportError as error:
+        raise SettingsError(
+            "several GPUs need the package dask-cuda, which is not installed: pip install "
+            '"stemscale[gpu]", or name one of them with --device cuda:0'
+        ) from error
 
 
 def _free_port(wanted: int) -> int:

@@ -1,19 +1,34 @@
 """Tasks through a Dask cluster: a moving window, own retries, nothing given up in silence."""
 
+import heapq
 import logging
+import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, Protocol, TypeVar
 
-from distributed import Client, Future, as_completed
+from distributed import Client, Future, KilledWorker
 
-from stemscale.errors import ProcessingError, StemscaleError, StoreConflictError
-from stemscale.pipeline.events import BlockDone, BlockFailed, Listener
+from stemscale.errors import (
+    ProcessingError,
+    StemscaleError,
+    StoreConflictError,
+    StoreUnavailableError,
+)
+from stemscale.pipeline.events import BlockDone, BlockFailed, Listener, Waiting
 
 logger = logging.getLogger(__name__)
 
 _WINDOW_PER_THREAD = 4
-_TRIES = 3  # the last one alone, so that a poisoned block takes no other with it
+_TOGETHER, _ALONE = 2, 2  # tries beside other blocks, then alone: so a poisoned one harms no other
+_BACK_OFF_S, _LONGEST_S = 0.5, 30.0  # before the second try; doubled for each one after
+_LOOK_EVERY_S = 1.0  # at scheduler and workers
+_LOST_AFTER_S = 300.0  # without a scheduler
+_SAY_EVERY_S = 5.0
+_PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # for a store that takes nothing, disk full or away
 
 
 class Task(Protocol):
@@ -64,6 +79,9 @@ def run_blocks(
 ) -> Iterator[tuple[T, R | str]]:
     """Run tasks, a few at a time, and give each one's record as it comes in.
 
+    A block that fails is tried again after a while; one that fails twice, alone, once all others
+    are made; one that fails alone twice is given up. While the store takes nothing, all wait.
+
     Parameters
     ----------
     client : Client
@@ -73,7 +91,7 @@ def run_blocks(
     tasks : iterable of Task
         Drawn as there is room, so that a million of them cost nothing.
     listener : callable
-        Told of each block done or failed.
+        Told of each block done or failed, and of waiting for workers.
 
     Yields
     ------
@@ -85,83 +103,182 @@ def run_blocks(
     ------
     StoreConflictError
         If another run has taken over the output.
+    ProcessingError
+        If the scheduler is gone for good, or the store takes nothing for a minute.
     """
-    source = iter(tasks)
-    running: dict[Future[Any], T] = {}
-    tries: Counter[tuple[str, int]] = Counter()
-    alone: list[T] = []
-    queue = as_completed(loop=client.loop, raise_errors=False)
-
-    def submit(task: T) -> None:
-        tries[task.group, task.block] += 1
-        attempt = tries[task.group, task.block]
-        key = f"{task.group}-{task.block:08d}-e{task.epoch}-t{attempt}"
-        future = client.submit(function, task, key=key, pure=False, retries=0)
-        running[future] = task
-        queue.add(future)
-
-    def fill() -> None:
-        room = _WINDOW_PER_THREAD * max(1, sum(client.nthreads().values())) - len(running)
-        for task in _take(source, room):
-            submit(task)
-        if not running and alone:
-            submit(alone.pop())
-
-    fill()
-    while running:
-        future = next(queue)
-        task = running.pop(future)
-        record = _outcome(future, task, tries, alone, submit, listener)
-        if not isinstance(record, _TryAgain):
-            yield task, record
-        fill()
+    run: _Run[T] = _Run(client=client, function=function, source=iter(tasks))
+    try:
+        while run.fill():
+            future = run.next(listener)
+            if future is None:
+                continue
+            task = run.running.pop(future)
+            if future.status == "finished":
+                run.pauses = 0
+                record: R = future.result()
+                listener(_done(task, record))
+                yield task, record
+            elif (reason := run.failed(task, _error_of(future), listener)) is not None:
+                yield task, reason
+    finally:
+        run.cancel()
 
 
-def _take(source: Iterator[T], count: int) -> Iterator[T]:
-    for _ in range(count):
-        task = next(source, None)
-        if task is None:
-            return
-        yield task
+@dataclass(kw_only=True)
+class _Run(Generic[T]):
+    """Blocks on their way, those that wait for another try, and those to be tried alone."""
 
+    client: Client
+    function: Callable[[T], Any]
+    source: Iterator[T]
+    running: dict[Future[Any], T] = field(default_factory=dict)
+    later: list[tuple[float, int, T]] = field(default_factory=list)  # heap by time
+    alone: list[T] = field(default_factory=list)
+    failures: Counter[tuple[str, int]] = field(default_factory=Counter)
+    submitted: int = 0
+    threads: int = 0
+    window: int = 0
+    pauses: int = 0  # since a block was last written
+    pause_until: float = -1e9
+    pause_reason: str = ""
+    looked: float = -1e9
+    lost_since: float | None = None
+    said: float = -1e9
+    ready: SimpleQueue[Future[Any]] = field(default_factory=SimpleQueue)
 
-class _TryAgain:
-    """A block that failed, and is tried once more."""
+    def fill(self) -> bool:
+        """Submit as many blocks as there is room for; tell whether anything is left to wait for."""
+        self._look()
+        now = time.monotonic()
+        if self.lost_since is None and now >= self.pause_until:
+            room = 1 if self.pauses else self.window  # one block shows whether the pause may end
+            while self.later and self.later[0][0] <= now and len(self.running) < room:
+                self._submit(heapq.heappop(self.later)[2])
+            while len(self.running) < room and (task := next(self.source, None)):
+                self._submit(task)
+            if not self.running and not self.later and self.alone:
+                self._submit(self.alone.pop(0))
+        return bool(self.running or self.later or self.alone or self.lost_since)
 
+    def next(self, listener: Listener) -> "Future[Any] | None":
+        """Wait for a block, but not for long; None where there is something else to look after."""
+        wait = _LOOK_EVERY_S
+        if self.later:
+            wait = max(self.later[0][0], self.pause_until) - time.monotonic()
+        try:
+            future = self.ready.get(timeout=min(max(wait, 0.01), _LOOK_EVERY_S))
+        except Empty:
+            self._say_what_is_missing(listener)
+            return None
+        return future if future in self.running else None
 
-def _outcome(
-    future: Future[Any],
-    task: T,
-    tries: Counter[tuple[str, int]],
-    alone: list[T],
-    submit: Callable[[T], None],
-    listener: Listener,
-) -> Any:
-    if future.status == "finished":
-        record: Record = future.result()
-        listener(_done(task, record))
-        return record
-    error: Any = future.exception() if future.status == "error" else "cancelled by the scheduler"
-    if isinstance(error, StoreConflictError):
-        raise error
-    count = tries[task.group, task.block]
-    # Our own errors say what is wrong with the data: another try would find the same.
-    hopeless = isinstance(error, StemscaleError) and not isinstance(error, ProcessingError)
-    given_up = hopeless or count >= _TRIES
-    reason = str(error) or type(error).__name__
-    logger.warning("%s block %d failed (try %d): %s", task.group, task.block, count, reason)
-    listener(
-        BlockFailed(
-            fov=task.fov, block=task.block, frames=task.frames, reason=reason, given_up=given_up
+    def failed(self, task: T, error: Any, listener: Listener) -> str | None:
+        """Decide what becomes of a block that failed; gives the reason if it is given up."""
+        if isinstance(error, StoreConflictError):
+            raise error
+        if error is None or isinstance(error, StoreUnavailableError):  # no fault of its own
+            self._put_off(task, _BACK_OFF_S)
+            if error is not None:
+                self._pause(str(error), listener)
+            return None
+        self.failures[task.group, task.block] += 1
+        count = self.failures[task.group, task.block]
+        # Our own errors say what is wrong with the data: another try would find the same.
+        hopeless = isinstance(error, StemscaleError) and not isinstance(error, ProcessingError)
+        given_up = hopeless or count >= _TOGETHER + _ALONE
+        reason = _words(error)
+        logger.warning("%s block %d failed (try %d): %s", task.group, task.block, count, reason)
+        listener(
+            BlockFailed(
+                fov=task.fov, block=task.block, frames=task.frames, reason=reason, given_up=given_up
+            )
         )
-    )
-    if given_up:
-        return reason
-    if count == _TRIES - 1:
-        alone.append(task)
-    else:
-        submit(task)
-    return _TryAgain()
+        if given_up:
+            return reason
+        if count >= _TOGETHER:
+            self.alone.append(task)
+        else:
+            self._put_off(task, _BACK_OFF_S * 2 ** (count - 1))
+        return None
+
+    def cancel(self) -> None:
+        """Take back what has not begun."""
+        if self.running and self.client.status == "running":
+            self.client.cancel(list(self.running), force=True)
+        self.running.clear()
+
+    def _pause(self, reason: str, listener: Listener) -> None:
+        """Let everything wait; blocks that failed of the same before the pause change nothing."""
+        now = time.monotonic()
+        if now < self.pause_until:
+            return
+        if self.pauses == len(_PAUSES_S):
+            raise ProcessingError(
+                f"{reason}: what was recorded is safe; mend that, and run the same command again "
+                "to go on"
+            )
+        self.pause_until = now + _PAUSES_S[self.pauses]
+        self.pauses += 1
+        listener(Waiting(reason=reason))
+
+    def _submit(self, task: T) -> None:
+        self.submitted += 1
+        key = f"{task.group}-{task.block:08d}-e{task.epoch}-n{self.submitted}"
+        future = self.client.submit(self.function, task, key=key, pure=False, retries=0)
+        self.running[future] = task
+        future.add_done_callback(self.ready.put)
+
+    def _put_off(self, task: T, seconds: float) -> None:
+        # with jitter, so that blocks that failed together do not come back together
+        due = time.monotonic() + min(seconds, _LONGEST_S) * random.uniform(0.5, 1.5)
+        self.submitted += 1
+        heapq.heappush(self.later, (due, self.submitted, task))
+
+    def _look(self) -> None:
+        """See whether the scheduler answers, and now and then how many threads there are."""
+        now = time.monotonic()
+        if self.client.status == "running":
+            self.lost_since = None
+            if now - self.looked >= _LOOK_EVERY_S:
+                self.looked = now
+                self.threads = self._count_threads()
+                self.window = _WINDOW_PER_THREAD * max(1, self.threads)
+            return
+        self.lost_since = self.lost_since or now
+        if self.client.status in ("closed", "closing") or now - self.lost_since > _LOST_AFTER_S:
+            raise ProcessingError(
+                "the scheduler is gone: what was recorded is safe; start a scheduler, and run the "
+                "same command again to go on"
+            )
+
+    def _count_threads(self) -> int:
+        try:
+            return sum(self.client.nthreads().values())
+        except (OSError, TimeoutError):  # it is just going
+            return self.threads
+
+    def _say_what_is_missing(self, listener: Listener) -> None:
+        now = time.monotonic()
+        if now - self.said < _SAY_EVERY_S:
+            return
+        if self.lost_since is not None:
+            listener(Waiting(reason="the scheduler does not answer"))
+        elif self.threads == 0:
+            listener(Waiting(reason="there is no worker"))
+        else:
+            return
+        self.said = now
+
+
+def _error_of(future: "Future[Any]") -> Any:
+    """Say what a block failed of; None where it was lost and did not fail."""
+    return future.exception() if future.status == "error" else None
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, KilledWorker):
+        return "its worker died: of memory, most likely, or it was killed"
+    return str(error) or type(error).__name__
 
 
 def _done(task: Task, record: Record) -> BlockDone:

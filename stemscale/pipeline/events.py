@@ -78,6 +78,19 @@ class BlockFailed:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Waiting:
+    """A run cannot go on for the moment.
+
+    Attributes
+    ----------
+    reason : str
+        What is missing.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FramesAligned:
     """Frames of a FOV are aligned.
 
@@ -124,7 +137,7 @@ class TrainingStep:
     Attributes
     ----------
     progress : object
-        `stemscale.denoise.TrainingProgress`.
+        `stemscale.denoising.TrainingProgress`.
     """
 
     progress: Any

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stemscale.acquisition import check_name
-from stemscale.denoise import CLASSICAL, filter_hash, load_filter
+from stemscale.denoising import CLASSICAL, filter_hash, load_filter
 from stemscale.errors import FilterError, SettingsError
 
 WORDS: dict[str, str] = {

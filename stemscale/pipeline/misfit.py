@@ -3,9 +3,9 @@
 import logging
 
 from stemscale.acquisition import ScanSettings
-from stemscale.denoise import SeriesScale
-from stemscale.denoise.fit import explain_misfit
-from stemscale.denoise.seen import relative_noise
+from stemscale.denoising import SeriesScale
+from stemscale.denoising.fit import explain_misfit
+from stemscale.denoising.seen import relative_noise
 from stemscale.distortion import Interpolation, Warp
 from stemscale.pipeline.calibration import Calibration
 from stemscale.pipeline.filters import FilterChoice

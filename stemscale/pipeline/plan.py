@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,22 +10,21 @@ from typing import Any
 import numpy as np
 
 from stemscale.acquisition import ScanSettings
-from stemscale.denoise import SeriesScale, series_scale
+from stemscale.denoising import SeriesScale, series_scale
 from stemscale.distortion import INTERPOLATIONS, DistortionMap, Interpolation
-from stemscale.errors import SettingsError, StoreConflictError, StoreError
+from stemscale.errors import SettingsError, StoreError
 from stemscale.pipeline.calibration import Calibration, fingerprint, load_calibration
 from stemscale.pipeline.drift import drift_recipe
 from stemscale.pipeline.filters import FilterChoice, choose_filter, output_name
 from stemscale.pipeline.misfit import find_misfit
+from stemscale.pipeline.standing import Output, Standing, earlier_run, find_standing
 from stemscale.pipeline.transfer import Transfer, carry_over
 from stemscale.pipeline.tuning import tuning_recipe
 from stemscale.store import (
-    FRAME_STATUS,
     AcquisitionStore,
     block_count,
     filtered_group,
     frames_per_block,
-    is_on_disk,
     rapid_group,
 )
 
@@ -48,10 +47,10 @@ class SeriesPlan:
         Frames to be written in all.
     block : int
         Frames in a block.
-    todo : tuple of int
-        Blocks to be made.
-    done_frames : int
-        Frames that are there already.
+    halo : int
+        Neighbours needed on either side of a frame.
+    standing : Standing
+        What is there already, and which blocks are to be made.
     dtype : str
         Of a pixel.
     distortion : DistortionMap or None
@@ -73,8 +72,8 @@ class SeriesPlan:
     settings: ScanSettings
     n_frames: int
     block: int
-    todo: tuple[int, ...]
-    done_frames: int
+    halo: int
+    standing: Standing
     dtype: str
     distortion: DistortionMap | None
     correction: str
@@ -84,11 +83,37 @@ class SeriesPlan:
     misfit: tuple[str, ...] = ()
 
     @property
+    def todo(self) -> tuple[int, ...]:
+        """Blocks to be made."""
+        return self.standing.todo
+
+    @property
     def frames_todo(self) -> int:
         """Frames to be written now."""
+        return self.frames_of(self.todo)
+
+    @property
+    def frames_failed(self) -> int:
+        """Frames that an earlier run gave up, and this one leaves alone."""
+        return self.frames_of(self.standing.failed)
+
+    @property
+    def output(self) -> Output:
+        """What is written."""
+        return Output(
+            fov=self.fov,
+            group=self.group,
+            run=self.run,
+            n_frames=self.n_frames,
+            block=self.block,
+            halo=self.halo,
+        )
+
+    def frames_of(self, blocks: Collection[int]) -> int:
+        """Count the frames of some blocks."""
         last = block_count(self.n_frames, self.block) - 1
-        ragged = self.n_frames - last * self.block
-        return sum(ragged if b == last else self.block for b in self.todo)
+        short = last * self.block + self.block - self.n_frames  # frames that the last one lacks
+        return len(blocks) * self.block - (short if last in blocks else 0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,6 +134,8 @@ class ProcessPlan:
         Uncompressed [byte].
     bytes_per_task : int
         Largest working memory of one task [byte], without the network's own.
+    overwrite, retry_failed : bool
+        As asked.
     """
 
     store: Path
@@ -118,6 +145,21 @@ class ProcessPlan:
     bytes_read: int
     bytes_written: int
     bytes_per_task: int
+    overwrite: bool
+    retry_failed: bool
+
+    def as_it_stands(self, store: AcquisitionStore, groups: Container[str]) -> "ProcessPlan":
+        """Look once more at what there is of some groups, before the work begins."""
+
+        def looked(series: SeriesPlan) -> SeriesPlan:
+            if series.group not in groups:
+                return series
+            standing = find_standing(
+                store, series.output, overwrite=self.overwrite, retry_failed=self.retry_failed
+            )
+            return replace(series, standing=standing)
+
+        return replace(self, series=tuple(looked(s) for s in self.series))
 
     @property
     def tasks(self) -> int:
@@ -143,6 +185,7 @@ def plan_process(
     weighted: bool = False,
     drift: bool = False,
     overwrite: bool = False,
+    retry_failed: bool = False,
 ) -> ProcessPlan:
     """Work out what is to be done, and refuse what cannot be.
 
@@ -172,6 +215,8 @@ def plan_process(
         in one interpolation, and what moved out of view is missing.
     overwrite : bool
         Whether output of that name that was made otherwise is thrown away.
+    retry_failed : bool
+        Whether frames that an earlier run gave up are made after all.
 
     Returns
     -------
@@ -182,7 +227,8 @@ def plan_process(
     FilterError
         If the filter cannot be used.
     StoreConflictError
-        If output of that name was made with another filter, calibration or setting.
+        If output of that name was made with another filter, calibration or setting, or of raw
+        frames that have changed since. Frames that a growing series got since are no change.
     SeriesError
         If a distortion of another scan setting is to be carried over.
     SettingsError
@@ -202,7 +248,15 @@ def plan_process(
     name = output_name(choice, name)
     series = tuple(
         _plan_series(
-            target, fov, choice, name, (distortion, force), interpolation, drift, overwrite
+            target,
+            fov,
+            choice,
+            name,
+            (distortion, force),
+            interpolation,
+            drift=drift,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
         )
         for fov in target.require_fovs(list(fovs))
     )
@@ -214,7 +268,7 @@ def plan_process(
         written += plan.frames_todo * pixels_out * np.dtype(plan.dtype).itemsize
         frames_in = frames.shape[0] if choice.whole_series and plan.todo else plan.frames_todo
         read += frames_in * pixels_in * frames.dtype.itemsize
-        in_task = min(frames.block, frames.shape[0]) + 2 * choice.halo
+        in_task = min(plan.block, frames.shape[0]) + 2 * choice.halo
         largest = max(largest, in_task * max(pixels_in, pixels_out) * 4 * _WORKING_COPIES)
     return ProcessPlan(
         store=target.path,
@@ -224,6 +278,8 @@ def plan_process(
         bytes_read=read,
         bytes_written=written,
         bytes_per_task=largest,
+        overwrite=overwrite,
+        retry_failed=retry_failed,
     )
 
 
@@ -234,8 +290,10 @@ def _plan_series(
     name: str,
     distortion: tuple[str | Path | None, bool],
     interpolation: Interpolation,
+    *,
     drift: bool,
     overwrite: bool,
+    retry_failed: bool,
 ) -> SeriesPlan:
     rapid = store.settings(rapid_group(fov))
     about = store.attrs(rapid_group(fov))
@@ -252,9 +310,11 @@ def _plan_series(
     n_frames = 1 if choice.whole_series else frames.shape[0]
     if n_frames == 1 and choice.whole_series:
         settings = replace(settings, frame_time_s=None, dwell_time_ns=settings.dwell_time_ns)
-    scale = series_scale(store.first_frames(fov)) if choice.kind == "file" else None
     group = filtered_group(fov, name)
-    block = frames_per_block(n_frames, *settings.shape)
+    # what a growing series began with stays, or frames made before and after would not match
+    kept = {} if overwrite else earlier_run(store, group) or {}
+    scale = _scale(store, fov, choice, kept)
+    block = kept.get("block") or min(frames.block, frames_per_block(n_frames, *settings.shape))
     recipe = drift_recipe(store, fov) if drift else None
     tuning = tuning_recipe(store, fov, choice, settings.shape)
     run = _run(
@@ -265,21 +325,21 @@ def _plan_series(
         tuning,
         scale,
         settings,
-        n_frames,
+        frames.shape[0],
         block,
         str(frames.dtype),
     )
     if recipe is not None:
         correction += "; drift"
-    todo, done_frames = _todo(store, group, run, n_frames, block, overwrite)
+    output = Output(fov=fov, group=group, run=run, n_frames=n_frames, block=block, halo=choice.halo)
     return SeriesPlan(
         fov=fov,
         group=group,
         settings=settings,
         n_frames=n_frames,
         block=block,
-        todo=todo,
-        done_frames=done_frames,
+        halo=choice.halo,
+        standing=find_standing(store, output, overwrite=overwrite, retry_failed=retry_failed),
         dtype=str(frames.dtype),
         distortion=None if calibration is None else calibration.distortion,
         correction=correction,
@@ -296,6 +356,16 @@ def _plan_series(
             scale=scale,
         ),
     )
+
+
+def _scale(
+    store: AcquisitionStore, fov: str, choice: FilterChoice, kept: Mapping[str, Any]
+) -> SeriesScale | None:
+    if choice.kind != "file":
+        return None
+    if kept.get("scale"):
+        return SeriesScale(**kept["scale"])
+    return series_scale(store.first_frames(fov))
 
 
 def _correction(
@@ -344,46 +414,6 @@ def _run(
         run["tuning"] = tuning
     content = json.dumps(run, sort_keys=True).encode()
     return {**run, "fingerprint": hashlib.sha256(content).hexdigest()}
-
-
-def _todo(
-    store: AcquisitionStore,
-    group: str,
-    run: dict[str, Any],
-    n_frames: int,
-    block: int,
-    overwrite: bool,
-) -> tuple[tuple[int, ...], int]:
-    """Blocks to be made, and how many frames are there already."""
-    everything = tuple(range(block_count(n_frames, block)))
-    if not store.has(f"{group}/frames"):
-        return everything, 0
-    frames = store.frames(group)
-    if frames.shape[0] != n_frames:
-        if overwrite:
-            return everything, 0
-        raise StoreConflictError(
-            f"{store.path}/{group} has {frames.shape[0]} frames, but the series has grown to "
-            f"{n_frames} since: filter it under another --name, or anew with --overwrite"
-        )
-    ledger = store.ledger(group)
-    before = ledger.run() or {"fingerprint": store.attrs(group).get("fingerprint")}
-    if before.get("fingerprint") != run["fingerprint"]:
-        if overwrite:
-            return everything, 0
-        changed = [k for k in run if k != "fingerprint" and k in before and before[k] != run[k]]
-        raise StoreConflictError(
-            f"{store.path}/{group} was made with another {', '.join(changed) or 'run'}: give the "
-            f"new frames another --name, or throw the old ones away with --overwrite"
-        )
-    good = FRAME_STATUS["done"]
-    done = {
-        i: r
-        for i, r in ledger.records().items()
-        if is_on_disk(frames, r) and all(s == good for s in r.status)
-    }
-    n_done = sum(r.stop - r.start for r in done.values())
-    return tuple(i for i in everything if i not in done), n_done
 
 
 def _trained_on(choice: FilterChoice, about: dict[str, Any]) -> bool | None:

@@ -3,19 +3,22 @@
 import logging
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 from distributed import Client
 from numpy.typing import NDArray
 
 from stemscale.acquisition import image_coordinates
+from stemscale.denoising import find_devices
 from stemscale.distortion import Interpolation
+from stemscale.errors import ProcessingError
 from stemscale.pipeline.block import BlockTask, process_block
 from stemscale.pipeline.calibration import shift_variables
 from stemscale.pipeline.cluster import connect
@@ -31,6 +34,7 @@ from stemscale.pipeline.ledger_files import (
     load_parameters,
 )
 from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, check_workers, plan_process
+from stemscale.pipeline.standing import earlier_run, restore_ledger
 from stemscale.pipeline.tuning import find_parameters
 from stemscale.store import (
     FRAME_STATUS,
@@ -117,8 +121,10 @@ def process(
     weighted: bool = False,
     drift: bool = False,
     overwrite: bool = False,
+    retry_failed: bool = False,
     scheduler: str = "local",
     workers: int | None = None,
+    device: str = "auto",
     client: Client | None = None,
     listener: Listener = no_listener,
 ) -> ProcessSummary:
@@ -126,12 +132,16 @@ def process(
 
     Parameters
     ----------
-    store, filter, name, fovs, distortion, force, interpolation, window, weighted, drift, overwrite
+    store, filter, name, fovs, distortion, force, interpolation, window, weighted, drift
+        As for `plan_process`.
+    overwrite, retry_failed
         As for `plan_process`.
     scheduler : str
         "local", or the address of a running Dask scheduler.
     workers : int, optional
-        Worker processes of a local cluster; by default one for each core.
+        Worker processes of a local cluster; by default one for each core, or for each GPU.
+    device : str
+        Where a local cluster filters, see `stemscale.denoising.find_devices`.
     client : distributed.Client, optional
         A ready client to use instead of ``scheduler``.
     listener : callable
@@ -160,13 +170,16 @@ def process(
         weighted=weighted,
         drift=drift,
         overwrite=overwrite,
+        retry_failed=retry_failed,
     )
     check_workers(workers)
+    devices = find_devices(device) if plan.choice.kind == "file" else ("cpu",)
     return run_plan(
         plan,
         filter_file=filter,
         scheduler=scheduler,
         workers=workers,
+        devices=devices,
         client=client,
         listener=listener,
     )
@@ -178,6 +191,7 @@ def run_plan(
     filter_file: str | Path | None,
     scheduler: str = "local",
     workers: int | None = None,
+    devices: tuple[str, ...] = ("cpu",),
     client: Client | None = None,
     listener: Listener = no_listener,
 ) -> ProcessSummary:
@@ -190,6 +204,8 @@ def run_plan(
         The filter, where it is a file.
     scheduler, workers, client, listener
         As for `process`.
+    devices : tuple of str
+        That a local cluster filters on.
 
     Returns
     -------
@@ -198,38 +214,66 @@ def run_plan(
     store = AcquisitionStore(plan.store)
     if plan.choice.sha256 is not None:
         keep_filter(store.path, Path(str(filter_file)), plan.choice.sha256)
-    busy = [s for s in plan.series if s.todo]
-    given_up: dict[str, list[int]] = defaultdict(list)
-    reasons: dict[str, str] = {}
+    given_up: dict[str, dict[int, str]] = defaultdict(dict)
     counts: Counter[str] = Counter()
+    good = FRAME_STATUS["done"]
     with ExitStack() as stack:
-        epochs = {s.group: stack.enter_context(_lease(store, s)) for s in busy}
+        about: dict[str, Any] = {"verb": "process"}
+        epochs = {
+            s.group: stack.enter_context(_lease(store, s, about))
+            for s in plan.series
+            if s.todo or store.attrs(s.group).get("state") != "complete"
+        }
+        # a driver that was killed leaves workers that go on until its lease is taken
+        plan = plan.as_it_stands(store, epochs)
+        busy = [s for s in plan.series if s.todo]
         for series in busy:
             _lay_out(store, series, plan)
         if busy and client is None:
-            client = stack.enter_context(connect(scheduler, workers=workers))
+            client = stack.enter_context(connect(scheduler, workers=workers, devices=devices))
+        if client is not None:
+            about["dashboard"] = client.dashboard_link
         for series in busy:
             if series.run.get("drift") and load_drift(store.ledger(series.group)) is None:
                 shifts = find_drift(store, series.fov, client, listener)
                 keep_drift(store.ledger(series.group), shifts)
             _tune(store, series, plan)
         began = time.perf_counter()
-        if client is not None:
-            listener(_started(plan, client))
-            for task, record in run_blocks(client, process_block, _tasks(plan, epochs), listener):
-                if isinstance(record, str):
-                    given_up[task.group].append(task.block)
-                    reasons[task.fov] = record
-                else:
-                    counts.update(record.counts)
+        try:
+            if client is not None:
+                listener(_started(plan, client))
+                tasks = _tasks(plan, epochs)
+                for task, record in run_blocks(client, process_block, tasks, listener):
+                    if isinstance(record, str):
+                        given_up[task.group][task.block] = record
+                    else:
+                        counts.update(record.counts)
+                        counts["frames"] += record.status.count(good)
+        except (KeyboardInterrupt, ProcessingError):
+            with suppress(OSError):  # it may be a full disk that ends this
+                _close(store, plan, epochs, given_up)
+            raise
         seconds = time.perf_counter() - began
-        for series in busy:
-            _finish(store, series, given_up[series.group])
-        if busy:
-            store.add_history(f"{_command(plan)} on {' '.join(s.fov for s in busy)}")
-        if busy or not store.is_consolidated():  # a run may be killed when only this is left to do
+        _close(store, plan, epochs, given_up)
+        if not epochs and not store.is_consolidated():  # a run killed when only this was left
             store.consolidate()
-    return _summary(store, plan, seconds if busy else 0.0, counts, reasons)
+    return _summary(store, plan, seconds if busy else 0.0, counts)
+
+
+def _close(
+    store: AcquisitionStore,
+    plan: ProcessPlan,
+    epochs: Container[str],
+    given_up: Mapping[str, Mapping[int, str]],
+) -> None:
+    """Write what became of the frames into the groups that this run holds."""
+    mine = [s for s in plan.series if s.group in epochs]
+    for series in mine:
+        _finish(store, series, given_up.get(series.group, {}))
+    if any(s.todo for s in mine):
+        store.add_history(f"{_command(plan)} on {' '.join(s.fov for s in mine if s.todo)}")
+    if mine:
+        store.consolidate()
 
 
 def _command(plan: ProcessPlan) -> str:
@@ -244,8 +288,9 @@ def _command(plan: ProcessPlan) -> str:
     return " ".join(parts)
 
 
-def _lease(store: AcquisitionStore, series: SeriesPlan) -> Any:
-    return hold_lease(store.ledger(series.group).lease_file, what=f"{store.path}/{series.group}")
+def _lease(store: AcquisitionStore, series: SeriesPlan, about: Mapping[str, Any]) -> Any:
+    file = store.ledger(series.group).lease_file
+    return hold_lease(file, what=f"{store.path}/{series.group}", about=about)
 
 
 def _tune(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> None:
@@ -263,11 +308,16 @@ def _tune(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> Non
 def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> None:
     """Make the empty group, unless it is there from a run that was cut short."""
     ledger = store.ledger(series.group)
-    same = (ledger.run() or {}).get("fingerprint") == series.run["fingerprint"]
-    if same and store.has(f"{series.group}/frames"):
-        store.set_attrs(series.group, {"state": "partial"})
-        return
     coordinates = _coordinates(store, series)
+    earlier = earlier_run(store, series.group)
+    if earlier is not None and earlier.get("fingerprint") == series.run["fingerprint"]:
+        store.set_attrs(series.group, {"state": "partial"})
+        if restore_ledger(store, series.output):
+            keep_distortion(ledger, series.distortion)
+            keep_parameters(ledger, store.attrs(series.group).get("filter_parameters"))
+        if _length(store, series.group) < series.n_frames:
+            _grow(store, series, coordinates)
+        return
     card = plan.choice.card
     attrs = {
         "state": "partial",
@@ -282,6 +332,7 @@ def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> 
         "distortion_transfer": None if series.transfer is None else series.transfer.to_attrs(),
         "interpolation": series.run["interpolation"],
         "fingerprint": series.run["fingerprint"],
+        "run": series.run,
     }
     known = {k: v for k, v in attrs.items() if v is not None}
     store.create_frames(
@@ -299,6 +350,12 @@ def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> 
     keep_distortion(ledger, series.distortion)
     keep_drift(ledger, None)  # found once there are workers; that of another run is not this one's
     keep_parameters(ledger, None)
+
+
+def _length(store: AcquisitionStore, group: str) -> int:
+    """Frames that a group has room for; the fewest, where it was being made longer."""
+    index = zarr.open_array(store.path / group / "frame", mode="r")
+    return min(store.frames(group).shape[0], int(index.shape[0]))
 
 
 def _coordinates(store: AcquisitionStore, series: SeriesPlan) -> dict[str, Any]:
@@ -347,7 +404,14 @@ def _tasks(plan: ProcessPlan, epochs: dict[str, int]) -> Iterator[BlockTask]:
             )
 
 
-def _finish(store: AcquisitionStore, series: SeriesPlan, failed: list[int]) -> None:
+def _grow(store: AcquisitionStore, series: SeriesPlan, coordinates: dict[str, Any]) -> None:
+    """Make room for frames that the series got since; safe to be done again when cut short."""
+    store.write_dataset(series.group, xr.Dataset(coords=coordinates))
+    store.frames(series.group).resize(series.n_frames)
+    _finish(store, series, {})  # what is known of every frame has the new length, too
+
+
+def _finish(store: AcquisitionStore, series: SeriesPlan, given_up: Mapping[int, str]) -> None:
     ledger = store.ledger(series.group)
     records = ledger.records()
     variables = {}
@@ -357,7 +421,9 @@ def _finish(store: AcquisitionStore, series: SeriesPlan, failed: list[int]) -> N
     drift = load_drift(ledger) if series.run.get("drift") else None
     if drift is not None:
         store.write_dataset(series.group, shift_variables(drift))
-    finish_frames(store, series.group, records, variables=variables, failed_blocks=failed)
+    failures = {**series.standing.failed, **given_up}
+    ledger.keep_failures(failures)
+    finish_frames(store, series.group, records, variables=variables, failed_blocks=failures)
     totals = {n: sum(r.counts.get(n, 0) for r in records.values()) for n in ("masked", "clipped")}
     store.set_attrs(series.group, {f"{name}_pixels": total for name, total in totals.items()})
 
@@ -394,26 +460,26 @@ def _summary(
     plan: ProcessPlan,
     seconds: float,
     counts: Mapping[str, int],
-    reasons: dict[str, str],
 ) -> ProcessSummary:
     failed: dict[str, list[int]] = {}
     damaged: dict[str, list[int]] = {}
+    reasons: dict[str, str] = {}
     complete = True
     for series in plan.series:
         complete &= store.attrs(series.group).get("state") == "complete"
+        reasons.update((series.fov, why) for why in store.ledger(series.group).failures().values())
         with store.dataset(series.group) as dataset:
             status = dataset["frame_status"].values
         for kind, found in (("failed", failed), ("damaged_input", damaged)):
             frames = np.flatnonzero(status == FRAME_STATUS[kind])
             if len(frames):
                 found[series.fov] = [int(f) for f in frames]
-    lost = sum(map(len, failed.values())) + sum(map(len, damaged.values()))
     return ProcessSummary(
         store=plan.store,
         name=plan.name,
         fovs=len(plan.series),
-        frames=max(0, plan.frames - lost),
-        frames_skipped=sum(s.done_frames for s in plan.series),
+        frames=counts.get("frames", 0),
+        frames_skipped=sum(s.standing.done_frames for s in plan.series),
         failed=failed,
         reasons=reasons,
         damaged=damaged,

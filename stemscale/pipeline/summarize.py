@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from stemscale.acquisition import Image
 from stemscale.distortion import Warp
 from stemscale.errors import StoreError
-from stemscale.pipeline.block import as_seen
 from stemscale.pipeline.calibration import load_calibration
 from stemscale.pipeline.events import FovDone, Listener, no_listener
+from stemscale.pipeline.pixels import as_seen
 from stemscale.quality import (
     lag_tail,
     mean_and_std,

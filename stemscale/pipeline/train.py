@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Image
-from stemscale.denoise import (
+from stemscale.denoising import (
     Filter,
     Recipe,
     TrainingFov,
@@ -96,7 +96,7 @@ def train(
         Of torch, at most; by default the cores there are. With the same seed, epochs and threads
         a machine makes the same filter.
     device : str
-        See `stemscale.denoise.find_devices`; several train together, each on batches of its own,
+        See `stemscale.denoising.find_devices`; several train together, each on batches of its own,
         so that a step sees as many more patches.
     resume : bool
         Whether there must be a checkpoint to go on from. Where there is one of the same training

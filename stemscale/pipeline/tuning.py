@@ -1,17 +1,16 @@
 """Parameters of a classical filter: found once for each FOV, before its blocks are made."""
 
 import hashlib
-import json
 from typing import Any
 
 import numpy as np
 
-from stemscale.denoise import tune_classical
+from stemscale.denoising import tune_classical
 from stemscale.errors import DamagedDataError, FilterError, SeriesError
 from stemscale.pipeline.block import corrected_frames
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.quality import remove_background, zncc
-from stemscale.store import AcquisitionStore, block_checksums, rapid_group, slow_group
+from stemscale.store import AcquisitionStore, rapid_group, slow_group
 
 _VERSION = 1  # of how parameters are found: another one makes other frames
 _FRAMES, _PIXELS = 16, 16 * 1024**2  # at most so many of either are read
@@ -21,7 +20,7 @@ _ONE_SCENE = 0.1  # ZNCC of mean frame and slow scan below which they do not lie
 def tuning_recipe(
     store: AcquisitionStore, fov: str, choice: FilterChoice, shape: tuple[int, int]
 ) -> dict[str, Any] | None:
-    """Name the parameters of a filter by all that they depend on, before they are known.
+    """Name the parameters of a filter by what they depend on beside the frames.
 
     Parameters
     ----------
@@ -52,8 +51,8 @@ def tuning_recipe(
             f"{store.path}: {fov} has no slow scan on the grid of its corrected frames, and filter "
             "lag fits the detector's tails against one: ingest it with --slow, and calibrate"
         )
+    # The frames do not count: found once, parameters stay as they are when the series grows.
     found = hashlib.sha256(b"" if slow is None else np.ascontiguousarray(slow).tobytes())
-    found.update(json.dumps(sorted(block_checksums(store, rapid_group(fov)).items())).encode())
     return {"version": _VERSION, "sha256": found.hexdigest()}
 
 

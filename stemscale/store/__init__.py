@@ -15,7 +15,7 @@ from stemscale.store.layout import (
     rapid_group,
     slow_group,
 )
-from stemscale.store.lease import check_epoch, current_epoch, hold_lease
+from stemscale.store.lease import check_epoch, current_epoch, hold_lease, lease_holder, was_left
 from stemscale.store.ledger import (
     FRAME_STATUS,
     BlockRecord,
@@ -67,6 +67,7 @@ __all__ = [
     "frames_per_block",
     "hold_lease",
     "is_on_disk",
+    "lease_holder",
     "ledger_root",
     "multiscales",
     "natural_order",
@@ -74,5 +75,6 @@ __all__ = [
     "read_json",
     "slow_damage",
     "slow_group",
+    "was_left",
     "write_json",
 ]

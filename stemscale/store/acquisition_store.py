@@ -201,7 +201,10 @@ class AcquisitionStore:
         if replace:
             shutil.rmtree(self.path / group, ignore_errors=True)
         elif self.has(group):
-            dataset = dataset.assign_attrs({**self.attrs(group), **dataset.attrs})
+            there = self.attrs(group)
+            if set(dataset.coords) - set(dataset.dims):  # xarray names them itself
+                there.pop("coordinates", None)
+            dataset = dataset.assign_attrs({**there, **dataset.attrs})
             for name in dataset.variables:  # xarray refuses to change how one is stored
                 shutil.rmtree(self.path / group / str(name), ignore_errors=True)
         if "/" in group:

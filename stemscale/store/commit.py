@@ -63,6 +63,7 @@ def commit_block(
         os.fsync(stream.fileno())
     for folder in shard.parents[:3]:  # the folders of a shard are as new as the shard
         fsync_folder(folder)
+    written = shard.stat().st_mtime_ns
     size, crc32 = checksum(shard)
     start, stop = array.bounds(index)
     record = BlockRecord(
@@ -71,6 +72,7 @@ def commit_block(
         stop=stop,
         size=size,
         crc32=crc32,
+        mtime_ns=written,
         host=socket.gethostname(),
         **details,
     )
@@ -80,8 +82,18 @@ def commit_block(
 
 
 def is_on_disk(array: FramesArray, record: BlockRecord | None) -> bool:
-    """Tell whether a recorded block still has a shard of the recorded size."""
+    """Tell whether a recorded block is still as it was written.
+
+    A shard that nobody has touched since has the size and the time of its record; any other, as in
+    a copy of the store, is read whole.
+    """
     if record is None or (record.start, record.stop) != array.bounds(record.block):
         return False
     shard = array.shard(record.block)
-    return shard.is_file() and shard.stat().st_size == record.size
+    try:
+        found = shard.stat()
+        if found.st_size != record.size:
+            return False
+        return found.st_mtime_ns == record.mtime_ns or checksum(shard)[1] == record.crc32
+    except FileNotFoundError:
+        return False

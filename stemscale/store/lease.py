@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ STALE_S = 60.0
 
 
 @contextmanager
-def hold_lease(file: Path, *, what: str) -> Iterator[int]:
+def hold_lease(file: Path, *, what: str, about: Mapping[str, Any] | None = None) -> Iterator[int]:
     """Be the only driver that writes ``what``, and keep saying so.
 
     Parameters
@@ -30,6 +30,8 @@ def hold_lease(file: Path, *, what: str) -> Iterator[int]:
         The lease, ``lease.json`` of a ledger.
     what : str
         Named in the error.
+    about : mapping, optional
+        JSON values to be told with the heartbeat; what is put into it later, too.
 
     Yields
     ------
@@ -50,7 +52,7 @@ def hold_lease(file: Path, *, what: str) -> Iterator[int]:
             if current_epoch(file) != mine["epoch"]:
                 logger.warning("the lease of %s was taken over", what)
                 return
-            write_json(file, {**mine, "heartbeat": time.time()})
+            write_json(file, {**(about or {}), **mine, "heartbeat": time.time()})
 
     thread = threading.Thread(target=beat, name="stemscale-lease", daemon=True)
     thread.start()
@@ -61,6 +63,18 @@ def hold_lease(file: Path, *, what: str) -> Iterator[int]:
         thread.join()
         if current_epoch(file) == mine["epoch"]:
             write_json(file, {**mine, "held": False})
+
+
+def lease_holder(file: Path) -> dict[str, Any] | None:
+    """Give what the driver that writes an array says of itself; None where none is alive."""
+    held = read_json(file) or {}
+    return held if held.get("held") and _alive(held) else None
+
+
+def was_left(file: Path) -> bool:
+    """Tell whether the last driver that wrote an array died before it could say that it ends."""
+    held = read_json(file) or {}
+    return bool(held.get("held")) and not _alive(held)
 
 
 def current_epoch(file: Path) -> int:

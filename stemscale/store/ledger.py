@@ -2,6 +2,7 @@
 
 STORE.zarr.stemscale/<group>/run.json            what is being made, with its fingerprint
                              lease.json          who is making it
+                             failed.json         blocks that were given up, and why
                              blocks/<block>.json one per block on disk; the commit point
 """
 
@@ -31,8 +32,14 @@ class BlockRecord:
         Bytes of its shard.
     crc32 : int
         CRC-32 of its shard.
+    mtime_ns : int
+        When its shard was written, by the file system [ns since 1970]; 0: not known.
     input_crc32 : list of int
         CRC-32 of the shards that it was made from.
+    input_frames : int
+        Length of the series that it was made from; 0: as long as this one.
+    epoch : int
+        Of the lease under which it was made; 0: of none.
     status : list of int
         Per frame, as in `FRAME_STATUS`.
     scores : mapping of str to list
@@ -50,7 +57,10 @@ class BlockRecord:
     stop: int
     size: int
     crc32: int
+    mtime_ns: int = 0
     input_crc32: list[int] = field(default_factory=list)
+    input_frames: int = 0
+    epoch: int = 0
     status: list[int] = field(default_factory=list)
     scores: Mapping[str, list[Any]] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -95,9 +105,21 @@ class Ledger:
         (self.folder / "blocks").mkdir(parents=True, exist_ok=True)
         write_json(self.run_file, run)
 
+    def failures(self) -> dict[int, str]:
+        """Read which blocks were given up, and why."""
+        return {int(block): str(why) for block, why in (read_json(self._failed) or {}).items()}
+
+    def keep_failures(self, failures: Mapping[int, str]) -> None:
+        """Say which blocks were given up, in place of what was said before."""
+        if failures:
+            write_json(self._failed, {str(block): why for block, why in failures.items()})
+        else:
+            self._failed.unlink(missing_ok=True)
+
     def clear(self) -> None:
         """Forget everything but who holds the lease."""
         self.run_file.unlink(missing_ok=True)
+        self._failed.unlink(missing_ok=True)
         shutil.rmtree(self.folder / "blocks", ignore_errors=True)
 
     def commit(self, record: BlockRecord) -> None:
@@ -115,12 +137,22 @@ class Ledger:
         found = read_json(self._record_file(block))
         return None if found is None else _record_from(found, self._record_file(block))
 
+    def commit_times(self) -> dict[int, float]:
+        """Give when each block was recorded, by its number [s since 1970]."""
+        folder = self.folder / "blocks"
+        found = {int(f.stem): f.stat().st_mtime for f in folder.glob("*.json")}
+        return dict(sorted(found.items()))
+
     def records(self) -> dict[int, BlockRecord]:
         """Read all records, by number of the block."""
         folder = self.folder / "blocks"
         files = list(folder.glob("*.json")) if folder.is_dir() else []
         found = (_record_from(read_json(f) or {}, f) for f in files)
         return {r.block: r for r in sorted(found, key=lambda r: r.block)}
+
+    @property
+    def _failed(self) -> Path:
+        return self.folder / "failed.json"
 
     def _record_file(self, block: int) -> Path:
         return self.folder / "blocks" / f"{block:08d}.json"
@@ -164,11 +196,15 @@ def read_json(file: Path) -> dict[str, Any] | None:
 def write_json(file: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file so that after a crash it is there whole, or not at all."""
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as stream:
-        json.dump(content, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.replace(file)
+    try:
+        with temporary.open("w", encoding="utf-8") as stream:
+            json.dump(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    except OSError:  # as on a full disk
+        temporary.unlink(missing_ok=True)
+        raise
     fsync_folder(file.parent)
 
 

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from stemscale.denoise import Filter, denoise_frames, find_recipe, series_scale
-from stemscale.denoise.unet import UNet, UNetSettings
+from stemscale.denoising import Filter, denoise_frames, find_recipe, series_scale
+from stemscale.denoising.unet import UNet, UNetSettings
 
 MATRIX = 2048
 

@@ -6,11 +6,11 @@ import sys
 
 import pytest
 from builders import write_stack
-from denoise.builders import scan_of, tiny_filter
+from denoising.builders import scan_of, tiny_filter
 from typer.testing import CliRunner
 
 import stemscale
-from stemscale.denoise import Filter, UNetSettings, save_filter
+from stemscale.denoising import Filter, UNetSettings, save_filter
 from stemscale.errors import FilterError, SettingsError
 from stemscale.store import AcquisitionStore
 from stemscale_cli.app import app

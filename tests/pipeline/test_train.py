@@ -1,5 +1,5 @@
 """Ways to train on the FOVs of a store, from end to end; what a training is worth is measured in
-tests/denoise and tests/benchmarks."""
+tests/denoising and tests/benchmarks."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from builders import write_image, write_stack
 from pipeline.builders import scene
 
 import stemscale
-from stemscale.denoise import denoise_frames, load_filter, series_scale
+from stemscale.denoising import denoise_frames, load_filter, series_scale
 from stemscale.distortion import Warp
 from stemscale.errors import SettingsError, TrainingError
 from stemscale.pipeline import TrainingStep

@@ -7,7 +7,7 @@ import xarray as xr
 from velox_files import velox_page, write_velox
 
 import stemscale
-from stemscale.denoise import load_filter
+from stemscale.denoising import load_filter
 from stemscale.errors import DistortionError, SettingsError, TrainingError
 from stemscale.pipeline import TrainingStep
 from stemscale.store import AcquisitionStore

@@ -9,7 +9,7 @@ import xarray as xr
 from builders import DATA
 
 import stemscale
-from stemscale.denoise import TrainingFov, find_recipe, save_filter, train_filter
+from stemscale.denoising import TrainingFov, find_recipe, save_filter, train_filter
 from stemscale.quality import remove_background
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]

@@ -82,8 +82,8 @@ def export(
 
     if to.exists() and not overwrite:
         raise SettingsError(f"{to} exists: choose another --to, or give --overwrite")
-    from stemscale.denoise import load_filter
-    from stemscale.denoise.onnx_file import export_onnx
+    from stemscale.denoising import load_filter
+    from stemscale.denoising.onnx_file import export_onnx
 
     export_onnx(load_filter(file), to)
     n_bytes = to.stat().st_size

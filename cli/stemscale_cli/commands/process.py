@@ -79,6 +79,16 @@ def process(
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Local worker processes. [default: one a core]")
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda", help="Where local workers filter: cuda takes all GPUs."
+        ),
+    ] = "auto",
+    retry_failed: Annotated[
+        bool,
+        typer.Option("--retry-failed", help="Try frames once more that an earlier run gave up."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, do nothing.")] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -106,12 +116,20 @@ def process(
         "weighted": weighted,
         "drift": drift,
         "overwrite": overwrite,
+        "retry_failed": retry_failed,
     }
     if dry_run:
         _show_plan(plan_process(store, **asked), as_json=as_json)
         return
     with bar(processing, quiet=quiet or as_json, unit="frames") as listener:
-        done = run(store, **asked, scheduler=scheduler, workers=workers, listener=listener)
+        done = run(
+            store,
+            **asked,
+            scheduler=scheduler,
+            workers=workers,
+            device=device,
+            listener=listener,
+        )
     if as_json:
         print_json(done)
     else:
@@ -132,8 +150,11 @@ def process(
         for one, frames in by_fov.items():
             why = f" ({done.reasons[one]})" if one in done.reasons else ""
             talk(f"{one}: {len(frames)} frames {what}: {_ranges(frames)}{why}")
+    if done.failed:
+        talk("the same command with --retry-failed tries those frames once more")
+    if done.damaged:
+        talk("ingest the same files again to bring raw data back; then run the same command again")
     if done.failed or done.damaged:
-        talk("run the same command again to try those frames once more")
         raise typer.Exit(3)
 
 
@@ -145,7 +166,8 @@ def _show_plan(plan: Any, *, as_json: bool) -> None:
             "fov": s.fov,
             "frames": s.frames_todo,
             "blocks": len(s.todo),
-            "frames_there_already": s.done_frames,
+            "frames_there_already": s.standing.done_frames,
+            "frames_failed_before": s.frames_failed,
             "correction": s.correction,
             "filter_misfit": s.misfit,
         }
@@ -165,8 +187,8 @@ def _show_plan(plan: Any, *, as_json: bool) -> None:
         return
     typer.echo(f"{plan.store}: filter {plan.choice.label}, to filtered/{plan.name}")
     for row in rows:
-        there = row["frames_there_already"]
-        skipped = f", {there} frames skipped (there already)" if there else ""
+        why = {"there already": row["frames_there_already"], "failed": row["frames_failed_before"]}
+        skipped = "".join(f", {n} frames skipped ({word})" for word, n in why.items() if n)
         typer.echo(
             f"  {row['fov']}: {count(row['frames'], 'frame')} in {count(row['blocks'], 'block')}, "
             f"correction {row['correction']}{skipped}"

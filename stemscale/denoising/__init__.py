@@ -1,0 +1,34 @@
+"""Corrected frames and a filter come in, denoised frames go out; training makes the filter."""
+
+from stemscale.denoising.classical import CLASSICAL, apply_classical, tune_classical
+from stemscale.denoising.devices import find_devices
+from stemscale.denoising.filter_file import Filter, filter_hash, load_filter, save_filter
+from stemscale.denoising.inference import denoise_frames
+from stemscale.denoising.recipe import PRESETS, Recipe, find_recipe
+from stemscale.denoising.scaling import SeriesScale, scratch_frames, series_scale
+from stemscale.denoising.training import TrainingProgress, train_filter
+from stemscale.denoising.training_set import TrainingFov
+from stemscale.denoising.unet import UNet, UNetSettings
+
+__all__ = [
+    "CLASSICAL",
+    "PRESETS",
+    "Filter",
+    "Recipe",
+    "SeriesScale",
+    "TrainingFov",
+    "TrainingProgress",
+    "UNet",
+    "UNetSettings",
+    "apply_classical",
+    "denoise_frames",
+    "filter_hash",
+    "find_devices",
+    "find_recipe",
+    "load_filter",
+    "save_filter",
+    "scratch_frames",
+    "series_scale",
+    "train_filter",
+    "tune_classical",
+]

@@ -1,0 +1,269 @@
+"""The filter: a network with its card, as one safetensors file."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from stemscale.denoising.batches import BatchSize
+from stemscale.denoising.scaling import Normalisation
+from stemscale.denoising.unet import UNet, UNetSettings
+from stemscale.errors import FilterError, SettingsError
+from stemscale.filter_card import CARD, CONTENT_HASH, FORMAT_VERSION, NEEDED
+
+_NORMALISATIONS = ("series", "frame_min_max", "frame_equalized")
+_CARD, _HASH = CARD, CONTENT_HASH
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filter:
+    """A trained network and the card that says what it is.
+
+    Parameters
+    ----------
+    network : UNet
+    card : mapping
+        JSON values: ``architecture`` (name, arguments), ``normalisation``, ``recipe``,
+        ``target``, ``training``, ``scores``, ``stemscale_version``, ``licence``, ``date``, and
+        what the caller of the training added (scan settings, stores and FOVs).
+    """
+
+    network: UNet
+    card: Mapping[str, Any]
+    _batches: dict[tuple[Any, ...], BatchSize] = field(default_factory=dict, init=False, repr=False)
+
+    def batch_size(self, device: str, shape: tuple[int, ...]) -> BatchSize:
+        """Return how many frames to filter at once, as it was found so far.
+
+        Parameters
+        ----------
+        device : str
+            torch's name of it.
+        shape : tuple of int
+            (y, x) of a frame.
+
+        Returns
+        -------
+        BatchSize
+        """
+        return self._batches.setdefault((device, shape), BatchSize())
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """How frames are scaled before the network sees them."""
+        return cast(Normalisation, self.card["normalisation"])
+
+    def network_on(self, device: str) -> UNet:
+        """Return the network, ready to filter on a device.
+
+        Parameters
+        ----------
+        device : str
+            torch's name of it.
+
+        Returns
+        -------
+        UNet
+            In evaluation mode, weights in channels_last order.
+        """
+        network = self.network.eval()
+        return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def architecture_card(settings: UNetSettings) -> dict[str, Any]:
+    """Describe a network for the card.
+
+    Parameters
+    ----------
+    settings : UNetSettings
+
+    Returns
+    -------
+    dict
+        ``name`` and ``arguments``.
+    """
+    return {"name": "unet", "arguments": asdict(settings)}
+
+
+def save_filter(filter: Filter, path: str | os.PathLike[str]) -> None:
+    """Write a filter to one file, at once or not at all.
+
+    Parameters
+    ----------
+    filter : Filter
+    path : path
+        Ends in ``.safetensors``; an existing file is replaced.
+
+    Raises
+    ------
+    FilterError
+        If the name ends otherwise or the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise FilterError(f"{path}: the name of a filter file ends in .safetensors")
+    tensors = {
+        name: tensor.detach().cpu().contiguous()
+        for name, tensor in filter.network.state_dict().items()
+    }
+    card = {key: value for key, value in filter.card.items() if key != _HASH}
+    card[_HASH] = _content_hash(tensors, card)
+    content = save(tensors, metadata={_CARD: json.dumps(card, sort_keys=True, allow_nan=False)})
+    try:
+        write_at_once(path, content)
+    except OSError as error:
+        raise FilterError(f"{path}: the filter cannot be written here ({error})") from error
+
+
+def load_filter(path: str | os.PathLike[str]) -> Filter:
+    """Read a filter and check all of it.
+
+    Parameters
+    ----------
+    path : path
+        A file of :func:`save_filter`.
+
+    Returns
+    -------
+    Filter
+
+    Raises
+    ------
+    FilterError
+        If the file is missing, truncated, no filter of stemscale, of a newer format, of an
+        unknown architecture, or was changed after it was written.
+    """
+    path = Path(path)
+    tensors, card = _read(path)
+    if card["format_version"] != FORMAT_VERSION:
+        raise FilterError(
+            f"{path}: filter format {card['format_version']!r}, this stemscale reads "
+            f"{FORMAT_VERSION}: install the stemscale that wrote it "
+            f"({card.get('stemscale_version', 'unknown')}) or train it again"
+        )
+    network = _build(path, card, tensors)
+    expected = {key: value for key, value in card.items() if key != _HASH}
+    try:
+        found = _content_hash(tensors, expected)
+    except ValueError:  # what JSON cannot hold was not written by us
+        found = ""
+    if found != card[_HASH]:
+        raise FilterError(
+            f"{path}: weights or card were changed after the filter was written (the hash in its "
+            "card does not fit): fetch or train it again"
+        )
+    return Filter(network, card)
+
+
+def filter_hash(path: str | os.PathLike[str]) -> str:
+    """Hash a filter file's content.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    str
+        SHA-256 of the file, 64 hexadecimal digits: what a run records, and the name of its copy.
+
+    Raises
+    ------
+    FilterError
+        If the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise FilterError(f"{path}: the filter cannot be read ({error})") from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not path.is_file():
+        raise FilterError(f"{path}: there is no such file: train a filter or mend the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise FilterError(
+            f"{path}: not a whole safetensors file ({error}): fetch or train the filter again"
+        ) from error
+    try:
+        card = json.loads(metadata[_CARD])
+        missing = [key for key in NEEDED if key not in card]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FilterError(
+            f"{path}: its header has no stemscale card, so it is no filter of stemscale: "
+            "give a file that `stemscale train` wrote"
+        ) from error
+    if missing:
+        raise FilterError(
+            f"{path}: its card lacks {', '.join(missing)}: give a file that `stemscale train` wrote"
+        )
+    return tensors, card
+
+
+def _build(path: Path, card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> UNet:
+    architecture = card["architecture"]
+    if not isinstance(architecture, dict) or architecture.get("name") != "unet":
+        raise FilterError(
+            f"{path}: its card names the architecture {architecture!r}, known is unet: "
+            "install a newer stemscale"
+        )
+    if card["normalisation"] not in _NORMALISATIONS:
+        raise FilterError(
+            f"{path}: its card names the normalisation {card['normalisation']!r}, known are "
+            f"{', '.join(_NORMALISATIONS)}: install a newer stemscale"
+        )
+    other = {str(tensor.dtype) for tensor in tensors.values()} - {"torch.float32"}
+    if other:
+        raise FilterError(
+            f"{path}: its weights do not fit: they are {', '.join(sorted(other))}, needed is "
+            "torch.float32: fetch or train it again"
+        )
+    try:
+        with torch.device("meta"):  # no weights are drawn only to be overwritten
+            network = UNet(UNetSettings(**architecture["arguments"]))
+        network.load_state_dict(tensors, assign=True)
+    except (KeyError, TypeError, SettingsError, RuntimeError) as error:
+        raise FilterError(
+            f"{path}: its weights do not fit the network on its card "
+            f"({str(error).splitlines()[0]}): fetch or train it again"
+        ) from error
+    return network.requires_grad_(False)
+
+
+def _content_hash(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str:
+    """SHA-256 over the card and every tensor's name, type, shape and bytes."""
+    digest = hashlib.sha256(json.dumps(card, sort_keys=True, allow_nan=False).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def write_at_once(path: Path, content: bytes) -> None:
+    """Write beside the file and rename, so that nobody ever reads half a filter."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)  # mkstemp lets nobody else read it
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,161 @@
+"""What is done to the pixels of a block: corrected, filtered, brought to the dtype of the store."""
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemscale.acquisition import Frames
+from stemscale.denoising import Filter, SeriesScale, apply_classical, denoise_frames
+from stemscale.distortion import DistortionMap, Interpolation, Warp, rolling_dcfi
+from stemscale.pipeline.filters import FilterChoice
+from stemscale.pipeline.worker import worker_device
+from stemscale.store import fill_value
+
+FloatFrames = NDArray[np.float32]
+
+# While one thread of a worker filters, another one reads, corrects, scores and writes.
+_ONE_NETWORK = threading.Lock()
+
+
+class PixelWork:
+    """Correction and filter of one series.
+
+    Parameters
+    ----------
+    choice : FilterChoice
+    distortion : DistortionMap or None
+        The map that corrects the frames; None: they stay on their grid.
+    rapid_shape : tuple of int
+        (y, x) of the frames as recorded.
+    interpolation : str, optional
+        How they are corrected.
+    drift : ndarray, shape (frame, 2), optional
+        (dy, dx) of every frame of the series, undone as well [px of the rapid frame].
+    filter : Filter, optional
+        Where the choice is a file.
+    scale : SeriesScale, optional
+        Of the series, for that filter.
+    parameters : mapping, optional
+        Of a classical filter.
+    """
+
+    def __init__(
+        self,
+        choice: FilterChoice,
+        *,
+        distortion: DistortionMap | None,
+        rapid_shape: tuple[int, int],
+        interpolation: Interpolation | None = None,
+        drift: NDArray[np.float64] | None = None,
+        filter: Filter | None = None,
+        scale: SeriesScale | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._choice, self._filter, self._scale = choice, filter, scale
+        self._parameters, self._drift = parameters or {}, drift
+        self._interpolation: Interpolation = interpolation or "linear"
+        self._map = distortion or DistortionMap.identity(rapid_shape)
+        self._warp = (
+            None if distortion is None else Warp(distortion, interpolation=self._interpolation)
+        )
+
+    def correct(self, frames: Frames, first: int = 0) -> FloatFrames:
+        """Bring frames as recorded onto the corrected grid; NaN where the scan did not go.
+
+        Where drift is corrected, ``first`` is the number of the first of them, and a frame of which
+        it is not known is missing: it has no place on the grid.
+        """
+        if self._drift is not None:
+            placed = np.full((len(frames), *self._map.shape), np.nan, dtype=np.float32)
+            for i, (dy, dx) in enumerate(self._drift[first : first + len(frames)].tolist()):
+                if np.isfinite(dy + dx):
+                    warp = Warp(self._map.shifted(dy, dx), interpolation=self._interpolation)
+                    placed[i] = warp(frames[i : i + 1])[0]
+            return placed
+        if self._warp is None:
+            return frames.astype(np.float32)
+        corrected: FloatFrames = self._warp(frames)
+        return corrected
+
+    def filter(
+        self, frames: Frames, corrected: FloatFrames, *, first: int, which: slice
+    ) -> FloatFrames:
+        """Filter some frames of a series, given with the neighbours that they need.
+
+        Parameters
+        ----------
+        frames : ndarray, shape (frame, y, x)
+            As recorded.
+        corrected : ndarray of float32, shape (frame, y', x')
+            The same, corrected.
+        first : int
+            Number of the first of them in the series.
+        which : slice
+            Those to filter.
+
+        Returns
+        -------
+        ndarray of float32, shape (frames filtered, y', x')
+            [counts]; NaN = not seen.
+        """
+        if self._filter is not None and self._scale is not None:
+            with _ONE_NETWORK:
+                return denoise_frames(
+                    corrected,
+                    self._filter,
+                    scale=self._scale,
+                    which=which,
+                    device=worker_device(),
+                )
+        if self._choice.kind == "dcfi":
+            # Aligned and averaged as recorded: a corrected frame has unseen edges.
+            averaged = rolling_dcfi(
+                frames, self._choice.window or 1, weighted=self._choice.weighted
+            )
+            return self.correct(averaged, first)[which]
+        if self._choice.classical:
+            return apply_classical(self._choice.kind, corrected, self._parameters)[which]
+        return corrected[which]
+
+
+def to_stored(frames: FloatFrames, dtype: np.dtype[Any]) -> tuple[Frames, int]:
+    """Bring filtered frames to the dtype they are stored in.
+
+    Parameters
+    ----------
+    frames : ndarray of float32, shape (frame, y, x)
+        NaN = not seen.
+    dtype : dtype
+        Of the store; integers are rounded, and clipped to what the dtype holds without its fill
+        value.
+
+    Returns
+    -------
+    stored : ndarray of ``dtype``, shape (frame, y, x)
+        With the fill value where a pixel was not seen.
+    clipped : int
+        Pixels that were clipped.
+    """
+    if dtype.kind == "f":
+        return frames.astype(dtype), 0
+    limits = np.iinfo(dtype)
+    seen = np.isfinite(frames)
+    # 2^31 and beyond are no float32: in float64 all integers of 32 bit are.
+    exact = frames.astype(np.float64) if dtype.itemsize > 2 else frames
+    rounded = np.rint(np.where(seen, exact, limits.max))
+    low, high = limits.min + 1, limits.max
+    clipped = int(((rounded < low) | (rounded > high)).sum())
+    stored = np.clip(rounded, low, high).astype(dtype)
+    stored[~seen] = fill_value(dtype)
+    return stored, clipped
+
+
+def as_seen(stored: Frames) -> FloatFrames:
+    """Bring stored frames back to float32, with NaN where a pixel was not seen."""
+    frames = stored.astype(np.float32)
+    if stored.dtype.kind != "f":
+        frames[stored == fill_value(stored.dtype)] = np.nan
+    return frames

@@ -1,0 +1,158 @@
+"""How far the work on a store is, seen from outside, whether it runs or not."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from stemscale.store import (
+    FRAME_STATUS,
+    AcquisitionStore,
+    BlockRecord,
+    Ledger,
+    filtered_group,
+    lease_holder,
+    rapid_group,
+    was_left,
+)
+
+State = Literal["running", "interrupted", "partial", "complete"]
+
+_LATELY_S = 60.0  # over which a rate is measured
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesStatus:
+    """How far one series of frames is.
+
+    Attributes
+    ----------
+    fov : str
+        Field of view.
+    name : str
+        Of what is written: "rapid", or the name that `process` writes under.
+    state : str
+        ``running``; ``interrupted`` if its driver has died; ``partial`` if it ended with frames
+        missing; ``complete``.
+    frames, done, failed, damaged : int
+        In all; made; given up; not made since their raw data are damaged.
+    frames_per_s : float or None
+        In the last minute, of a running one.
+    eta_s : float or None
+        Time left at that rate [s].
+    psnr : float or None
+        Mean over the frames made, against the slow scan [dB].
+    driver : dict or None
+        Of a running one: ``pid``, ``host``, ``started``, and the ``dashboard``.
+    """
+
+    fov: str
+    name: str
+    state: State
+    frames: int
+    done: int
+    failed: int
+    damaged: int
+    frames_per_s: float | None
+    eta_s: float | None
+    psnr: float | None
+    driver: dict[str, Any] | None
+
+    @property
+    def left(self) -> int:
+        """Frames to be made yet."""
+        return self.frames - self.done - self.failed - self.damaged
+
+
+def status(store: str | Path) -> list[SeriesStatus]:
+    """Tell how far the work on a store is.
+
+    Parameters
+    ----------
+    store : str or Path
+        Folder of the store; only read.
+
+    Returns
+    -------
+    list of SeriesStatus
+        For each FOV, its rapid frames and then each name that they are filtered under.
+
+    Raises
+    ------
+    StoreError
+        If there is no store.
+    """
+    target = AcquisitionStore(store)
+    return list(_series(target))
+
+
+def _series(store: AcquisitionStore) -> Iterator[SeriesStatus]:
+    for fov in store.fovs():
+        yield _status_of(store, fov, "rapid", rapid_group(fov))
+        for name in store.filters(fov):
+            yield _status_of(store, fov, name, filtered_group(fov, name))
+
+
+def _status_of(store: AcquisitionStore, fov: str, name: str, group: str) -> SeriesStatus:
+    frames, ledger = store.frames(group), store.ledger(group)
+    n_frames = frames.shape[0]
+    holder = lease_holder(ledger.lease_file)
+    records: dict[int, BlockRecord] = {}
+    state: State = "partial"
+    if holder is not None:
+        state = "running"
+    elif store.attrs(group).get("state") == "complete":
+        state = "complete"
+    elif was_left(ledger.lease_file):
+        state = "interrupted"
+    if state == "complete":
+        done, failed, damaged, scores = n_frames, 0, 0, []
+    else:
+        records = ledger.records()
+        done = _count(records, "done")
+        damaged = _count(records, "damaged_input")
+        bounds = (frames.bounds(i) for i in ledger.failures() if i not in records)
+        failed = sum(stop - start for start, stop in bounds)
+        scores = [s for r in records.values() for s in r.scores.get("psnr", []) if s is not None]
+    rate = None if holder is None else _rate(ledger, records)
+    left = n_frames - done - failed - damaged
+    return SeriesStatus(
+        fov=fov,
+        name=name,
+        state=state,
+        frames=n_frames,
+        done=done,
+        failed=failed,
+        damaged=damaged,
+        frames_per_s=rate,
+        eta_s=left / rate if rate else None,
+        psnr=sum(scores) / len(scores) if scores else None,
+        driver=None if holder is None else _driver(holder),
+    )
+
+
+def _count(records: dict[int, BlockRecord], word: str) -> int:
+    wanted = FRAME_STATUS[word]
+    if word == "done":  # raw frames have no status
+        return sum(
+            r.status.count(wanted) if r.status else r.stop - r.start for r in records.values()
+        )
+    return sum(r.status.count(wanted) for r in records.values())
+
+
+def _rate(ledger: Ledger, records: dict[int, BlockRecord]) -> float | None:
+    """Frames/s of what was recorded in the last minute."""
+    now = time.time()
+    lately = {i: t for i, t in ledger.commit_times().items() if now - t < _LATELY_S}
+    if len(lately) < 2:
+        return None
+    began = min(lately.values())
+    frames = sum(
+        records[i].stop - records[i].start for i, t in lately.items() if i in records and t > began
+    )
+    return frames / max(now - began, 1e-3)
+
+
+def _driver(holder: dict[str, Any]) -> dict[str, Any]:
+    return {k: holder[k] for k in ("pid", "host", "started", "dashboard") if k in holder}

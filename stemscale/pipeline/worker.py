@@ -1,0 +1,52 @@
+"""What a worker process sets up before its first block."""
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+from distributed import WorkerPlugin
+
+from stemscale.pipeline.cores import usable_cores
+
+if TYPE_CHECKING:
+    from distributed import Worker
+
+_device = "cpu"
+
+
+class WorkerSetup(WorkerPlugin):
+    """Give torch the threads and the device of this worker.
+
+    Dask's nanny sets OMP_NUM_THREADS=1, whatever the cores.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Of torch, for each worker process; by default those of the worker.
+    devices : tuple of str
+        torch's names, shared out to the workers by their number; "auto" takes the GPU that a
+        worker sees, as workers of dask-cuda do, or else the CPU.
+    """
+
+    name = "stemscale-worker"
+
+    def __init__(self, threads: int | None, devices: tuple[str, ...]) -> None:
+        self.threads, self.devices = threads, devices
+
+    def setup(self, worker: "Worker") -> None:
+        """Set both; called by Dask when the worker starts."""
+        import torch
+
+        global _device
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+        torch.set_num_threads(self.threads or min(worker.state.nthreads, usable_cores()))
+        number = int(worker.name) if str(worker.name).isdigit() else 0
+        _device = self.devices[number % len(self.devices)]
+        if _device == "auto":
+            _device = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def worker_device() -> str:
+    """Name the device on which this process filters."""
+    return _device
