@@ -12,16 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stemscale.exporting import export
     from stemscale.ingestion import ingest
-    from stemscale.pipeline import (
-        calibrate,
-        denoise,
-        info,
-        process,
-        status,
-        summarize,
-        train,
-        verify,
-    )
+    from stemscale.pipeline import calibrate, info, process, status, summarize, train, verify
+    from stemscale.pipeline.lazy import denoise
     from stemscale.reports import report
     from stemscale.simulation import simulate
     from stemscale.workflows import demo
@@ -48,7 +40,7 @@ __all__ = [
 _ROOMS = {
     "calibrate": "pipeline",
     "demo": "workflows",
-    "denoise": "pipeline",
+    "denoise": "pipeline.lazy",
     "export": "exporting",
     "info": "pipeline",
     "ingest": "ingestion",

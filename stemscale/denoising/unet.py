@@ -95,6 +95,8 @@ class UNet(nn.Module):
         self._start_weights()
 
     def _start_weights(self) -> None:
+        if self.head.weight.is_meta:  # they are read from a file, and torch would load its compiler
+            return
         # Ronneberger's start: without normalisation layers the signal must keep its variance.
         for module in self.modules():
             if isinstance(module, nn.Conv2d):

@@ -11,7 +11,6 @@ from stemscale.pipeline.events import (
     Waiting,
 )
 from stemscale.pipeline.info import info
-from stemscale.pipeline.lazy import denoise
 from stemscale.pipeline.plan import ProcessPlan, plan_process
 from stemscale.pipeline.process import ProcessSummary, process
 from stemscale.pipeline.status import SeriesStatus, status
@@ -31,7 +30,6 @@ __all__ = [
     "TrainingStep",
     "Waiting",
     "calibrate",
-    "denoise",
     "info",
     "plan_process",
     "process",
