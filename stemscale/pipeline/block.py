@@ -29,7 +29,7 @@ from stemscale.pipeline.ledger_files import (
     load_parameters,
 )
 from stemscale.pipeline.pixels import FloatFrames, PixelWork, as_seen, to_stored
-from stemscale.quality import psnr_by_band, psnr_paper
+from stemscale.quality import PaperScore
 from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
@@ -202,6 +202,7 @@ class _Work:
         slow = self.store.slow_image(fov)
         on_grid = slow is not None and slow.shape == self.output.shape[1:]
         self.slow: Image | None = slow.astype(np.float64) if slow is not None and on_grid else None
+        self.score = None if self.slow is None else PaperScore(self.slow)
         sha256 = self.choice.sha256
         self.pixels = PixelWork(
             self.choice,
@@ -221,7 +222,8 @@ def _make(work: _Work, start: int, stop: int) -> _Made:
         filtered, psnr_rapid, crcs = _whole_dcfi(work, clock)
     else:
         filtered, psnr_rapid, crcs = _frame_by_frame(work, start, stop, clock)
-    stored, clipped = to_stored(filtered, work.output.dtype)
+    with clock("convert"):
+        stored, clipped = to_stored(filtered, work.output.dtype)
     with clock("score"):
         scores = psnr_rapid | _scores("psnr", work, as_seen(stored))
     return _Made(
@@ -245,7 +247,7 @@ def _frame_by_frame(
         frames = work.input.read(first, last)
     with clock("correct"):
         corrected = work.pixels.correct(frames, first)
-    with clock("filter"):
+    with clock("wait"), work.pixels.one_at_a_time, clock("filter"):
         filtered = work.pixels.filter(frames, corrected, first=first, which=mine)
     with clock("score"):
         scores = _scores("psnr_rapid", work, corrected[mine])
@@ -309,16 +311,13 @@ def _damaged(work: _Work, n: int, error: DamagedDataError) -> _Made:
 
 def _scores(name: str, work: _Work, frames: FloatFrames) -> dict[str, list[Any]]:
     """PSNR of each frame against the slow scan, in all (row Q1) and by band (row Q3)."""
-    if work.slow is None:
+    if work.score is None:
         return {}
-    whole, bands = [], []
-    for frame in frames:
-        seen = np.isfinite(frame)
-        flat = not seen.any() or np.ptp(frame[seen]) == 0
-        whole.append(None if flat else _finite(psnr_paper(frame, work.slow)))
-        by_band = (np.nan,) * 3 if flat else psnr_by_band(frame, work.slow)
-        bands.append([_finite(b) for b in by_band])
-    return {name: whole, f"{name}_band": bands}
+    scores = [work.score(frame) for frame in frames]
+    return {
+        name: [_finite(psnr) for psnr, _ in scores],
+        f"{name}_band": [[_finite(psnr) for psnr in by_band] for _, by_band in scores],
+    }
 
 
 def _finite(value: float) -> float | None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from stemscale.store import fill_value
 
 FloatFrames = NDArray[np.float32]
 
-# While one thread of a worker filters, another one reads, corrects, scores and writes.
 _ONE_NETWORK = threading.Lock()
 
 
@@ -62,6 +62,11 @@ class PixelWork:
             None if distortion is None else Warp(distortion, interpolation=self._interpolation)
         )
 
+    @property
+    def one_at_a_time(self) -> AbstractContextManager[Any]:
+        """Hold while filtering: one thread of a worker filters, the others do all the rest."""
+        return _ONE_NETWORK if self._filter is not None else nullcontext()
+
     def correct(self, frames: Frames, first: int = 0) -> FloatFrames:
         """Bring frames as recorded onto the corrected grid; NaN where the scan did not go.
 
@@ -102,14 +107,9 @@ class PixelWork:
             [counts]; NaN = not seen.
         """
         if self._filter is not None and self._scale is not None:
-            with _ONE_NETWORK:
-                return denoise_frames(
-                    corrected,
-                    self._filter,
-                    scale=self._scale,
-                    which=which,
-                    device=worker_device(),
-                )
+            return denoise_frames(
+                corrected, self._filter, scale=self._scale, which=which, device=worker_device()
+            )
         if self._choice.kind == "dcfi":
             # Aligned and averaged as recorded: a corrected frame has unseen edges.
             averaged = rolling_dcfi(
@@ -142,14 +142,14 @@ def to_stored(frames: FloatFrames, dtype: np.dtype[Any]) -> tuple[Frames, int]:
     if dtype.kind == "f":
         return frames.astype(dtype), 0
     limits = np.iinfo(dtype)
-    seen = np.isfinite(frames)
-    # 2^31 and beyond are no float32: in float64 all integers of 32 bit are.
-    exact = frames.astype(np.float64) if dtype.itemsize > 2 else frames
-    rounded = np.rint(np.where(seen, exact, limits.max))
     low, high = limits.min + 1, limits.max
-    clipped = int(((rounded < low) | (rounded > high)).sum())
-    stored = np.clip(rounded, low, high).astype(dtype)
-    stored[~seen] = fill_value(dtype)
+    unseen = ~np.isfinite(frames)
+    # 2^31 and beyond are no float32: in float64 all integers of 32 bit are.
+    rounded = np.rint(frames, dtype=np.float64 if dtype.itemsize > 2 else np.float32)
+    rounded[unseen] = high
+    clipped = int(np.count_nonzero(rounded < low) + np.count_nonzero(rounded > high))
+    stored = np.clip(rounded, low, high, out=rounded).astype(dtype)
+    stored[unseen] = fill_value(dtype)
     return stored, clipped
 
 

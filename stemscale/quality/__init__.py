@@ -4,6 +4,7 @@ from stemscale.quality.background import remove_background
 from stemscale.quality.coherence import coherence_cutoff, ring_coherence
 from stemscale.quality.gain import PAPER_PEAK, gain_and_offset, match_gain, min_max_scale
 from stemscale.quality.lag import LagTail, lag_tail, line_response
+from stemscale.quality.paper_score import PaperScore
 from stemscale.quality.psnr import (
     PAPER_BANDS,
     psnr,
@@ -22,6 +23,7 @@ __all__ = [
     "PAPER_BANDS",
     "PAPER_PEAK",
     "LagTail",
+    "PaperScore",
     "ScoreSummary",
     "agreement_cutoff",
     "coherence_cutoff",

@@ -73,7 +73,7 @@ def make_store(folder: Path, size: int, n_frames: int) -> Path:
     opened = AcquisitionStore(store)
     lag = 12 * np.exp(-np.arange(size) / 40)  # of the line's start [px]
     distortion = DistortionMap(
-        source_x=(np.arange(size) - lag + 12)[None].clip(0, size - 1.0),
+        source_x=(np.arange(size) - lag)[None],
         source_y=(np.arange(size) + 0.3)[:, None],
         rapid_shape=(size, size),
     )

@@ -78,8 +78,8 @@ def test_workers_killed_again_and_again_cost_no_frame(scene, store, is_long):
     assert_as_undisturbed(store, scene.whole)
 
 
-def test_blocks_that_kill_their_worker_are_marked_and_all_others_are_made(scene, store):
-    poisoned = (3, 17)
+def test_blocks_that_kill_their_worker_are_marked_and_all_others_are_made(scene, store, is_long):
+    poisoned = (3, 17) if is_long else (3,)
     with cluster.connect("local", workers=2) as client:
         client.register_plugin(Poison(poisoned))
         done = stemscale.process(store, filter=scene.filter, name="x", client=client)
