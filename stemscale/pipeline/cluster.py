@@ -80,14 +80,25 @@ def connect(
             yield client
 
 
+def local_workers(workers: int | None, devices: tuple[str, ...] = ("cpu",)) -> tuple[int, int]:
+    """Count the worker processes of a local cluster, and the blocks that each works on at once.
+
+    Parameters
+    ----------
+    workers : int, optional
+        As asked; by default one for each core, or for each GPU.
+    devices : tuple of str
+        torch's names of those that filter.
+    """
+    return workers or (usable_cores() if devices == ("cpu",) else len(devices)), _THREADS
+
+
 @contextmanager
 def _local(workers: int | None, devices: tuple[str, ...]) -> Iterator[Client]:
-    cores = usable_cores()
-    on_gpus = devices != ("cpu",)
-    count = workers or (len(devices) if on_gpus else cores)
+    count, threads = local_workers(workers, devices)
     options: dict[str, Any] = {
         "n_workers": count,
-        "threads_per_worker": _THREADS,
+        "threads_per_worker": threads,
         "host": "127.0.0.1",
         "silence_logs": logging.CRITICAL,  # failures reach the user as events
         "dashboard_address": f"127.0.0.1:{_free_port(8787)}",  # Dask's own default binds all
@@ -98,7 +109,7 @@ def _local(workers: int | None, devices: tuple[str, ...]) -> Iterator[Client]:
         options["CUDA_VISIBLE_DEVICES"] = [torch_name.rpartition(":")[2] for torch_name in devices]
         devices = ("cuda:0",)  # the one that each worker sees
     with make(**options) as cluster, Client(cluster, set_as_default=False) as client:
-        client.register_plugin(WorkerSetup(max(1, cores // count), devices))
+        client.register_plugin(WorkerSetup(max(1, usable_cores() // count), devices))
         yield client
 
 

@@ -1,7 +1,8 @@
 """Compare `process`, end to end, with the plainest loops that do a part of its work.
 
     python tests/benchmarks/bench_process.py [--size 512] [--frames 256] [--workers 2]
-        [--only filter none tutorial workers] [--networks standard "width 16" paper] [--rounds 2]
+        [--only filter none tutorial workers libertem] [--networks standard "width 16" paper]
+        [--libertem PYTHON]
 
 ``filter``: `process` reads a store, corrects, filters, scores every frame before and after against
 the slow scan, writes, reads back and records; ``plain`` passes frames that are in memory already
@@ -9,15 +10,18 @@ through the same network (whole machine, batch 1), and does nothing else. The bo
 cores allow: the CPU seconds a frame of network and of all the rest, over the cores.
 ``none``: ``process --filter none`` against processes that read and write the same blocks and do
 nothing else. ``tutorial``: the way that tutorials show, `map_blocks` to `to_zarr`, frame by frame.
-``workers``: one worker process and two, of one thread of torch each. Rounds alternate; the best of
-each counts. The start of the workers is not counted.
+``workers``: one worker process and two, of one thread of torch each. ``libertem``: a UDF around the
+same network, in the environment named (`peer_libertem.py`), which stores nothing. Rounds alternate;
+the best of each counts. The start of the workers is not counted.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -281,7 +285,31 @@ def compare_workers(store: Path, folder: Path, clients: dict[int, Any], options:
     )
 
 
+def compare_libertem(store: Path, folder: Path, clients: dict[int, Any], options: Any) -> None:
+    if options.libertem is None:
+        print("\nLiberTEM: name its environment with --libertem PYTHON")
+        return
+    frames = AcquisitionStore(store).first_frames(FOV, options.frames)
+    np.save(folder / "frames.npy", frames)
+    network = load_filter(make_filter(folder, "standard")).network
+    example = torch.zeros(1, 1, options.size, options.size)
+    torch.jit.save(torch.jit.trace(network.eval(), example), folder / "network.pt")
+    script = Path(__file__).with_name("peer_libertem.py")
+    words = [options.libertem, script, folder / "frames.npy", folder / "network.pt"]
+    words += ["--workers", options.workers, "--rounds", options.rounds]
+    done = subprocess.run([*map(str, words)], check=True, stdout=subprocess.PIPE, text=True)
+    rates = json.loads(done.stdout.splitlines()[-1])
+    ready = torch.from_numpy(frames[: options.plain_frames, None].astype(np.float32) / 20000 - 1)
+    file = make_filter(folder, "standard")
+    plain = plain_loop(file, ready, options.workers)
+    ours = by_process(store, clients[options.workers], filter=file)
+    print("\nLiberTEM, standard: frames/s, share of the plain loop")
+    for word, found in {"plain loop": plain, **rates, "process": ours}.items():
+        print(f"  {word:12} {found:8.2f}  {found / plain:.2f}", flush=True)
+
+
 COMPARISONS = {
+    "libertem": compare_libertem,
     "filter": compare_filters,
     "none": compare_none,
     "tutorial": compare_tutorial,
@@ -297,6 +325,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=list(COMPARISONS), default=list(COMPARISONS))
+    parser.add_argument("--libertem", metavar="PYTHON", help="of an environment with LiberTEM")
     parser.add_argument("--networks", nargs="+", default=["standard", "width 16"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:

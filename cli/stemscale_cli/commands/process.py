@@ -119,7 +119,7 @@ def process(
         "retry_failed": retry_failed,
     }
     if dry_run:
-        _show_plan(plan_process(store, **asked), as_json=as_json)
+        _show_plan(plan_process(store, **asked), _workers(scheduler, workers), as_json=as_json)
         return
     with bar(processing, quiet=quiet or as_json, unit="frames") as listener:
         done = run(
@@ -158,7 +158,14 @@ def process(
         raise typer.Exit(3)
 
 
-def _show_plan(plan: Any, *, as_json: bool) -> None:
+def _workers(scheduler: str, workers: int | None) -> tuple[int, int] | None:
+    """Give local worker processes, and blocks in each at once; None where they are elsewhere."""
+    from stemscale.pipeline.cluster import local_workers
+
+    return local_workers(workers) if scheduler == "local" else None
+
+
+def _show_plan(plan: Any, workers: tuple[int, int] | None, *, as_json: bool) -> None:
     from stemscale_cli.output import count, print_json, size
 
     rows = [
@@ -182,6 +189,8 @@ def _show_plan(plan: Any, *, as_json: bool) -> None:
             "bytes_read": plan.bytes_read,
             "bytes_written": plan.bytes_written,
             "bytes_per_task": plan.bytes_per_task,
+            "workers": None if workers is None else workers[0],
+            "tasks_per_worker": None if workers is None else workers[1],
         }
         print_json({**totals, "fovs": rows})
         return
@@ -198,6 +207,12 @@ def _show_plan(plan: Any, *, as_json: bool) -> None:
         f"{size(plan.bytes_read)}, writes {size(plan.bytes_written)} before compression; "
         f"about {size(plan.bytes_per_task)} a task"
     )
+    if workers is not None:
+        processes, each = workers
+        typer.echo(
+            f"{count(processes, 'worker')} on this machine, {each} tasks in each at once: about "
+            f"{size(processes * each * plan.bytes_per_task)} beside the filter and Python itself"
+        )
     _warn({s.fov: s.misfit for s in plan.series})
 
 

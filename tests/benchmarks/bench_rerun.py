@@ -1,0 +1,95 @@
+"""How long a finished run takes to find that nothing is left to do, and what memory a run takes.
+
+    python tests/benchmarks/bench_rerun.py [--frames 200 20000] [--size 64] [--workers 2]
+
+A series is filtered (`none`); then the command is given once more in a process of its own, beside
+one that only imports what it needs. The memory of the workers is read while they work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import tifffile
+
+import stemscale
+from stemscale.pipeline.cluster import connect
+
+CODE = "import sys; from stemscale_cli.app import main; import stemscale.pipeline; {}"
+
+
+def make_store(folder: Path, size: int, n_frames: int) -> Path:
+    rng = np.random.default_rng(0)
+    file = folder / f"series{n_frames}.npy"
+    frames = np.lib.format.open_memmap(file, "w+", dtype=np.uint16, shape=(n_frames, size, size))
+    for start in range(0, n_frames, 100):
+        part = frames[start : start + 100]
+        part[:] = rng.integers(8000, 20000, part.shape)
+    del frames
+    slow = folder / "slow.tif"
+    tifffile.imwrite(slow, rng.integers(8000, 20000, (size, size)).astype(np.uint16))
+    store = folder / f"run{n_frames}.zarr"
+    stemscale.ingest(store, file, fov="fov01", rapid_settings={"dwell_time_ns": 100})
+    return store
+
+
+class Peak:
+    """The largest memory of any worker process, seen every tenth of a second [MB]."""
+
+    def __enter__(self) -> Peak:
+        self.mb, self._stop = 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(0.1):
+            for child in psutil.Process().children():
+                try:
+                    if "spawn_main" in " ".join(child.cmdline()):
+                        self.mb = max(self.mb, child.memory_info().rss / 1e6)
+                except psutil.Error:
+                    continue
+
+
+def seconds_of(code: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, nargs="+", default=[200, 20000])
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    print(" frames  frames/s  rerun [s]  imports alone [s]  peak of a worker [MB]")
+    with tempfile.TemporaryDirectory() as scratch:
+        for n in options.frames:
+            store = make_store(Path(scratch), options.size, n)
+            with connect("local", workers=options.workers) as client, Peak() as peak:
+                done = stemscale.process(store, filter="none", client=client)
+            words = ["stemscale", "process", str(store), "--filter", "none"]
+            again = seconds_of(CODE.format(f"sys.argv = {words!r}; main()"))
+            alone = seconds_of(CODE.format("pass"))
+            print(
+                f"{n:7} {done.frames_per_s:9.1f} {again:10.2f} {alone:18.2f} {peak.mb:22.0f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
