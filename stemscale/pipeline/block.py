@@ -3,7 +3,7 @@
 import errno
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -225,7 +225,10 @@ def _make(work: _Work, start: int, stop: int) -> _Made:
     with clock("convert"):
         stored, clipped = to_stored(filtered, work.output.dtype)
     with clock("score"):
-        scores = psnr_rapid | _scores("psnr", work, as_seen(stored))
+        scores = _scores("psnr", work, (as_seen(frame) for frame in stored))
+        if work.choice.kind == "none":  # what is written are the corrected rapid frames
+            psnr_rapid = {n.replace("psnr", "psnr_rapid"): s for n, s in scores.items()}
+        scores |= psnr_rapid
     return _Made(
         frames=stored,
         input_crc32=crcs,
@@ -249,6 +252,8 @@ def _frame_by_frame(
         corrected = work.pixels.correct(frames, first)
     with clock("wait"), work.pixels.one_at_a_time, clock("filter"):
         filtered = work.pixels.filter(frames, corrected, first=first, which=mine)
+    if work.choice.kind == "none":
+        return filtered, {}, crcs
     with clock("score"):
         scores = _scores("psnr_rapid", work, corrected[mine])
     return filtered, scores, crcs
@@ -309,7 +314,7 @@ def _damaged(work: _Work, n: int, error: DamagedDataError) -> _Made:
     )
 
 
-def _scores(name: str, work: _Work, frames: FloatFrames) -> dict[str, list[Any]]:
+def _scores(name: str, work: _Work, frames: Iterable[FloatFrames]) -> dict[str, list[Any]]:
     """PSNR of each frame against the slow scan, in all (row Q1) and by band (row Q3)."""
     if work.score is None:
         return {}

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 5.0
 STALE_S = 60.0
+_HELD = b'"held": true'
 
 
 @contextmanager
@@ -52,7 +53,10 @@ def hold_lease(file: Path, *, what: str, about: Mapping[str, Any] | None = None)
             if current_epoch(file) != mine["epoch"]:
                 logger.warning("the lease of %s was taken over", what)
                 return
-            write_json(file, {**(about or {}), **mine, "heartbeat": time.time()})
+            try:
+                write_json(file, {**(about or {}), **mine, "heartbeat": time.time()})
+            except OSError as error:  # as on a full disk, where what it guards fails by itself
+                logger.warning("the lease of %s cannot be renewed: %s", what, error)
 
     thread = threading.Thread(target=beat, name="stemscale-lease", daemon=True)
     thread.start()
@@ -62,7 +66,7 @@ def hold_lease(file: Path, *, what: str, about: Mapping[str, Any] | None = None)
         stop.set()
         thread.join()
         if current_epoch(file) == mine["epoch"]:
-            write_json(file, {**mine, "held": False})
+            _release(file, mine)
 
 
 def lease_holder(file: Path) -> dict[str, Any] | None:
@@ -96,6 +100,16 @@ def check_epoch(file: Path, epoch: int, *, what: str) -> None:
             f"{what}: this run (epoch {epoch}) was replaced by another one (epoch {now}); "
             f"its late write was turned away"
         )
+
+
+def _release(file: Path, mine: Mapping[str, Any]) -> None:
+    try:
+        write_json(file, {**mine, "held": False})
+    except OSError:  # on a full disk there is room for what takes the place of as many bytes
+        with file.open("r+b") as stream:
+            at = stream.read().index(_HELD)
+            stream.seek(at)
+            stream.write(_HELD.replace(b"true", b"null"))
 
 
 def _claim(file: Path, what: str) -> dict[str, Any]:

@@ -268,21 +268,33 @@ def compare_tutorial(store: Path, folder: Path, clients: dict[int, Any], options
     )
 
 
+def set_cores(cores: list[int]) -> None:
+    """Keep all threads of this process on some cores."""
+    for task in Path("/proc/self/task").iterdir():
+        os.sched_setaffinity(int(task.name), cores)
+
+
 def compare_workers(store: Path, folder: Path, clients: dict[int, Any], options: Any) -> None:
     file = make_filter(folder, "standard")
-    best = best_of(
-        options.rounds,
-        {
-            str(n): lambda n=n: by_process(store, clients[n], filter=file)
-            for n in (1, options.workers)
-        },
-    )
-    more = str(options.workers)
-    print(f"\n1 and {more} worker processes, standard: frames/s")
-    print(
-        f"  {best['1']:.2f}, {best[more]:.2f}: {best[more] / best['1']:.2f} times",
-        flush=True,
-    )
+    cores = sorted(os.sched_getaffinity(0))
+    works = {
+        str(n): lambda n=n: by_process(store, clients[n], filter=file) for n in (1, options.workers)
+    }
+
+    def on_one_core() -> float:
+        # A worker has two threads, of which the second would take its share of another core.
+        clients[1].run(set_cores, cores[:1])
+        found = works["1"]()
+        clients[1].run(set_cores, cores)
+        return found
+
+    best = best_of(options.rounds, {**works, "1 on a core": on_one_core})
+    more = best[str(options.workers)]
+    print(f"\n1 and {options.workers} worker processes, standard: frames/s")
+    for word in ("1", "1 on a core"):
+        print(
+            f"  {word:12} {best[word]:.2f}, {more:.2f}: {more / best[word]:.2f} times", flush=True
+        )
 
 
 def compare_libertem(store: Path, folder: Path, clients: dict[int, Any], options: Any) -> None:

@@ -209,7 +209,7 @@ def test_ingest_takes_every_detector_and_then_the_frames_that_came_later(tmp_pat
     assert [(f["n_frames"], f["appended"]) for f in fovs] == [(6, 2), (6, 2)]
 
 
-def test_frames_filtered_before_a_series_grew_are_not_passed_off_as_all(tmp_path):
+def test_frames_that_a_series_gets_are_filtered_by_the_same_command(tmp_path):
     store = tmp_path / "s.zarr"
     write_velox(tmp_path / "a.emd", {"HAADF": ramp_frames(4)})
     stemscale("ingest", store, tmp_path / "a.emd")
@@ -217,8 +217,9 @@ def test_frames_filtered_before_a_series_grew_are_not_passed_off_as_all(tmp_path
     write_velox(tmp_path / "a.emd", {"HAADF": ramp_frames(6)})
     assert stemscale("ingest", store, tmp_path / "a.emd", "--append").returncode == 0
     done = stemscale("process", store, "--filter", "none")
-    assert done.returncode == 1
-    assert "has 4 frames, but the series has grown to 6" in done.stderr
+    assert done.returncode == 0
+    assert "2 frames to filtered/none" in done.stdout
+    assert "4 were there already" in done.stdout
 
 
 @pytest.mark.parametrize("name", ["summary", "Ü 1", "a/b", "../x", "", "x" * 65])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from builders import write_stack
-from pipeline.builders import scene
+from pipeline.builders import BLOCK, scene
 
 import stemscale
 from stemscale.errors import FilterError
@@ -55,7 +55,7 @@ def test_a_run_cut_short_goes_on_with_the_parameters_it_found(calibrated, client
     before = AcquisitionStore(calibrated).attrs("fov01/filtered/gaussian")["filter_parameters"]
     ledger.forget(0)
     again = stemscale.process(calibrated, filter="gaussian", client=client)
-    assert again.frames == 11
+    assert again.frames == BLOCK
     assert (
         AcquisitionStore(calibrated).attrs("fov01/filtered/gaussian")["filter_parameters"] == before
     )

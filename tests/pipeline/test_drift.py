@@ -89,7 +89,7 @@ def test_a_run_cut_short_goes_on_with_the_drift_that_it_found(tmp_path, client, 
     again = stemscale.process(
         path, filter="none", drift=True, client=client, listener=events.append
     )
-    assert again.frames == COUNT
+    assert 0 < again.frames < COUNT
     assert not any(isinstance(e, FramesAligned) for e in events)
     np.testing.assert_array_equal(frames_of(path, "insitu/filtered/none"), before)
     assert not stemscale.verify(path).damage

@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import warnings
@@ -23,6 +24,7 @@ from stemscale.store import (
     frames_per_block,
     hold_lease,
     is_on_disk,
+    lease,
     ledger_root,
     natural_order,
 )
@@ -172,6 +174,20 @@ def test_the_lease_of_a_dead_process_is_taken_over(tmp_path):
     with hold_lease(file, what="fov01") as epoch:
         assert epoch == 2
     assert current_epoch(file) == 2
+
+
+def test_a_lease_is_given_back_although_the_disk_is_full(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    file = tmp_path / "lease.json"
+    with hold_lease(file, what="fov01"), monkeypatch.context() as patch:
+        patch.setattr(lease, "write_json", full)
+        lease._release(file, {"epoch": 1})
+        assert lease.lease_holder(file) is None
+        assert not lease.was_left(file)
+    with hold_lease(file, what="fov01") as epoch:
+        assert epoch == 2
 
 
 def test_xarray_opens_the_store_whole_and_in_parts_without_a_warning(tmp_path):
