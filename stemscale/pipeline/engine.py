@@ -140,7 +140,6 @@ class _Run(Generic[T]):
     window: int = 0
     pauses: int = 0  # since a block was last written
     pause_until: float = -1e9
-    pause_reason: str = ""
     looked: float = -1e9
     lost_since: float | None = None
     said: float = -1e9
