@@ -57,19 +57,20 @@ class Gather(torch.nn.Module):
 
 
 class GatherLines(Gather):
-    """All rows distorted alike: rows are mixed, then columns, as whole lines of memory."""
+    """All rows distorted alike: rows are mixed, then whole columns."""
 
     def __init__(self, distortion: DistortionMap, interpolation: Interpolation) -> None:
         super().__init__()
         n_y, n_x = distortion.rapid_shape
         self.keep("rows", taps(distortion.source_y[:, 0], n_y, interpolation))
-        self.keep("columns", taps(distortion.source_x[0], n_x, interpolation))
+        self.keep("columns", _by_tap(taps(distortion.source_x[0], n_x, interpolation)))
 
     def forward(self, frames: torch.Tensor, out: torch.Tensor) -> None:
         """Mix rows, then columns."""
+        index, weight = self.kept("columns")  # (tap, n_x)
         for frame, into in zip(frames, out, strict=True):
-            rows = _mixed_lines(frame, self.kept("rows")).t().contiguous()  # (rapid x, n_y)
-            into.copy_(_mixed_lines(rows, self.kept("columns")).t())
+            rows = _mixed_lines(frame, self.kept("rows"))  # (n_y, rapid x)
+            _mix_columns(rows, index, weight, into)
 
 
 class GatherRowByRow(Gather):
@@ -79,13 +80,11 @@ class GatherRowByRow(Gather):
         super().__init__()
         n_y, n_x = distortion.rapid_shape
         self.keep("rows", taps(distortion.source_y[:, 0], n_y, interpolation))
-        index, weight = taps(distortion.source_x, n_x, interpolation)
-        by_tap = index.movedim(-1, 0).contiguous(), weight.movedim(-1, 0).contiguous()
-        self.keep("columns", by_tap)  # (tap, n_y, n_x)
+        self.keep("columns", _by_tap(taps(distortion.source_x, n_x, interpolation)))
 
     def forward(self, frames: torch.Tensor, out: torch.Tensor) -> None:
         """Mix rows, then columns a strip at a time."""
-        index, weight = self.kept("columns")
+        index, weight = self.kept("columns")  # (tap, n_y, n_x)
         n_y, n_x = out.shape[1:]
         strip = max(1, _STRIP_PX // n_x) if frames.device.type == "cpu" else n_y
         for frame, into in zip(frames, out, strict=True):
@@ -154,6 +153,12 @@ def _cut(plane: torch.Tensor, tile: tuple[slice, slice]) -> torch.Tensor:
     return plane[y, x]
 
 
+def _by_tap(found: Taps) -> Taps:
+    """Turn taps (..., tap) to (tap, ...)."""
+    index, weight = found
+    return index.movedim(-1, 0).contiguous(), weight.movedim(-1, 0).contiguous()
+
+
 def _mixed_lines(lines: torch.Tensor, found: Taps) -> torch.Tensor:
     """Mix lines (line, value) to (source, value)."""
     index, weight = found  # (source, tap)
@@ -163,10 +168,11 @@ def _mixed_lines(lines: torch.Tensor, found: Taps) -> torch.Tensor:
 def _mix_columns(
     rows: torch.Tensor, index: torch.Tensor, weight: torch.Tensor, out: torch.Tensor
 ) -> None:
-    """Mix values of each row (y, rapid x) into ``out`` (y, x) by taps (tap, y, x)."""
-    torch.gather(rows, 1, index[0], out=out)
+    """Mix values of each row (y, rapid x) into ``out`` (y, x) by taps (tap, y, x) or (tap, x)."""
+    pick = torch.index_select if index.ndim == 2 else torch.gather
+    pick(rows, 1, index[0], out=out)
     out.mul_(weight[0])
     picked = torch.empty_like(out)
     for tap in range(1, len(index)):
-        torch.gather(rows, 1, index[tap], out=picked)
+        pick(rows, 1, index[tap], out=picked)
         out.addcmul_(picked, weight[tap])

@@ -28,7 +28,7 @@ from stemscale.pipeline.ledger_files import (
     load_drift,
     load_parameters,
 )
-from stemscale.pipeline.pixels import FloatFrames, PixelWork, as_seen, to_stored
+from stemscale.pipeline.pixels import FloatFrames, PixelWork, store_frame
 from stemscale.quality import PaperScore
 from stemscale.store import (
     FRAME_STATUS,
@@ -44,6 +44,8 @@ from stemscale.store import (
 )
 
 T = TypeVar("T")
+
+_Score = tuple[float, tuple[float, ...]]  # PSNR in all (row Q1) and by band (row Q3) [dB]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,7 +204,7 @@ class _Work:
         slow = self.store.slow_image(fov)
         on_grid = slow is not None and slow.shape == self.output.shape[1:]
         self.slow: Image | None = slow.astype(np.float64) if slow is not None and on_grid else None
-        self.score = None if self.slow is None else PaperScore(self.slow)
+        self._paper_score = None if self.slow is None else PaperScore(self.slow)
         sha256 = self.choice.sha256
         self.pixels = PixelWork(
             self.choice,
@@ -215,6 +217,10 @@ class _Work:
             parameters=load_parameters(self.ledger) if self.choice.classical else None,
         )
 
+    def score(self, frames: Iterable[FloatFrames]) -> list[_Score]:
+        """Give the PSNR of frames against the slow scan; none where it is on another grid."""
+        return [] if self._paper_score is None else [self._paper_score(f) for f in frames]
+
 
 def _make(work: _Work, start: int, stop: int) -> _Made:
     clock = _Clock()
@@ -222,46 +228,60 @@ def _make(work: _Work, start: int, stop: int) -> _Made:
         filtered, psnr_rapid, crcs = _whole_dcfi(work, clock)
     else:
         filtered, psnr_rapid, crcs = _frame_by_frame(work, start, stop, clock)
-    with clock("convert"):
-        stored, clipped = to_stored(filtered, work.output.dtype)
-    with clock("score"):
-        scores = _scores("psnr", work, (as_seen(frame) for frame in stored))
-        if work.choice.kind == "none":  # what is written are the corrected rapid frames
-            psnr_rapid = {n.replace("psnr", "psnr_rapid"): s for n, s in scores.items()}
-        scores |= psnr_rapid
+    n_frames = min(stop, work.output.shape[0]) - start
+    stored = np.empty((n_frames, *work.output.shape[1:]), dtype=work.output.dtype)
+    counts = {"clipped": 0, "masked": 0}
+    psnr: list[_Score] = []
+    for frame, into in zip(filtered, stored, strict=True):  # one by one, they stay in the cache
+        with clock("convert"):
+            seen, clipped, masked = store_frame(frame, into)
+        counts["clipped"] += clipped
+        counts["masked"] += masked
+        with clock("score"):
+            psnr += work.score([seen])
+    if work.choice.kind == "none":  # what is written are the corrected rapid frames
+        psnr_rapid = _named("psnr_rapid", psnr)
     return _Made(
         frames=stored,
         input_crc32=crcs,
         status=[FRAME_STATUS["done"]] * len(stored),
-        scores=scores,
-        counts={"clipped": clipped, "masked": int(np.isnan(filtered).sum())},
+        scores=_named("psnr", psnr) | psnr_rapid,
+        counts=counts,
         seconds=clock.seconds,
     )
 
 
 def _frame_by_frame(
     work: _Work, start: int, stop: int, clock: "_Clock"
-) -> tuple[FloatFrames, dict[str, list[Any]], list[int]]:
+) -> tuple[Iterable[FloatFrames], dict[str, list[Any]], list[int]]:
     halo = work.choice.halo
     first, last = max(0, start - halo), min(work.input.shape[0], stop + halo)
     mine = slice(start - first, stop - first)
     with clock("read"):
         crcs = _check_input(work, first, last)
         frames = work.input.read(first, last)
+    if work.choice.kind == "none":
+        return _corrected(work, frames, first, clock), {}, crcs
     with clock("correct"):
         corrected = work.pixels.correct(frames, first)
     with clock("wait"), work.pixels.one_at_a_time, clock("filter"):
         filtered = work.pixels.filter(frames, corrected, first=first, which=mine)
-    if work.choice.kind == "none":
-        return filtered, {}, crcs
     with clock("score"):
-        scores = _scores("psnr_rapid", work, corrected[mine])
+        scores = _named("psnr_rapid", work.score(corrected[mine]))
     return filtered, scores, crcs
+
+
+def _corrected(work: _Work, frames: Frames, first: int, clock: "_Clock") -> Iterator[FloatFrames]:
+    """Correct frames, few at a time: what follows finds them in the cache."""
+    for i in range(0, len(frames), work.pixels.at_once):
+        with clock("correct"):
+            corrected = work.pixels.correct(frames[i : i + work.pixels.at_once], first + i)
+        yield from corrected
 
 
 def _whole_dcfi(
     work: _Work, clock: "_Clock"
-) -> tuple[FloatFrames, dict[str, list[Any]], list[int]]:
+) -> tuple[Iterable[FloatFrames], dict[str, list[Any]], list[int]]:
     """Average the whole series into one frame; psnr_rapid is then the mean over its frames."""
     rapid: dict[str, list[Any]] = {}
     crcs: list[int] = []
@@ -273,7 +293,7 @@ def _whole_dcfi(
                 crcs.extend(_check_input(work, start, stop))
                 frames = work.input.read(start, stop)
             with clock("score"):
-                found = _scores("psnr_rapid", work, work.pixels.correct(frames))
+                found = _named("psnr_rapid", work.score(work.pixels.correct(frames)))
                 for name, values in found.items():
                     rapid.setdefault(name, []).extend(values)
             yield frames
@@ -314,11 +334,10 @@ def _damaged(work: _Work, n: int, error: DamagedDataError) -> _Made:
     )
 
 
-def _scores(name: str, work: _Work, frames: Iterable[FloatFrames]) -> dict[str, list[Any]]:
-    """PSNR of each frame against the slow scan, in all (row Q1) and by band (row Q3)."""
-    if work.score is None:
+def _named(name: str, scores: list[_Score]) -> dict[str, list[Any]]:
+    """Name the scores of frames as their record does; none where there is no slow scan."""
+    if not scores:
         return {}
-    scores = [work.score(frame) for frame in frames]
     return {
         name: [_finite(psnr) for psnr, _ in scores],
         f"{name}_band": [[_finite(psnr) for psnr in by_band] for _, by_band in scores],

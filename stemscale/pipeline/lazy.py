@@ -16,7 +16,7 @@ from stemscale.distortion import INTERPOLATIONS, DistortionMap, Interpolation
 from stemscale.errors import FilterError, SeriesError, SettingsError
 from stemscale.pipeline.calibration import read_calibration
 from stemscale.pipeline.filters import FilterChoice, choose_filter
-from stemscale.pipeline.pixels import FloatFrames, PixelWork, as_seen, to_stored
+from stemscale.pipeline.pixels import FloatFrames, PixelWork, store_frame
 
 _SCALE_FRAMES = 64  # that a series' scale is taken from, as in `process`
 
@@ -183,4 +183,4 @@ def _filter_part(recipe: _Recipe, frames: Frames, first: int, start: int, stop: 
     work = recipe.work()
     corrected = work.correct(frames, first)
     filtered = work.filter(frames, corrected, first=first, which=slice(start, stop))
-    return as_seen(to_stored(filtered, frames.dtype)[0])
+    return np.stack([store_frame(f, np.empty(f.shape, dtype=frames.dtype))[0] for f in filtered])

@@ -67,6 +67,11 @@ class PixelWork:
         """Hold while filtering: one thread of a worker filters, the others do all the rest."""
         return _ONE_NETWORK if self._filter is not None else nullcontext()
 
+    @property
+    def at_once(self) -> int:
+        """Frames that are best corrected together."""
+        return 1 if self._warp is None else self._warp.at_once
+
     def correct(self, frames: Frames, first: int = 0) -> FloatFrames:
         """Bring frames as recorded onto the corrected grid; NaN where the scan did not go.
 
@@ -118,39 +123,45 @@ class PixelWork:
             return self.correct(averaged, first)[which]
         if self._choice.classical:
             return apply_classical(self._choice.kind, corrected, self._parameters)[which]
-        return corrected[which]
+        return corrected[which]  # "none"
 
 
-def to_stored(frames: FloatFrames, dtype: np.dtype[Any]) -> tuple[Frames, int]:
-    """Bring filtered frames to the dtype they are stored in.
+def store_frame(frame: FloatFrames, into: Frames) -> tuple[FloatFrames, int, int]:
+    """Bring a filtered frame to the dtype it is stored in.
 
     Parameters
     ----------
-    frames : ndarray of float32, shape (frame, y, x)
+    frame : ndarray of float32, shape (y, x)
         NaN = not seen.
-    dtype : dtype
-        Of the store; integers are rounded, and clipped to what the dtype holds without its fill
-        value.
+    into : ndarray, shape (y, x)
+        Takes the frame in its own dtype, with the fill value where a pixel was not seen. Integers
+        are rounded, and clipped to what the dtype holds without its fill value.
 
     Returns
     -------
-    stored : ndarray of ``dtype``, shape (frame, y, x)
-        With the fill value where a pixel was not seen.
-    clipped : int
-        Pixels that were clipped.
+    seen : ndarray of float32, shape (y, x)
+        The same as `as_seen` gives it back.
+    clipped, masked : int
+        Pixels that were clipped, and that were not seen.
     """
+    dtype = into.dtype
+    unseen = ~np.isfinite(frame)
+    masked = int(np.count_nonzero(unseen))
     if dtype.kind == "f":
-        return frames.astype(dtype), 0
+        into[...] = frame
+        return into.astype(np.float32, copy=False), 0, masked
     limits = np.iinfo(dtype)
     low, high = limits.min + 1, limits.max
-    unseen = ~np.isfinite(frames)
     # 2^31 and beyond are no float32: in float64 all integers of 32 bit are.
-    rounded = np.rint(frames, dtype=np.float64 if dtype.itemsize > 2 else np.float32)
-    rounded[unseen] = high
+    rounded = np.rint(frame, dtype=np.float64 if dtype.itemsize > 2 else np.float32)
+    np.copyto(rounded, np.nan, where=unseen)
     clipped = int(np.count_nonzero(rounded < low) + np.count_nonzero(rounded > high))
-    stored = np.clip(rounded, low, high, out=rounded).astype(dtype)
-    stored[unseen] = fill_value(dtype)
-    return stored, clipped
+    if clipped:
+        np.clip(rounded, low, high, out=rounded)
+    with np.errstate(invalid="ignore"):  # what NaN becomes here is replaced in the next line
+        np.copyto(into, rounded, casting="unsafe")
+    np.copyto(into, fill_value(dtype), where=unseen)
+    return rounded.astype(np.float32, copy=False), clipped, masked
 
 
 def as_seen(stored: Frames) -> FloatFrames:

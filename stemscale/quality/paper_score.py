@@ -70,12 +70,12 @@ class PaperScore:
         unknown = float("nan"), (float("nan"),) * (self._edges.size - 1)
         if seen is None:
             return unknown
-        pixels = frame.ravel()[seen.order].astype(np.float64)
-        low = pixels.min()
-        range_ = pixels.max() - low
+        found = np.take(frame, seen.order, mode="clip")  # none is out of bounds; it is quicker
+        low = float(found.min())
+        range_ = float(found.max()) - low
         if range_ == 0:
             return unknown
-        pixels -= low
+        pixels = np.subtract(found, low, dtype=np.float64)
         pixels *= PAPER_PEAK / range_
         pixels -= seen.scaled
         starts = (0, *seen.limits[:-1])

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -61,3 +63,15 @@ def test_several_gpus_without_dask_cuda_name_the_remedy(monkeypatch):
     refused = pytest.raises(SettingsError, match=r"pip install \"stemscale\[gpu\]\"")
     with refused, connect("local", devices=("cuda:0", "cuda:1")):
         pass
+
+
+def test_a_script_without_a_main_guard_is_told_so(tmp_path):
+    script = tmp_path / "analyse.py"
+    script.write_text(
+        "from stemscale.pipeline.cluster import connect\n"
+        'with connect("local", workers=1):\n'
+        "    pass\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert 'under `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]

@@ -12,7 +12,7 @@ from pipeline.builders import BLOCK, N_FRAMES, RAPID_SHAPE, scene
 import stemscale
 from stemscale.errors import FilterError, SeriesError, SettingsError, StoreConflictError
 from stemscale.pipeline import BlockDone, BlockFailed, RunStarted, plan_process
-from stemscale.pipeline.pixels import as_seen, to_stored
+from stemscale.pipeline.pixels import as_seen, store_frame
 from stemscale.quality import psnr_paper
 from stemscale.store import AcquisitionStore, hold_lease, ledger_root
 
@@ -264,19 +264,22 @@ def test_bm3d_without_its_package_is_refused_before_anything_is_written(store, m
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32"])
 def test_stored_pixels_are_rounded_clipped_and_never_the_fill_value_by_chance(dtype):
     limits = np.iinfo(dtype)
-    frames = np.array([[[-1e12, 0.4, 2.5, 100.6, 1e12, np.nan]]], dtype=np.float32)
-    stored, clipped = to_stored(frames, np.dtype(dtype))
+    frame = np.array([[-1e12, 0.4, 2.5, 100.6, 1e12, np.nan, np.inf]], dtype=np.float32)
+    stored = np.empty(frame.shape, dtype)
+    seen, clipped, masked = store_frame(frame, stored)
     low = limits.min + 1
-    expected = [low, max(low, 0), 2, 101, limits.max, limits.min]
-    assert stored[0, 0].tolist() == expected
+    expected = [low, max(low, 0), 2, 101, limits.max, limits.min, limits.min]
+    assert stored[0].tolist() == expected
     assert clipped == 2 + (low > 0)
-    back = as_seen(stored)
-    assert np.isnan(back[0, 0, -1])
-    assert np.isfinite(back[0, 0, :-1]).all()
+    assert masked == 2
+    assert np.isfinite(seen[0, :-2]).all()
+    np.testing.assert_array_equal(seen, as_seen(stored))
 
 
 def test_float_frames_keep_their_values():
-    frames = np.array([[[-1.5, np.nan]]], dtype=np.float32)
-    stored, clipped = to_stored(frames, np.dtype("float32"))
-    np.testing.assert_array_equal(stored, frames)
-    assert clipped == 0
+    frame = np.array([[-1.5, np.nan]], dtype=np.float32)
+    stored = np.empty_like(frame)
+    seen, clipped, masked = store_frame(frame, stored)
+    np.testing.assert_array_equal(stored, frame)
+    np.testing.assert_array_equal(seen, frame)
+    assert (clipped, masked) == (0, 1)
