@@ -27,6 +27,7 @@ _CONFIG = {
     "distributed.worker.memory.pause": 0.85,
     "distributed.worker.memory.terminate": 0.95,
     "distributed.comm.timeouts.connect": "30s",
+    "distributed.admin.tick.interval": "500ms",  # every 20 ms, it took 4 % of a core of the driver
     # Memory given back to the system is had again page by page: with Dask's own setting frames were
     # aligned at 3.5 times the CPU time; with the C library's, correcting and writing a 512 x 512
     # frame took 1.9 ms of system time, with these .3.
