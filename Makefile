@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-faults lint types clean
+.PHONY: install demo test test-faults bench lint types clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -24,6 +24,13 @@ test: install
 
 test-faults: install
 	$(BIN)/python -m pytest tests/faults --long -v
+
+# All of them take hours; one: make bench BENCH=rerun
+BENCH ?= *
+bench: install
+	@for file in tests/benchmarks/bench_$(BENCH).py; do \
+	    echo "== $$file"; $(BIN)/python $$file || exit 1; \
+	done
 
 lint: install
 	$(BIN)/ruff check .

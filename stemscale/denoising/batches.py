@@ -23,13 +23,15 @@ class BatchSize:
         What a frame, or a tile of one, may have, where memory ended.
     on_cpu : bool
         Whether not even the smallest tile found room on the device.
+    trying : bool
+        Whether it still wants to know how long frames take.
     """
 
     def __init__(self, fixed: int | None = None) -> None:
         self.now = fixed or 1
         self.max_pixels: int | None = None
         self.on_cpu = False
-        self._trying = fixed is None
+        self.trying = fixed is None
         self._best = 0.0
 
     def done(self, frames: int, seconds: float) -> None:
@@ -41,17 +43,17 @@ class BatchSize:
             Fewer than asked for, as at the end of a block, say nothing.
         seconds : float
         """
-        if not self._trying or frames < self.now:
+        if not self.trying or frames < self.now:
             return
         rate = frames / max(seconds, 1e-9)
         if rate < _WORTH * self._best:
             self.now //= 2
-            self._trying = False
+            self.trying = False
         elif self.now < _MOST:
             self._best = rate
             self.now *= 2
         else:
-            self._trying = False
+            self.trying = False
 
     def shrink(self, pixels: int, smallest: int) -> None:
         """Take less from now on, as memory ended: half the frames; of one, tiles of half the size.
@@ -63,7 +65,7 @@ class BatchSize:
         smallest : int
             Pixels of the smallest tile: what finds no room for that goes to the CPU.
         """
-        self._trying = False
+        self.trying = False
         if self.now > 1:
             self.now //= 2
         elif pixels // 2 >= smallest:

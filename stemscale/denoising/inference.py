@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from stemscale.denoising.batches import BatchSize
+from stemscale.denoising.courier import Courier, OnTheWay
 from stemscale.denoising.filter_file import Filter
 from stemscale.denoising.neighbours import neighbours
 from stemscale.denoising.scaling import (
@@ -92,10 +94,17 @@ def denoise_frames(
         BatchSize(batch) if isinstance(batch, int) else filter.batch_size(device, frames.shape[1:])
     )
     device = "cpu" if size.on_cpu else device
-    network = filter.network_on(device)
+    network, courier = filter.network_on(device), Courier(device)
     chosen = range(*which.indices(len(frames)))
     result = np.empty((len(chosen), *frames.shape[1:]), dtype=np.float32)
     inputs = _Inputs(frames, filter, scale)
+    on_the_way: deque[tuple[range, OnTheWay]] = deque()
+
+    def land() -> None:
+        block, batch = on_the_way.popleft()
+        for index, output in zip(block, batch.wait(), strict=True):
+            result[index - chosen.start] = to_counts(output, inputs.scale_back(index))
+
     start = 0
     while start < len(chosen):
         block = chosen[start : start + size.now]
@@ -103,14 +112,16 @@ def denoise_frames(
         began = time.perf_counter()
         allowed = min(max_pixels, size.max_pixels or max_pixels)
         try:
-            outputs = run_network(network, stacks, device=device, max_pixels=allowed)
+            started = _start(network, stacks, courier, allowed)
         except torch.OutOfMemoryError as error:
+            while on_the_way:
+                land()
             torch.cuda.empty_cache()
             size.shrink(min(allowed, frames[0].size), smallest_tile(network))
             if size.on_cpu and device == "cpu":
                 raise FilterError(f"no tile of a frame finds room in memory: {error}") from error
             device = "cpu" if size.on_cpu else device
-            network = filter.network_on(device)
+            network, courier = filter.network_on(device), Courier(device)
             logger.warning(
                 "out of memory: now %d frames of at most %s pixels on %s",
                 size.now,
@@ -118,10 +129,15 @@ def denoise_frames(
                 device,
             )
             continue
-        size.done(len(block), time.perf_counter() - began)
-        for index, output in zip(block, outputs, strict=True):
-            result[start] = to_counts(output, inputs.scale_back(index))
-            start += 1
+        if size.trying:
+            started.wait()
+            size.done(len(block), time.perf_counter() - began)
+        on_the_way.append((block, started))
+        start += len(block)
+        if len(on_the_way) > 1:
+            land()
+    while on_the_way:
+        land()
     if frames.dtype.kind == "f":
         result[~np.isfinite(frames[chosen.start : chosen.stop])] = np.nan
     return result
@@ -187,17 +203,23 @@ def run_network(
     FilterError
         If ``max_pixels`` leaves no room for the smallest tile.
     """
+    return _start(network, inputs, Courier(device), max_pixels).wait()
+
+
+def _start(network: UNet, inputs: FloatStacks, courier: Courier, max_pixels: int) -> OnTheWay:
     height, width = inputs.shape[-2:]
-    with torch.inference_mode():
-        frames = torch.from_numpy(inputs).to(device)
+
+    def work(frames: torch.Tensor) -> torch.Tensor:
         padded = pad_to_multiple(frames, network.settings.multiple_px)
         padded = padded.contiguous(memory_format=torch.channels_last)
         if padded.shape[-2] * padded.shape[-1] <= max_pixels:
             output = network.forward_padded(padded)
         else:
             output = _run_in_tiles(network, padded, max_pixels)
-        result: FloatFrames = output[:, 0, :height, :width].cpu().numpy()
-        return result
+        return output[:, 0, :height, :width].contiguous()
+
+    with torch.inference_mode():
+        return courier.start(inputs, work)
 
 
 def _run_in_tiles(network: UNet, frames: torch.Tensor, max_pixels: int) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """How long a finished run takes to find that nothing is left to do, and what memory a run takes.
 
-    python tests/benchmarks/bench_rerun.py [--frames 200 20000] [--size 64] [--workers 2]
+    python tests/benchmarks/bench_rerun.py [--frames 200 20000] [--size 512] [--workers 2]
 
 A series is filtered (`none`); then the command is given once more in a process of its own, beside
 one that only imports what it needs. The memory of the workers is read while they work.
@@ -28,16 +28,17 @@ CODE = "import sys; from stemscale_cli.app import main; import stemscale.pipelin
 
 def make_store(folder: Path, size: int, n_frames: int) -> Path:
     rng = np.random.default_rng(0)
-    file = folder / f"series{n_frames}.npy"
+    some = rng.integers(8000, 9000, (32, size, size), dtype=np.uint16)
+    file, slow = folder / "series.npy", folder / "slow.tif"
     frames = np.lib.format.open_memmap(file, "w+", dtype=np.uint16, shape=(n_frames, size, size))
-    for start in range(0, n_frames, 100):
-        part = frames[start : start + 100]
-        part[:] = rng.integers(8000, 20000, part.shape)
+    for start in range(0, n_frames, len(some)):
+        part = frames[start : start + len(some)]
+        part[:] = some[: len(part)]
     del frames
-    slow = folder / "slow.tif"
-    tifffile.imwrite(slow, rng.integers(8000, 20000, (size, size)).astype(np.uint16))
+    tifffile.imwrite(slow, some[0])
     store = folder / f"run{n_frames}.zarr"
-    stemscale.ingest(store, file, fov="fov01", rapid_settings={"dwell_time_ns": 100})
+    stemscale.ingest(store, file, slow=slow, fov="fov01", rapid_settings={"dwell_time_ns": 100})
+    file.unlink()
     return store
 
 
@@ -73,7 +74,7 @@ def seconds_of(code: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, nargs="+", default=[200, 20000])
-    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     print(" frames  frames/s  rerun [s]  imports alone [s]  peak of a worker [MB]")
@@ -81,8 +82,9 @@ def main() -> None:
         for n in options.frames:
             store = make_store(Path(scratch), options.size, n)
             with connect("local", workers=options.workers) as client, Peak() as peak:
-                done = stemscale.process(store, filter="none", client=client)
+                done = stemscale.process(store, filter="none", distortion="none", client=client)
             words = ["stemscale", "process", str(store), "--filter", "none"]
+            words += ["--distortion", "none"]
             again = seconds_of(CODE.format(f"sys.argv = {words!r}; main()"))
             alone = seconds_of(CODE.format("pass"))
             print(
