@@ -4,9 +4,11 @@ import heapq
 import logging
 import random
 import time
+from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -109,17 +111,16 @@ def run_blocks(
     run: _Run[T] = _Run(client=client, function=function, source=iter(tasks))
     try:
         while run.fill():
-            future = run.next(listener)
-            if future is None:
-                continue
-            task = run.running.pop(future)
-            if future.status == "finished":
-                run.pauses = 0
-                record: R = future.result()
-                listener(_done(task, record))
-                yield task, record
-            elif (reason := run.failed(task, _error_of(future), listener)) is not None:
-                yield task, reason
+            ended = run.next(listener)
+            records: dict[Future[Any], R] = run.records(ended)
+            for future in ended:
+                task = run.running.pop(future)
+                if future in records:
+                    run.pauses = 0
+                    listener(_done(task, records[future]))
+                    yield task, records[future]
+                elif (reason := run.failed(task, _error_of(future), listener)) is not None:
+                    yield task, reason
     finally:
         run.cancel()
 
@@ -146,30 +147,46 @@ class _Run(Generic[T]):
     ready: SimpleQueue[Future[Any]] = field(default_factory=SimpleQueue)
 
     def fill(self) -> bool:
-        """Submit as many blocks as there is room for; tell whether anything is left to wait for."""
+        """Submit blocks where half of them are through; tell whether anything is left to wait for.
+
+        Each submission costs scheduler and client more than each block in it.
+        """
         self._look()
         now = time.monotonic()
         if self.lost_since is None and now >= self.pause_until:
-            room = 1 if self.pauses else self.window  # one block shows whether the pause may end
-            while self.later and self.later[0][0] <= now and len(self.running) < room:
-                self._submit(heapq.heappop(self.later)[2])
-            while len(self.running) < room and (task := next(self.source, None)):
-                self._submit(task)
+            most = 1 if self.pauses else self.window  # one block shows whether the pause may end
+            room = most - len(self.running)
+            if room >= max(1, most // 2):
+                tasks: list[T] = []
+                while self.later and self.later[0][0] <= now and len(tasks) < room:
+                    tasks.append(heapq.heappop(self.later)[2])
+                tasks += islice(self.source, room - len(tasks))
+                self._submit(tasks)
             if not self.running and not self.later and self.alone:
-                self._submit(self.alone.pop(0))
+                self._submit([self.alone.pop(0)])
         return bool(self.running or self.later or self.alone or self.lost_since)
 
-    def next(self, listener: Listener) -> "Future[Any] | None":
-        """Wait for a block, but not for long; None where there is something else to look after."""
+    def next(self, listener: Listener) -> "list[Future[Any]]":
+        """Wait for blocks, but not for long; none where there is something else to look after."""
         wait = _LOOK_EVERY_S
         if self.later:
             wait = max(self.later[0][0], self.pause_until) - time.monotonic()
         try:
-            future = self.ready.get(timeout=min(max(wait, 0.01), _LOOK_EVERY_S))
+            ended = [self.ready.get(timeout=min(max(wait, 0.01), _LOOK_EVERY_S))]
         except Empty:
             self._say_what_is_missing(listener)
-            return None
-        return future if future in self.running else None
+            return []
+        while not self.ready.empty():
+            ended.append(self.ready.get())
+        return [future for future in ended if future in self.running]
+
+    def records(self, ended: "list[Future[Any]]") -> "dict[Future[Any], Any]":
+        """Fetch what finished blocks say; one whose words are lost is asked for once more."""
+        finished = [future for future in ended if future.status == "finished"]
+        try:
+            return dict(zip(finished, self.client.gather(finished), strict=True))
+        except (CancelledError, OSError, TimeoutError):
+            return {}
 
     def failed(self, task: T, error: Any, listener: Listener) -> str | None:
         """Decide what becomes of a block that failed; gives the reason if it is given up."""
@@ -220,12 +237,16 @@ class _Run(Generic[T]):
         self.pauses += 1
         listener(Waiting(reason=reason))
 
-    def _submit(self, task: T) -> None:
-        self.submitted += 1
-        key = f"{task.group}-{task.block:08d}-e{task.epoch}-n{self.submitted}"
-        future = self.client.submit(self.function, task, key=key, pure=False, retries=0)
-        self.running[future] = task
-        future.add_done_callback(self.ready.put)
+    def _submit(self, tasks: list[T]) -> None:
+        if not tasks:
+            return
+        first = self.submitted + 1
+        self.submitted += len(tasks)
+        keys = [f"{t.group}-{t.block:08d}-e{t.epoch}-n{first + i}" for i, t in enumerate(tasks)]
+        futures = self.client.map(self.function, tasks, key=keys, pure=False, retries=0)
+        for future, task in zip(futures, tasks, strict=True):
+            self.running[future] = task
+            future.add_done_callback(self.ready.put)
 
     def _put_off(self, task: T, seconds: float) -> None:
         # with jitter, so that blocks that failed together do not come back together

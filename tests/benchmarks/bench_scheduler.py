@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from stemscale.pipeline.cluster import connect
+from stemscale.clusters import connect
 from stemscale.pipeline.engine import run_blocks
 
 
@@ -85,4 +85,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # Under its own name, its functions travel by name, as those of the engine do.
+    import bench_scheduler
+
+    bench_scheduler.main()
