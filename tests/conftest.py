@@ -19,7 +19,13 @@ def _gpu() -> str:
     return "" if torch.cuda.is_available() else "needs a CUDA device"
 
 
-_NEEDS: dict[str, Callable[[], str]] = {"browser": _chromium, "gpu": _gpu}
+def _slurm() -> str:
+    from slurm.server import what_is_missing
+
+    return what_is_missing()
+
+
+_NEEDS: dict[str, Callable[[], str]] = {"browser": _chromium, "gpu": _gpu, "slurm": _slurm}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from distributed import Client
 from numpy.typing import NDArray
 
+from stemscale.clusters import connect
 from stemscale.distortion import (
     Dcfi,
     DriftSearch,
@@ -22,7 +23,6 @@ from stemscale.distortion import (
     group_bounds,
 )
 from stemscale.errors import DamagedDataError, DistortionError, ProcessingError
-from stemscale.pipeline.cluster import connect
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import BlockDone, FramesAligned, Listener, no_listener
 from stemscale.store import (

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames
+from stemscale.clusters import worker_device
 from stemscale.denoising import Filter, SeriesScale, apply_classical, denoise_frames
 from stemscale.distortion import DistortionMap, Interpolation, Warp, rolling_dcfi
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.pipeline.worker import worker_device
 from stemscale.store import fill_value
 
 FloatFrames = NDArray[np.float32]

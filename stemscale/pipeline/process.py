@@ -16,12 +16,12 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from stemscale.acquisition import image_coordinates
+from stemscale.clusters import Tls, connect
 from stemscale.denoising import find_devices
 from stemscale.distortion import Interpolation
 from stemscale.errors import ProcessingError
 from stemscale.pipeline.block import BlockTask, process_block
 from stemscale.pipeline.calibration import shift_variables
-from stemscale.pipeline.cluster import connect
 from stemscale.pipeline.drift import find_drift
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, RunStarted, no_listener
@@ -125,6 +125,8 @@ def process(
     scheduler: str = "local",
     workers: int | None = None,
     device: str = "auto",
+    tls: Tls | None = None,
+    cluster_file: str | Path | None = None,
     client: Client | None = None,
     listener: Listener = no_listener,
 ) -> ProcessSummary:
@@ -137,11 +139,15 @@ def process(
     overwrite, retry_failed
         As for `plan_process`.
     scheduler : str
-        "local", or the address of a running Dask scheduler.
+        "local", "slurm", or the address of a running Dask scheduler.
     workers : int, optional
         Worker processes of a local cluster; by default one for each core, or for each GPU.
     device : str
         Where a local cluster filters, see `stemscale.denoising.find_devices`.
+    tls : Tls, optional
+        Certificates, for the address of a scheduler that asks for them.
+    cluster_file : str or Path, optional
+        YAML with the settings of SLURM jobs, see `stemscale.clusters.slurm.SlurmSettings`.
     client : distributed.Client, optional
         A ready client to use instead of ``scheduler``.
     listener : callable
@@ -180,6 +186,8 @@ def process(
         scheduler=scheduler,
         workers=workers,
         devices=devices,
+        tls=tls,
+        cluster_file=cluster_file,
         client=client,
         listener=listener,
     )
@@ -192,6 +200,8 @@ def run_plan(
     scheduler: str = "local",
     workers: int | None = None,
     devices: tuple[str, ...] = ("cpu",),
+    tls: Tls | None = None,
+    cluster_file: str | Path | None = None,
     client: Client | None = None,
     listener: Listener = no_listener,
 ) -> ProcessSummary:
@@ -202,7 +212,7 @@ def run_plan(
     plan : ProcessPlan
     filter_file : str or Path
         The filter, where it is a file.
-    scheduler, workers, client, listener
+    scheduler, workers, tls, cluster_file, client, listener
         As for `process`.
     devices : tuple of str
         That a local cluster filters on.
@@ -230,7 +240,14 @@ def run_plan(
         for series in busy:
             _lay_out(store, series, plan)
         if busy and client is None:
-            client = stack.enter_context(connect(scheduler, workers=workers, devices=devices))
+            place = connect(
+                scheduler,
+                workers=workers,
+                devices=devices,
+                tls=tls,
+                settings=None if cluster_file is None else Path(cluster_file),
+            )
+            client = stack.enter_context(place)
         if client is not None:
             about["dashboard"] = client.dashboard_link
         for series in busy:

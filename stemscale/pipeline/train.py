@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Image
+from stemscale.clusters import usable_cores
 from stemscale.denoising import (
     Filter,
     Recipe,
@@ -24,7 +25,6 @@ from stemscale.distortion import DistortionMap, Warp, match_views
 from stemscale.errors import DistortionError, SettingsError, TrainingError
 from stemscale.pipeline.average import average_series
 from stemscale.pipeline.calibration import load_calibration, load_shifts
-from stemscale.pipeline.cores import usable_cores
 from stemscale.pipeline.events import FovDone, Listener, TrainingStep, no_listener
 from stemscale.store import AcquisitionStore, calibration_group, rapid_group, slow_group
 

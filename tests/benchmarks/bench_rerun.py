@@ -22,7 +22,7 @@ import psutil
 import tifffile
 
 import stemscale
-from stemscale.pipeline.cluster import connect
+from stemscale.clusters import connect
 
 CODE = "import sys; from stemscale_cli.app import main; import stemscale.pipeline; {}"
 

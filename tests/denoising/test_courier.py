@@ -1,4 +1,4 @@
-"""Batches go to a device and come back; a recorder stands for a GPU's streams where there is none."""
+"""Batches go to a device and come back; where there is no GPU, a recorder stands for streams."""
 
 from contextlib import contextmanager
 

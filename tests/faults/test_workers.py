@@ -13,8 +13,9 @@ import pytest
 from faults.builders import GROUP, Poison, assert_as_undisturbed, recorded
 
 import stemscale
+from stemscale.clusters import connect
+from stemscale.clusters.connect import _CONFIG
 from stemscale.errors import ProcessingError
-from stemscale.pipeline import cluster
 from stemscale.store import AcquisitionStore
 
 pytestmark = pytest.mark.cluster
@@ -54,7 +55,7 @@ class Killer:
 
 def start_up_s():
     """Time from a worker's death to when its successor takes work."""
-    with cluster.connect("local", workers=1) as client:
+    with connect("local", workers=1) as client:
         first = workers_of(client)
         began = time.monotonic()
         os.kill(first[0], signal.SIGKILL)
@@ -69,7 +70,7 @@ def start_up_s():
 
 def test_workers_killed_again_and_again_cost_no_frame(scene, store, is_long):
     every_s = max(2 * start_up_s(), 5.0) if is_long else 4.0
-    with cluster.connect("local", workers=2) as client, Killer(every_s) as killer:
+    with connect("local", workers=2) as client, Killer(every_s) as killer:
         if not is_long:
             os.kill(workers_of(client)[0], signal.SIGKILL)
         done = stemscale.process(store, filter=scene.filter, name="x", client=client)
@@ -80,7 +81,7 @@ def test_workers_killed_again_and_again_cost_no_frame(scene, store, is_long):
 
 def test_blocks_that_kill_their_worker_are_marked_and_all_others_are_made(scene, store, is_long):
     poisoned = (3, 17) if is_long else (3,)
-    with cluster.connect("local", workers=2) as client:
+    with connect("local", workers=2) as client:
         client.register_plugin(Poison(poisoned))
         done = stemscale.process(store, filter=scene.filter, name="x", client=client)
     frames = [f for block in poisoned for f in range(8 * block, 8 * block + 8)]
@@ -96,7 +97,7 @@ def test_blocks_that_kill_their_worker_are_marked_and_all_others_are_made(scene,
 
 def test_a_frozen_worker_is_given_up_and_the_others_go_on(scene, store, monkeypatch):
     ttl = {"distributed.scheduler.worker-ttl": "6s"}
-    monkeypatch.setattr(cluster, "_CONFIG", {**cluster._CONFIG, **ttl})
+    monkeypatch.setattr("stemscale.clusters.connect._CONFIG", {**_CONFIG, **ttl})
     frozen = []
 
     def freeze(event):
@@ -105,7 +106,7 @@ def test_a_frozen_worker_is_given_up_and_the_others_go_on(scene, store, monkeypa
             os.kill(frozen[0], signal.SIGSTOP)
 
     try:
-        with cluster.connect("local", workers=2) as client:
+        with connect("local", workers=2) as client:
             done = stemscale.process(
                 store, filter=scene.filter, name="x", client=client, listener=freeze
             )
@@ -156,5 +157,5 @@ def shards_of(whole: Path):
 
 @pytest.fixture
 def client_of_two():
-    with cluster.connect("local", workers=2) as client:
+    with connect("local", workers=2) as client:
         yield client

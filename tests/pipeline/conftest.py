@@ -7,8 +7,8 @@ from builders import write_image, write_stack
 from pipeline.builders import BLOCK, known_map, scene
 
 import stemscale
+from stemscale.clusters import connect
 from stemscale.pipeline.calibration import Calibration, save_calibration
-from stemscale.pipeline.cluster import connect
 from stemscale.store import AcquisitionStore
 
 

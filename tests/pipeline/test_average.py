@@ -4,11 +4,11 @@ from builders import write_stack
 from distortion.builders import make_series
 
 import stemscale
+from stemscale.clusters import connect
 from stemscale.errors import DamagedDataError, ProcessingError, SettingsError, StoreConflictError
 from stemscale.pipeline import FramesAligned
 from stemscale.pipeline import average as module
 from stemscale.pipeline.average import average_series, averaging
-from stemscale.pipeline.cluster import connect
 from stemscale.store import AcquisitionStore, hold_lease, ledger_root
 
 pytestmark = pytest.mark.cluster

@@ -10,9 +10,8 @@ import psutil
 import pytest
 import torch
 
+from stemscale.clusters import connect, worker_device
 from stemscale.errors import ProcessingError, SettingsError
-from stemscale.pipeline.cluster import connect
-from stemscale.pipeline.worker import worker_device
 
 pytestmark = pytest.mark.cluster
 
@@ -59,7 +58,7 @@ def test_several_gpus_without_dask_cuda_name_the_remedy(monkeypatch):
     def missing(name):
         raise ImportError(name)
 
-    monkeypatch.setattr("stemscale.pipeline.cluster.import_module", missing)
+    monkeypatch.setattr("stemscale.clusters.local.import_module", missing)
     refused = pytest.raises(SettingsError, match=r"pip install \"stemscale\[gpu\]\"")
     with refused, connect("local", devices=("cuda:0", "cuda:1")):
         pass
@@ -68,9 +67,7 @@ def test_several_gpus_without_dask_cuda_name_the_remedy(monkeypatch):
 def test_a_script_without_a_main_guard_is_told_so(tmp_path):
     script = tmp_path / "analyse.py"
     script.write_text(
-        "from stemscale.pipeline.cluster import connect\n"
-        'with connect("local", workers=1):\n'
-        "    pass\n"
+        'from stemscale.clusters import connect\nwith connect("local", workers=1):\n    pass\n'
     )
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 1

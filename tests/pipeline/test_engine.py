@@ -3,9 +3,9 @@
 import pytest
 from pipeline.blocks import Work, make
 
+from stemscale.clusters import connect
 from stemscale.errors import ProcessingError
 from stemscale.pipeline import BlockDone, BlockFailed, Waiting
-from stemscale.pipeline.cluster import connect
 from stemscale.pipeline.engine import run_blocks
 
 pytestmark = pytest.mark.cluster

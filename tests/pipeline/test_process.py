@@ -179,7 +179,7 @@ def test_a_distortion_of_another_dwell_time_is_refused(calibrated, tmp_path):
 
 def test_a_worker_that_dies_costs_no_frame(calibrated, frames_of):
     """Workers are killed while they work; the run still ends whole."""
-    from stemscale.pipeline.cluster import connect
+    from stemscale.clusters import connect
 
     killed = []
     with connect("local", workers=2) as mine:

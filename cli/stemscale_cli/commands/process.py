@@ -1,6 +1,7 @@
 """``stemscale process``."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -73,9 +74,31 @@ def process(
     scheduler: Annotated[
         str,
         typer.Option(
-            metavar="local|ADDRESS", help="local, or the address of a running Dask scheduler."
+            metavar="local|slurm|ADDRESS",
+            help="local, slurm, or the address of a running Dask scheduler.",
         ),
     ] = "local",
+    cluster: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.yaml", help="For slurm: what its jobs ask for.", show_default=False
+        ),
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="For tls://ADDRESS: certificate of the authority.",
+            show_default=False,
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificate of this client.", show_default=False),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Key of this client.", show_default=False)
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Local worker processes. [default: one a core]")
     ] = None,
@@ -118,6 +141,7 @@ def process(
         "overwrite": overwrite,
         "retry_failed": retry_failed,
     }
+    tls = _tls(tls_ca, tls_cert, tls_key)
     if dry_run:
         _show_plan(plan_process(store, **asked), _workers(scheduler, workers), as_json=as_json)
         return
@@ -128,6 +152,8 @@ def process(
             scheduler=scheduler,
             workers=workers,
             device=device,
+            tls=tls,
+            cluster_file=cluster,
             listener=listener,
         )
     if as_json:
@@ -158,9 +184,19 @@ def process(
         raise typer.Exit(3)
 
 
+def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> Any:
+    from stemscale.clusters import Tls
+
+    if ca and cert and key:
+        return Tls(ca=ca, cert=cert, key=key)
+    if ca or cert or key:
+        raise typer.BadParameter("--tls-ca, --tls-cert and --tls-key go together")
+    return None
+
+
 def _workers(scheduler: str, workers: int | None) -> tuple[int, int] | None:
     """Give local worker processes, and blocks in each at once; None where they are elsewhere."""
-    from stemscale.pipeline.cluster import local_workers
+    from stemscale.clusters import local_workers
 
     return local_workers(workers) if scheduler == "local" else None
 

@@ -2,11 +2,13 @@
 
 import signal
 import threading
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from distributed import WorkerPlugin
 
-from stemscale.pipeline.cores import usable_cores
+from stemscale.clusters.cores import usable_cores
+from stemscale.errors import ProcessingError
 
 if TYPE_CHECKING:
     from distributed import Worker
@@ -15,9 +17,10 @@ _device = "cpu"
 
 
 class WorkerSetup(WorkerPlugin):
-    """Give torch the threads and the device of this worker.
+    """Give torch the threads and the device of this worker, which has to be of our version.
 
-    Dask's nanny sets OMP_NUM_THREADS=1, whatever the cores.
+    Dask's nanny sets OMP_NUM_THREADS=1, whatever the cores. A worker that joins later is set up as
+    it joins; one of another version is turned away.
 
     Parameters
     ----------
@@ -32,9 +35,22 @@ class WorkerSetup(WorkerPlugin):
 
     def __init__(self, threads: int | None, devices: tuple[str, ...]) -> None:
         self.threads, self.devices = threads, devices
+        self.version = version("stemscale")
 
     def setup(self, worker: "Worker") -> None:
-        """Set both; called by Dask when the worker starts."""
+        """Set both; called by Dask when the worker starts.
+
+        Raises
+        ------
+        ProcessingError
+            If the worker has another version of stemscale.
+        """
+        here = version("stemscale")
+        if here != self.version:
+            raise ProcessingError(
+                f"the worker {worker.address} has stemscale {here}, and this is {self.version}: "
+                "install the same version on both"
+            )
         import torch
 
         global _device

@@ -1,0 +1,200 @@
+"""Jobs of a SLURM cluster that are workers, through dask-jobqueue."""
+
+import logging
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import yaml
+from dask.utils import parse_bytes
+from distributed import Client
+
+from stemscale.clusters.address import set_up
+from stemscale.clusters.local import THREADS, free_port
+from stemscale.errors import ProcessingError, SettingsError
+
+_SPARE = 0.05  # of the walltime, and at least
+_SPARE_S = 60  # so long before its end a worker stops taking blocks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlurmSettings:
+    """What jobs are asked for, as a YAML file says it.
+
+    Attributes
+    ----------
+    jobs : int
+        Kept running: a job that ends is replaced.
+    walltime : str
+        Of a job, "HH:MM:SS".
+    cores : int
+        Of a job; torch takes all of those of its worker.
+    memory : str
+        Of a job, as "16 GiB".
+    processes : int
+        Workers in a job, one for each GPU.
+    queue, account, interface : str or None
+        Partition; who pays; network interface that nodes reach each other by.
+    directives : tuple of str
+        Further lines for ``#SBATCH``, as ``--gres=gpu:1``.
+    before : tuple of str
+        Shell lines before the worker starts, as ``module load cuda``.
+    python : str or None
+        Interpreter on the nodes; by default the one that runs here.
+    shared_directory : str or None
+        Where nodes and this machine see the same files, for the certificates of this run; by
+        default where it is started.
+    log_directory : str or None
+        For the output of the jobs.
+    """
+
+    jobs: int
+    walltime: str
+    cores: int
+    memory: str
+    processes: int = 1
+    queue: str | None = None
+    account: str | None = None
+    interface: str | None = None
+    directives: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+    python: str | None = None
+    shared_directory: str | None = None
+    log_directory: str | None = None
+
+    @property
+    def seconds(self) -> int:
+        """Length of a job [s]."""
+        hours, minutes, seconds = (int(part) for part in self.walltime.split(":"))
+        return 3600 * hours + 60 * minutes + seconds
+
+    @property
+    def lifetime_s(self) -> int:
+        """How long a worker takes blocks: it goes before its job is ended [s]."""
+        return self.seconds - max(_SPARE_S, round(_SPARE * self.seconds))
+
+
+def read_slurm_settings(file: Path) -> SlurmSettings:
+    """Read the settings of jobs.
+
+    Parameters
+    ----------
+    file : Path
+        YAML, with the names of `SlurmSettings`.
+
+    Returns
+    -------
+    SlurmSettings
+
+    Raises
+    ------
+    SettingsError
+        If something is missing, unknown or out of range.
+    """
+    known = {f.name: f for f in fields(SlurmSettings)}
+    try:
+        found = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{file} cannot be read ({error}): it has to be YAML") from error
+    if not isinstance(found, dict):
+        raise SettingsError(f"{file} holds no names with values: needed are jobs, walltime, ...")
+    if unknown := [str(name) for name in found if name not in known]:
+        raise SettingsError(
+            f"{file}: {', '.join(unknown)} is unknown; known are {', '.join(known)}"
+        )
+    needed = ("jobs", "walltime", "cores", "memory")
+    if missing := [name for name in needed if name not in found]:
+        raise SettingsError(f"{file} does not say {', '.join(missing)}")
+    for name in ("jobs", "cores", "processes"):
+        if not isinstance(found.get(name, 1), int) or found.get(name, 1) < 1:
+            raise SettingsError(f"{file}: {name} is {found[name]!r}, needed is a number from 1")
+    for name in ("directives", "before"):
+        lines = found.get(name, [])
+        if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
+            raise SettingsError(f"{file}: {name} is {lines!r}, needed is a list of lines")
+        found[name] = tuple(lines)
+    try:
+        parse_bytes(found["memory"])
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SettingsError(
+            f"{file}: memory is {found['memory']!r}, needed is something like 16 GiB"
+        ) from error
+    if isinstance(found["walltime"], int):  # YAML reads 12:00:00 as a number of base 60
+        minutes, seconds = divmod(found["walltime"], 60)
+        found["walltime"] = f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+    settings = SlurmSettings(**found)
+    try:
+        enough = settings.lifetime_s > 0
+    except (ValueError, AttributeError) as error:
+        raise SettingsError(
+            f"{file}: walltime is {settings.walltime!r}, needed is HH:MM:SS"
+        ) from error
+    if not enough:
+        raise SettingsError(f"{file}: walltime {settings.walltime} is too short: give 2 minutes")
+    return settings
+
+
+@contextmanager
+def on_slurm(file: Path) -> Iterator[Client]:
+    """Keep jobs running that are workers, and give a client of them, see `connect`."""
+    settings = read_slurm_settings(file)
+    if shutil.which("sbatch") is None:
+        raise SettingsError("this machine has no sbatch: start the run where jobs are submitted")
+    try:
+        jobqueue = import_module("dask_jobqueue")
+    except ImportError as error:
+        raise SettingsError(
+            "--scheduler slurm needs the package dask-jobqueue, which is not installed: pip "
+            'install "stemscale[slurm]"'
+        ) from error
+    make: Any = jobqueue.SLURMCluster
+    with make(**_options(settings)) as cluster:
+        _check(cluster.job_script(), file)
+        cluster.adapt(minimum_jobs=settings.jobs, maximum_jobs=settings.jobs)
+        with Client(cluster, set_as_default=False) as client:
+            threads = max(1, settings.cores // settings.processes)
+            set_up(client, "the jobs", threads=threads)
+            yield client
+
+
+def _options(settings: SlurmSettings) -> dict[str, Any]:
+    """Give what dask-jobqueue is to be told."""
+    stagger = (settings.seconds - settings.lifetime_s) // 2
+    worker = ["--lifetime", f"{settings.lifetime_s}s", "--lifetime-stagger", f"{stagger}s"]
+    worker += ["--nthreads", str(THREADS)]  # the last one counts
+    return {
+        "cores": settings.cores,
+        "processes": settings.processes,
+        "memory": settings.memory,
+        "walltime": settings.walltime,
+        "queue": settings.queue,
+        "account": settings.account,
+        "interface": settings.interface,
+        "job_extra_directives": list(settings.directives),
+        "job_script_prologue": list(settings.before),
+        "log_directory": settings.log_directory,
+        "worker_extra_args": worker,
+        "security": True,  # whoever reaches an open scheduler runs code as its user
+        "shared_temp_directory": settings.shared_directory or str(Path.cwd()),
+        "scheduler_options": {"dashboard_address": f"127.0.0.1:{free_port(8787)}"},
+        "silence_logs": logging.CRITICAL,
+        **({"python": settings.python} if settings.python else {}),
+    }
+
+
+def _check(script: str, file: Path) -> None:
+    """Ask SLURM what it says of a job, before a run waits for workers that never come."""
+    with tempfile.NamedTemporaryFile("w", suffix=".sh") as job:
+        job.write(script)
+        job.flush()
+        words = ["sbatch", "--test-only", job.name]
+        said = subprocess.run(words, capture_output=True, text=True, check=False)
+    if said.returncode:
+        why = " ".join(said.stderr.split())
+        raise ProcessingError(f"SLURM does not take the jobs of {file} ({why})")

@@ -1,0 +1,114 @@
+"""A scheduler and workers that are started elsewhere: with TLS, and as they should not be."""
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import pytest
+import trustme
+from distributed import Client
+
+import stemscale
+from stemscale.clusters import Tls, connect
+from stemscale.errors import ProcessingError, SettingsError
+
+pytestmark = pytest.mark.cluster
+
+
+@contextmanager
+def started(*words, cwd):
+    process = subprocess.Popen(
+        [sys.executable, "-m", *map(str, words)],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@contextmanager
+def cluster_at(folder, *options, workers=2):
+    """Start a scheduler and workers, as an operator does; give its address."""
+    file = folder / "scheduler.json"
+    common = ["--scheduler-file", file, "--host", "127.0.0.1", "--no-dashboard", *options]
+    with ExitStack() as stack:
+        scheduler = ["distributed.cli.dask_scheduler", *common, "--port", "0"]
+        stack.enter_context(started(*scheduler, cwd=folder))
+        until = time.monotonic() + 60
+        while not file.is_file() or not file.read_text():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        for _ in range(workers):
+            worker = ["distributed.cli.dask_worker", *common, "--nthreads", "2", "--nworkers", "1"]
+            stack.enter_context(started(*worker, cwd=folder))
+        yield json.loads(file.read_text())["address"]
+
+
+@pytest.fixture
+def tls(tmp_path):
+    ca = trustme.CA()
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    mine = ca.issue_cert("127.0.0.1")
+    mine.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (pem,) = mine.cert_chain_pems
+    pem.write_to_path(tmp_path / "cert.pem")
+    return Tls(ca=tmp_path / "ca.pem", cert=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+
+
+def as_options(tls):
+    return ["--tls-ca", tls.ca, "--tls-cert", tls.cert, "--tls-key", tls.key]
+
+
+def as_dask_options(tls):
+    return ["--protocol", "tls", "--tls-ca-file", tls.ca, *as_options(tls)[2:]]
+
+
+def test_workers_elsewhere_with_tls_make_the_same_and_nobody_without_gets_in(
+    calibrated, client, frames_of, tls, tmp_path
+):
+    stemscale.process(calibrated, filter="gaussian", name="here", client=client)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with cluster_at(elsewhere, *as_dask_options(tls)) as address:
+        assert address.startswith("tls://")
+        words = [calibrated, "--filter", "gaussian", "--name", "there", "--scheduler", address]
+        words = ["stemscale_cli", "process", *words, *as_options(tls), "--json"]
+        code = "from stemscale_cli.app import main; main()"
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, words[1:])], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["state"] == "complete"
+        for naked in (address, address.replace("tls://", "tcp://")):
+            with pytest.raises((OSError, TimeoutError, ValueError, TypeError)):
+                Client(naked, timeout="3s", set_as_default=False)
+        with pytest.raises(SettingsError, match="--tls-cert and --tls-key go with"):
+            connect(address).__enter__()
+    for fov in ("fov01", "fov02"):
+        here, there = (frames_of(calibrated, f"{fov}/filtered/{n}") for n in ("here", "there"))
+        np.testing.assert_array_equal(here, there)
+
+
+def test_workers_of_another_version_are_named(tmp_path, monkeypatch):
+    with cluster_at(tmp_path, workers=1) as address:
+        with Client(address) as watching:
+            watching.wait_for_workers(1, timeout=60)
+        monkeypatch.setattr("stemscale.clusters.worker.version", lambda name: "0.0.1")
+        with pytest.raises(
+            ProcessingError, match=r"has stemscale .*, and this is 0\.0\.1: install"
+        ):
+            connect(address).__enter__()
+
+
+def test_certificates_that_do_not_belong_together_are_named(tls, tmp_path):
+    with pytest.raises(SettingsError, match="does not exist"):
+        Tls(ca=tmp_path / "none.pem", cert=tls.cert, key=tls.key).security()
+    with pytest.raises(SettingsError, match="check which file is which"):
+        Tls(ca=tls.ca, cert=tls.key, key=tls.cert).security()
