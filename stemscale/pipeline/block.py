@@ -386,7 +386,7 @@ class _Clock:
 
 def _once(function: Callable[..., T]) -> Callable[..., T]:
     """Cache per process; threads of a worker that ask for the same thing wait for it."""
-    cached = lru_cache(maxsize=4)(function)
+    cached = lru_cache(maxsize=2)(function)
     lock = threading.Lock()
 
     @wraps(function)

@@ -14,7 +14,7 @@ from faults.builders import GROUP, Poison, assert_as_undisturbed, recorded
 
 import stemscale
 from stemscale.clusters import connect
-from stemscale.clusters.connect import _CONFIG
+from stemscale.clusters.place import _CONFIG
 from stemscale.errors import ProcessingError
 from stemscale.store import AcquisitionStore
 
@@ -97,7 +97,7 @@ def test_blocks_that_kill_their_worker_are_marked_and_all_others_are_made(scene,
 
 def test_a_frozen_worker_is_given_up_and_the_others_go_on(scene, store, monkeypatch):
     ttl = {"distributed.scheduler.worker-ttl": "6s"}
-    monkeypatch.setattr("stemscale.clusters.connect._CONFIG", {**_CONFIG, **ttl})
+    monkeypatch.setattr("stemscale.clusters.place._CONFIG", {**_CONFIG, **ttl})
     frozen = []
 
     def freeze(event):
