@@ -121,13 +121,14 @@ def test_a_frozen_worker_is_given_up_and_the_others_go_on(scene, store, monkeypa
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 6 MB."""
+def small_disk(tmp_path, is_long):
+    """A disk that is a little larger than the scene."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a small disk")
     folder = tmp_path / "disk"
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", folder], check=True)
+    size = "size=48m" if is_long else "size=6m"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], check=True)
     yield folder
     subprocess.run(["umount", "--lazy", folder], check=True)
 
