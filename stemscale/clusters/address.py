@@ -1,6 +1,5 @@
 """A scheduler that runs already, wherever it is."""
 
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,7 +47,7 @@ class Tls:
         )
         try:
             security.get_connection_args("client")
-        except ssl.SSLError as error:
+        except OSError as error:  # ssl.SSLError is one
             raise SettingsError(
                 f"{self.ca}, {self.cert} and {self.key} are no certificates and key that belong "
                 f"together ({error}): check which file is which"

@@ -9,7 +9,8 @@ from distributed import Client
 
 from stemscale.clusters.address import Tls, at_address
 from stemscale.clusters.local import on_this_machine
-from stemscale.clusters.slurm import on_slurm
+from stemscale.clusters.slurm import on_slurm, read_slurm_settings
+from stemscale.clusters.worker import MALLOC
 from stemscale.errors import SettingsError
 
 _CONFIG = {
@@ -23,13 +24,7 @@ _CONFIG = {
     "distributed.worker.memory.terminate": 0.95,
     "distributed.comm.timeouts.connect": "30s",
     "distributed.admin.tick.interval": "500ms",  # every 20 ms, it took 4 % of a core of the driver
-    # Memory given back to the system is had again page by page: with Dask's own setting frames were
-    # aligned at 3.5 times the CPU time; with the C library's, correcting and writing a 512 x 512
-    # frame took 1.9 ms of system time, with these .3.
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 1 << 29,
-    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 1 << 25,
-    # Each thread's own reserve took 150 MB more, and grew by 3 MB for each 1,000 frames.
-    "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 1,
+    **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC.items()},
 }
 
 
@@ -71,15 +66,7 @@ def connect(
     SettingsError
         If options do not go with the scheduler, or a package that it needs is not installed.
     """
-    if (settings is not None) != (scheduler == "slurm"):
-        raise SettingsError(
-            f"--scheduler {scheduler}: --scheduler slurm and --cluster FILE.yaml go together"
-        )
-    if (tls is not None) != scheduler.startswith("tls://"):
-        raise SettingsError(
-            f"--scheduler {scheduler}: --tls-ca, --tls-cert and --tls-key go with an address that "
-            "begins with tls://, and it with them"
-        )
+    check_place(scheduler, tls=tls, settings=settings)
     with dask.config.set(_CONFIG):
         if scheduler == "local":
             place = on_this_machine(workers, devices)
@@ -89,3 +76,31 @@ def connect(
             place = at_address(scheduler, tls)
         with place as client:
             yield client
+
+
+def check_place(scheduler: str, *, tls: Tls | None = None, settings: Path | None = None) -> None:
+    """Refuse what cannot be reached, before anything is done for it.
+
+    Parameters
+    ----------
+    scheduler, tls, settings
+        As for `connect`.
+
+    Raises
+    ------
+    SettingsError
+        If options do not go with the scheduler, or a file is not what it should be.
+    """
+    if (settings is not None) != (scheduler == "slurm"):
+        raise SettingsError(
+            f"--scheduler {scheduler}: --scheduler slurm and --cluster FILE.yaml go together"
+        )
+    if (tls is not None) != scheduler.startswith("tls://"):
+        raise SettingsError(
+            f"--scheduler {scheduler}: --tls-ca, --tls-cert and --tls-key go with an address that "
+            "begins with tls://, and it with them"
+        )
+    if tls is not None:
+        tls.security()
+    if settings is not None:
+        read_slurm_settings(settings)

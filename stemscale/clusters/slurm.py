@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
@@ -17,8 +17,10 @@ from distributed import Client
 
 from stemscale.clusters.address import set_up
 from stemscale.clusters.local import THREADS, free_port
+from stemscale.clusters.worker import MALLOC
 from stemscale.errors import ProcessingError, SettingsError
 
+_LEAST_MEMORY = 2**28  # bytes: what is less has lost its unit
 _SPARE = 0.05  # of the walltime, and at least
 _SPARE_S = 60  # so long before its end a worker stops taking blocks
 
@@ -34,11 +36,9 @@ class SlurmSettings:
     walltime : str
         Of a job, "HH:MM:SS".
     cores : int
-        Of a job; torch takes all of those of its worker.
+        Of a job, which is one worker: torch takes all of them, and one GPU.
     memory : str
         Of a job, as "16 GiB".
-    processes : int
-        Workers in a job, one for each GPU.
     queue, account, interface : str or None
         Partition; who pays; network interface that nodes reach each other by.
     directives : tuple of str
@@ -58,7 +58,6 @@ class SlurmSettings:
     walltime: str
     cores: int
     memory: str
-    processes: int = 1
     queue: str | None = None
     account: str | None = None
     interface: str | None = None
@@ -111,29 +110,26 @@ def read_slurm_settings(file: Path) -> SlurmSettings:
     needed = ("jobs", "walltime", "cores", "memory")
     if missing := [name for name in needed if name not in found]:
         raise SettingsError(f"{file} does not say {', '.join(missing)}")
-    for name in ("jobs", "cores", "processes"):
-        if not isinstance(found.get(name, 1), int) or found.get(name, 1) < 1:
+    for name in ("jobs", "cores"):
+        if not isinstance(found[name], int) or found[name] < 1:
             raise SettingsError(f"{file}: {name} is {found[name]!r}, needed is a number from 1")
     for name in ("directives", "before"):
         lines = found.get(name, [])
         if not isinstance(lines, list) or not all(isinstance(line, str) for line in lines):
             raise SettingsError(f"{file}: {name} is {lines!r}, needed is a list of lines")
         found[name] = tuple(lines)
-    try:
-        parse_bytes(found["memory"])
-    except (ValueError, TypeError, AttributeError) as error:
-        raise SettingsError(
-            f"{file}: memory is {found['memory']!r}, needed is something like 16 GiB"
-        ) from error
-    if isinstance(found["walltime"], int):  # YAML reads 12:00:00 as a number of base 60
-        minutes, seconds = divmod(found["walltime"], 60)
-        found["walltime"] = f"{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}"
+    memory = found["memory"]
+    with suppress(ValueError):
+        if isinstance(memory, str) and parse_bytes(memory) >= _LEAST_MEMORY:
+            memory = None
+    if memory is not None:
+        raise SettingsError(f"{file}: memory is {memory!r}, needed is something like 16 GiB")
     settings = SlurmSettings(**found)
     try:
         enough = settings.lifetime_s > 0
     except (ValueError, AttributeError) as error:
         raise SettingsError(
-            f"{file}: walltime is {settings.walltime!r}, needed is HH:MM:SS"
+            f'{file}: walltime is {settings.walltime!r}, needed is "HH:MM:SS", in quotes'
         ) from error
     if not enough:
         raise SettingsError(f"{file}: walltime {settings.walltime} is too short: give 2 minutes")
@@ -154,12 +150,15 @@ def on_slurm(file: Path) -> Iterator[Client]:
             'install "stemscale[slurm]"'
         ) from error
     make: Any = jobqueue.SLURMCluster
-    with make(**_options(settings)) as cluster:
+    try:
+        started = make(**_options(settings))
+    except (OSError, ValueError) as error:  # as of an interface that is not there
+        raise SettingsError(f"no jobs can be made of {file}: {error}") from error
+    with started as cluster:
         _check(cluster.job_script(), file)
         cluster.adapt(minimum_jobs=settings.jobs, maximum_jobs=settings.jobs)
         with Client(cluster, set_as_default=False) as client:
-            threads = max(1, settings.cores // settings.processes)
-            set_up(client, "the jobs", threads=threads)
+            set_up(client, "the jobs", threads=settings.cores)
             yield client
 
 
@@ -170,14 +169,15 @@ def _options(settings: SlurmSettings) -> dict[str, Any]:
     worker += ["--nthreads", str(THREADS)]  # the last one counts
     return {
         "cores": settings.cores,
-        "processes": settings.processes,
+        "processes": 1,  # of several, dask-jobqueue does not replace those that end
         "memory": settings.memory,
         "walltime": settings.walltime,
         "queue": settings.queue,
         "account": settings.account,
         "interface": settings.interface,
         "job_extra_directives": list(settings.directives),
-        "job_script_prologue": list(settings.before),
+        "job_script_prologue": [f"export {k}={v}" for k, v in MALLOC.items()]
+        + list(settings.before),
         "log_directory": settings.log_directory,
         "worker_extra_args": worker,
         "security": True,  # whoever reaches an open scheduler runs code as its user

@@ -13,6 +13,17 @@ from stemscale.errors import ProcessingError
 if TYPE_CHECKING:
     from distributed import Worker
 
+MALLOC = {
+    # Memory given back to the system is had again page by page: with Dask's own setting frames were
+    # aligned at 3.5 times the CPU time; with the C library's, correcting and writing a 512 x 512
+    # frame took 1.9 ms of system time, with these .3.
+    "MALLOC_TRIM_THRESHOLD_": 1 << 29,
+    "MALLOC_MMAP_THRESHOLD_": 1 << 25,
+    # Each thread's own reserve took 150 MB more, and grew by 3 MB for each 1,000 frames.
+    "MALLOC_ARENA_MAX": 1,
+}
+"""Environment of a worker, for the C library."""
+
 _device = "cpu"
 
 
@@ -20,7 +31,7 @@ class WorkerSetup(WorkerPlugin):
     """Give torch the threads and the device of this worker, which has to be of our version.
 
     Dask's nanny sets OMP_NUM_THREADS=1, whatever the cores. A worker that joins later is set up as
-    it joins; one of another version is turned away.
+    it joins; if it is of another version, its log says so.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """How much a device takes at once: tried on the work itself, halved where memory ends."""
 
-_MOST = 64
+_MOST = 8  # a block has some 32 frames: the next batch is to be on its way while one is computed
 _WORTH = 1.05  # by which the next batch must be quicker to be kept
 
 

@@ -1,6 +1,7 @@
 """Batches on their way to a device and back, while it computes others."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,16 +60,23 @@ class Courier:
         with self._module.stream(self._there):
             there = ready.to(self._device, non_blocking=self._apart)
         computing.wait_stream(self._there)
+        if self._apart:  # memory is not given away while another stream uses it
+            there.record_stream(computing)
         made = work(there)
         self._back.wait_stream(computing)
         home_again = self._module.Event()
         with self._module.stream(self._back):
             home = made.to("cpu", non_blocking=self._apart)  # pinned, where it is not waited for
             home_again.record(self._back)
-        if self._apart:  # memory is not given away while another stream uses it
-            there.record_stream(computing)
+        if self._apart:
             made.record_stream(self._back)
         return OnTheWay(home, home_again)
+
+
+@lru_cache
+def courier_to(device: str) -> Courier:
+    """Give the courier of a device: each pair of streams would keep memory of its own."""
+    return Courier(device)
 
 
 class OnTheWay:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from stemscale.denoising.batches import BatchSize
-from stemscale.denoising.courier import Courier, OnTheWay
+from stemscale.denoising.courier import Courier, OnTheWay, courier_to
 from stemscale.denoising.filter_file import Filter
 from stemscale.denoising.neighbours import neighbours
 from stemscale.denoising.scaling import (
@@ -94,7 +94,7 @@ def denoise_frames(
         BatchSize(batch) if isinstance(batch, int) else filter.batch_size(device, frames.shape[1:])
     )
     device = "cpu" if size.on_cpu else device
-    network, courier = filter.network_on(device), Courier(device)
+    network, courier = filter.network_on(device), courier_to(device)
     chosen = range(*which.indices(len(frames)))
     result = np.empty((len(chosen), *frames.shape[1:]), dtype=np.float32)
     inputs = _Inputs(frames, filter, scale)
@@ -121,7 +121,7 @@ def denoise_frames(
             if size.on_cpu and device == "cpu":
                 raise FilterError(f"no tile of a frame finds room in memory: {error}") from error
             device = "cpu" if size.on_cpu else device
-            network, courier = filter.network_on(device), Courier(device)
+            network, courier = filter.network_on(device), courier_to(device)
             logger.warning(
                 "out of memory: now %d frames of at most %s pixels on %s",
                 size.now,
@@ -203,7 +203,7 @@ def run_network(
     FilterError
         If ``max_pixels`` leaves no room for the smallest tile.
     """
-    return _start(network, inputs, Courier(device), max_pixels).wait()
+    return _start(network, inputs, courier_to(device), max_pixels).wait()
 
 
 def _start(network: UNet, inputs: FloatStacks, courier: Courier, max_pixels: int) -> OnTheWay:

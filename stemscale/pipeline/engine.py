@@ -4,9 +4,9 @@ import heapq
 import logging
 import random
 import time
-from asyncio import CancelledError
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
 from itertools import islice
 from queue import Empty, SimpleQueue
@@ -172,7 +172,7 @@ class _Run(Generic[T]):
         if self.later:
             wait = max(self.later[0][0], self.pause_until) - time.monotonic()
         try:
-            ended = [self.ready.get(timeout=min(max(wait, 0.01), _LOOK_EVERY_S))]
+            ended = [self.ready.get(timeout=min(max(wait, 0.1), _LOOK_EVERY_S))]
         except Empty:
             self._say_what_is_missing(listener)
             return []
@@ -181,11 +181,11 @@ class _Run(Generic[T]):
         return [future for future in ended if future in self.running]
 
     def records(self, ended: "list[Future[Any]]") -> "dict[Future[Any], Any]":
-        """Fetch what finished blocks say; one whose words are lost is asked for once more."""
+        """Fetch what finished blocks say; where that is lost, none: they are asked once more."""
         finished = [future for future in ended if future.status == "finished"]
         try:
             return dict(zip(finished, self.client.gather(finished), strict=True))
-        except (CancelledError, OSError, TimeoutError):
+        except (CancelledError, KilledWorker, OSError, TimeoutError):
             return {}
 
     def failed(self, task: T, error: Any, listener: Listener) -> str | None:

@@ -183,4 +183,5 @@ def _filter_part(recipe: _Recipe, frames: Frames, first: int, start: int, stop: 
     work = recipe.work()
     corrected = work.correct(frames, first)
     filtered = work.filter(frames, corrected, first=first, which=slice(start, stop))
-    return np.stack([store_frame(f, np.empty(f.shape, dtype=frames.dtype))[0] for f in filtered])
+    seen = [store_frame(f, np.empty(f.shape, dtype=frames.dtype))[0] for f in filtered]
+    return np.stack(seen) if seen else filtered

@@ -145,11 +145,11 @@ def store_frame(frame: FloatFrames, into: Frames) -> tuple[FloatFrames, int, int
         Pixels that were clipped, and that were not seen.
     """
     dtype = into.dtype
-    unseen = ~np.isfinite(frame)
-    masked = int(np.count_nonzero(unseen))
     if dtype.kind == "f":
         into[...] = frame
-        return into.astype(np.float32, copy=False), 0, masked
+        return into.astype(np.float32, copy=False), 0, int(np.count_nonzero(np.isnan(frame)))
+    unseen = ~np.isfinite(frame)
+    masked = int(np.count_nonzero(unseen))
     limits = np.iinfo(dtype)
     low, high = limits.min + 1, limits.max
     # 2^31 and beyond are no float32: in float64 all integers of 32 bit are.

@@ -16,7 +16,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from stemscale.acquisition import image_coordinates
-from stemscale.clusters import Tls, connect
+from stemscale.clusters import Tls, check_place, connect
 from stemscale.denoising import find_devices
 from stemscale.distortion import Interpolation
 from stemscale.errors import ProcessingError
@@ -179,6 +179,8 @@ def process(
         retry_failed=retry_failed,
     )
     check_workers(workers)
+    cluster_file = None if cluster_file is None else Path(cluster_file)
+    check_place(scheduler, tls=tls, settings=cluster_file)
     devices = find_devices(device) if plan.choice.kind == "file" else ("cpu",)
     return run_plan(
         plan,
@@ -201,7 +203,7 @@ def run_plan(
     workers: int | None = None,
     devices: tuple[str, ...] = ("cpu",),
     tls: Tls | None = None,
-    cluster_file: str | Path | None = None,
+    cluster_file: Path | None = None,
     client: Client | None = None,
     listener: Listener = no_listener,
 ) -> ProcessSummary:
@@ -245,7 +247,7 @@ def run_plan(
                 workers=workers,
                 devices=devices,
                 tls=tls,
-                settings=None if cluster_file is None else Path(cluster_file),
+                settings=cluster_file,
             )
             client = stack.enter_context(place)
         if client is not None:

@@ -112,3 +112,14 @@ def test_certificates_that_do_not_belong_together_are_named(tls, tmp_path):
         Tls(ca=tmp_path / "none.pem", cert=tls.cert, key=tls.key).security()
     with pytest.raises(SettingsError, match="check which file is which"):
         Tls(ca=tls.ca, cert=tls.key, key=tls.cert).security()
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "tls://127.0.0.1:9"])
+def test_a_place_that_cannot_be_reached_costs_no_output(calibrated, client, frames_of, scheduler):
+    stemscale.process(calibrated, filter="none", name="x", client=client)
+    before = frames_of(calibrated, "fov01/filtered/x")
+    with pytest.raises(SettingsError, match=r"together|and it with them"):
+        stemscale.process(
+            calibrated, filter="gaussian", name="x", overwrite=True, scheduler=scheduler
+        )
+    np.testing.assert_array_equal(frames_of(calibrated, "fov01/filtered/x"), before)
