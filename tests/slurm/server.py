@@ -80,7 +80,9 @@ def slurm(folder: Path) -> Iterator[dict[str, str]]:
         until = time.monotonic() + 60
         while _said(["sinfo", "-h", "-o", "%T"], environment) != "idle":
             if time.monotonic() > until:
-                raise TimeoutError(f"SLURM does not start: see the logs in {folder}")
+                log = folder / "slurmctld.log"
+                said = log.read_text()[-300:] if log.is_file() else "it wrote no log"
+                raise TimeoutError(f"SLURM does not start here: {' '.join(said.split())}")
             time.sleep(0.2)
         try:
             yield environment
