@@ -239,9 +239,7 @@ def run_plan(
         # a driver that was killed leaves workers that go on until its lease is taken
         plan = plan.as_it_stands(store, epochs)
         busy = [s for s in plan.series if s.todo]
-        for series in busy:
-            _lay_out(store, series, plan)
-        if busy and client is None:
+        if busy and client is None:  # before --overwrite takes away what is there
             place = connect(
                 scheduler,
                 workers=workers,
@@ -250,6 +248,8 @@ def run_plan(
                 settings=cluster_file,
             )
             client = stack.enter_context(place)
+        for series in busy:
+            _lay_out(store, series, plan)
         if client is not None:
             about["dashboard"] = client.dashboard_link
         for series in busy:
