@@ -25,7 +25,18 @@ def _slurm() -> str:
     return what_is_missing()
 
 
-_NEEDS: dict[str, Callable[[], str]] = {"browser": _chromium, "gpu": _gpu, "slurm": _slurm}
+def _s3() -> str:
+    from objectstore.server import what_is_missing
+
+    return what_is_missing()
+
+
+_NEEDS: dict[str, Callable[[], str]] = {
+    "browser": _chromium,
+    "gpu": _gpu,
+    "s3": _s3,
+    "slurm": _slurm,
+}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,12 +1,16 @@
 """Options that several verbs share, each named once."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 Store = Annotated[
-    Path, typer.Argument(metavar="STORE", help="Folder of the acquisition.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="STORE",
+        help="Folder of the acquisition, or its URL, as s3://bucket/run.zarr.",
+        show_default=False,
+    ),
 ]
 
 Fovs = Annotated[

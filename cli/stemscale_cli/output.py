@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -33,7 +32,7 @@ def _jsonable(value: Any) -> Any:
         return {str(k): _jsonable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_jsonable(v) for v in value]
-    if isinstance(value, Path):
+    if hasattr(value, "is_file"):  # a path, or that of an object
         return str(value)
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from stemscale_cli.output import talk
+
 Listener = Callable[[Any], None]
 
 
@@ -26,10 +28,10 @@ def bar(
     Yields
     ------
     callable
-        The listener; one that shows nothing where stderr is no terminal.
+        The listener; where there is no bar, it says only what work has to wait for.
     """
     if quiet or not sys.stderr.isatty():
-        yield lambda event: None
+        yield _waits()
         return
     from rich.console import Console
     from rich.progress import (
@@ -134,6 +136,20 @@ def training(progress: Any, task: Any) -> Listener:
         progress.update(
             task, description="train", completed=round(100 * now.share), total=100, note=note
         )
+
+    return listen
+
+
+def _waits() -> Listener:
+    """Say in a line what work waits for, so that a log tells why nothing goes on."""
+    said: list[str] = []
+
+    def listen(event: Any) -> None:
+        from stemscale.pipeline import Waiting
+
+        if isinstance(event, Waiting) and said[-1:] != [event.reason]:
+            said.append(event.reason)
+            talk(f"waiting: {event.reason}")
 
     return listen
 

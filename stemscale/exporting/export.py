@@ -159,7 +159,8 @@ def _check_target(path: Path, store: AcquisitionStore, overwrite: bool) -> None:
     kind = path.suffix.lower()
     if kind not in _KINDS:
         raise SettingsError(f"--to {path} must end in one of {' '.join(_KINDS)}")
-    if path.resolve().is_relative_to(store.path.resolve()):
+    at = store.path
+    if isinstance(at, Path) and path.resolve().is_relative_to(at.resolve()):
         raise SettingsError(f"--to {path} lies inside the store: choose a place outside of it")
     if not path.exists():
         return

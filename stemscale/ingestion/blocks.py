@@ -7,14 +7,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from stemscale.acquisition import Frames, check_pixels
 from stemscale.errors import StoreError
 from stemscale.ingestion.source import FrameSource
-from stemscale.store import FramesArray, Ledger, check_epoch, commit_block
+from stemscale.store import FramesArray, Ledger, StorePath, check_epoch, commit_block
 
 _THREADS = 3  # tests/benchmarks/bench_ingest.py: 1 thread 0.9, 2 1.1, 3 1.3 x the plainest loop
 _MOST_AT_ONCE = 8  # blocks that a process is given
@@ -26,7 +25,7 @@ class BlockWriter:
 
     Attributes
     ----------
-    store : Path
+    store : Path or ObjectPath
         The store.
     group : str
         Path of the group of frames.
@@ -39,7 +38,7 @@ class BlockWriter:
         Of the lease; a run that was replaced writes no more.
     """
 
-    store: Path
+    store: StorePath
     group: str
     source: FrameSource
     base: int

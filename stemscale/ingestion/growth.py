@@ -2,17 +2,15 @@
 
 import json
 import logging
-import shutil
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from stemscale.acquisition import FrameColumn, ScanSettings, frame_coordinates
-from stemscale.errors import StoreConflictError
+from stemscale.errors import StoreConflictError, StoreError
 from stemscale.ingestion.joined import join_columns
 from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.tags import columns_from_tags
@@ -20,9 +18,13 @@ from stemscale.store import (
     AcquisitionStore,
     BlockRecord,
     FramesArray,
+    StorePath,
     block_checksums,
     commit_block,
     is_on_disk,
+    read_arrays,
+    remove_tree,
+    write_arrays,
 )
 
 logger = logging.getLogger(__name__)
@@ -214,24 +216,24 @@ def _columns_there(store: AcquisitionStore, group: str) -> dict[str, FrameColumn
     return found
 
 
-def _stage(file: Path, columns: Mapping[str, FrameColumn]) -> None:
+def _stage(file: StorePath, columns: Mapping[str, FrameColumn]) -> None:
     about = {n: [c.units, c.long_name, list(c.words)] for n, c in columns.items()}
     values: dict[str, Any] = {f"values/{n}": c.values for n, c in columns.items()}
-    temporary = file.with_suffix(".tmp.npz")
     values["about"] = np.array(json.dumps(about))
-    np.savez(temporary, **values)
-    temporary.replace(file)
+    write_arrays(file, values)
 
 
-def _unstage(file: Path) -> dict[str, FrameColumn]:
-    with np.load(file, allow_pickle=False) as found:
-        about = json.loads(str(found["about"]))
-        return {
-            n: FrameColumn(
-                values=found[f"values/{n}"], units=units, long_name=long_name, words=tuple(words)
-            )
-            for n, (units, long_name, words) in about.items()
-        }
+def _unstage(file: StorePath) -> dict[str, FrameColumn]:
+    found = read_arrays(file)
+    if found is None:
+        raise StoreError(f"{file} is missing: put it back from a copy, or ingest into a new store")
+    about = json.loads(str(found["about"]))
+    return {
+        n: FrameColumn(
+            values=found[f"values/{n}"], units=units, long_name=long_name, words=tuple(words)
+        )
+        for n, (units, long_name, words) in about.items()
+    }
 
 
 def _told_apart(
@@ -335,6 +337,6 @@ def _write_columns(
     for file in (store.path / group).glob("*/zarr.json"):
         dims = json.loads(file.read_text()).get("dimension_names")
         if dims == ["frame"] and file.parent.name not in along:
-            shutil.rmtree(file.parent)
+            remove_tree(file.parent)
     store.write_dataset(group, xr.Dataset(coords=along))
     store.frames(group).set_coordinates([n for n in along if n != "frame"])

@@ -32,15 +32,17 @@ from stemscale.ingestion.readers import input_files
 from stemscale.store import (
     AcquisitionStore,
     FramesArray,
+    StorePath,
     block_checksums,
+    blocks_on_disk,
     checksum,
     finish_frames,
     frames_per_block,
     hold_lease,
-    is_on_disk,
     multiscales,
     rapid_group,
     slow_group,
+    store_path,
 )
 
 logger = logging.getLogger(__name__)
@@ -203,7 +205,7 @@ def ingest(
     slow_files = [row.slow for row in rows if row.slow is not None]
     check_hdf5(input_files([*(row.rapid for row in rows), *more, *slow_files]))
     plans = [p for row in rows for p in plan_fovs(row, more, options)]
-    with _all_or_nothing(Path(store), plans, append) as (target, everything):
+    with _all_or_nothing(store_path(store), plans, append) as (target, everything):
         todo = [t for t in everything if t.what != "skip"]
         total = sum(t.plan.source.n_frames for t in todo)
         appended = {
@@ -273,7 +275,7 @@ def _rows(
 
 @contextmanager
 def _all_or_nothing(
-    path: Path, plans: Sequence[FovPlan], append: bool
+    path: StorePath, plans: Sequence[FovPlan], append: bool
 ) -> Iterator[tuple[AcquisitionStore, list[Todo]]]:
     """Give the store and what to do; take back what was begun if the input is bad."""
     is_new = not (path / "zarr.json").is_file()
@@ -324,8 +326,9 @@ def _write_fov(
             store=store.path, group=group, source=plan.source, base=todo.base, epoch=epoch
         )
         missing = []
+        there = blocks_on_disk(frames, ledger.records())
         for index in range(frames.n_blocks):
-            if is_on_disk(frames, ledger.record(index)):
+            if index in there:
                 tell(_frames_of_input(frames, index, todo.base))
             else:
                 missing.append(index)

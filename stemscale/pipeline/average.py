@@ -1,11 +1,9 @@
 """Align the frames of a FOV and average them: groups of frames on Dask, their means in order."""
 
 import logging
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,11 +25,16 @@ from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import BlockDone, FramesAligned, Listener, no_listener
 from stemscale.store import (
     AcquisitionStore,
+    StorePath,
     calibration_group,
     check_epoch,
     current_epoch,
     hold_lease,
     rapid_group,
+    read_arrays,
+    remove_tree,
+    store_path,
+    write_arrays,
 )
 
 logger = logging.getLogger(__name__)
@@ -230,12 +233,10 @@ def align_groups(task: GroupTask) -> GroupRecord:
     found: list[FrameGroup] = []
     for start, stop in task.bounds:
         found += _aligned(store, task.fov, start, stop, task.weighted, task.skip_damaged)
-    folder = Path(task.scratch)
+    folder = store_path(task.scratch)
     check_epoch(folder / "lease.json", task.epoch, what=f"{task.store}: {task.fov}")
     means: dict[str, Any] = {str(i): g.mean for i, g in enumerate(found) if g.mean is not None}
-    temporary = folder / f"{task.block}.{id(task):x}.tmp.npz"
-    np.savez(temporary, **means)
-    temporary.replace(_file(task))
+    write_arrays(_file(task), means)
     return GroupRecord(groups=[(g.shifts, g.weights) for g in found])
 
 
@@ -282,19 +283,20 @@ def _in_order(
 
 def _groups(task: GroupTask, record: GroupRecord) -> Iterator[FrameGroup]:
     file = _file(task)
-    with np.load(file, allow_pickle=False) as means:
-        for i, (shifts, weights) in enumerate(record.groups):
-            mean = means.get(str(i))
-            yield FrameGroup(mean=mean, shifts=shifts, weights=weights)
+    means = read_arrays(file)
+    if means is None:
+        raise ProcessingError(f"{file} is gone: somebody else took it away; run again")
+    for i, (shifts, weights) in enumerate(record.groups):
+        yield FrameGroup(mean=means.get(str(i)), shifts=shifts, weights=weights)
     file.unlink()
 
 
-def _file(task: GroupTask) -> Path:
-    return Path(task.scratch) / f"{task.block:08d}.npz"
+def _file(task: GroupTask) -> StorePath:
+    return store_path(task.scratch) / f"{task.block:08d}.npz"
 
 
 @contextmanager
-def _scratch(store: AcquisitionStore, fov: str) -> Iterator[Path]:
+def _scratch(store: AcquisitionStore, fov: str) -> Iterator[StorePath]:
     """Give an empty folder beside the store to this run alone."""
     folder = store.ledger(calibration_group(fov)).folder / "aligning"
     with hold_lease(folder / "lease.json", what=f"the alignment of {store.path}: {fov}"):
@@ -305,7 +307,7 @@ def _scratch(store: AcquisitionStore, fov: str) -> Iterator[Path]:
         finally:
             for left in folder.glob("*.npz"):
                 left.unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_tree(folder)
 
 
 def _told(listener: Listener, total: int) -> Listener:

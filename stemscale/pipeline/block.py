@@ -1,12 +1,12 @@
 """One task: read, correct, filter, score, write and record one block. Runs in a worker."""
 
 import errno
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, wraps
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -34,13 +34,14 @@ from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
     BlockRecord,
+    be_brief,
     block_checksums,
     check_epoch,
-    checksum,
     commit_block,
     fill_value,
     is_on_disk,
     rapid_group,
+    store_path,
 )
 
 T = TypeVar("T")
@@ -177,8 +178,8 @@ def corrected_frames(
     if run is None:
         raise ProcessingError(f"{store.path}/{group}: nothing is being made there")
     work = _Work(str(store.path), fov, group, run)
-    _check_input(work, first, last)
-    return work.pixels.correct(work.input.read(first, last), first), work.slow
+    frames, _ = work.read(first, last)
+    return work.pixels.correct(frames, first), work.slow
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,10 +213,14 @@ class _Work:
             rapid_shape=self.input.shape[1:],
             interpolation=run["interpolation"],
             drift=load_drift(self.ledger) if run.get("drift") else None,
-            filter=None if sha256 is None else _filter(str(filter_file(Path(store), sha256))),
+            filter=None if sha256 is None else _filter(str(filter_file(self.store.path, sha256))),
             scale=None if run["scale"] is None else SeriesScale(**run["scale"]),
             parameters=load_parameters(self.ledger) if self.choice.classical else None,
         )
+
+    def read(self, first: int, last: int) -> tuple[Frames, list[int]]:
+        """Read raw frames, and the CRC-32 of the shards that they are in, see `read_checked`."""
+        return self.input.read_checked(first, last, self.expected)
 
     def score(self, frames: Iterable[FloatFrames]) -> list[_Score]:
         """Give the PSNR of frames against the slow scan; none where it is on another grid."""
@@ -258,8 +263,7 @@ def _frame_by_frame(
     first, last = max(0, start - halo), min(work.input.shape[0], stop + halo)
     mine = slice(start - first, stop - first)
     with clock("read"):
-        crcs = _check_input(work, first, last)
-        frames = work.input.read(first, last)
+        frames, crcs = work.read(first, last)
     if work.choice.kind == "none":
         return _corrected(work, frames, first, clock), {}, crcs
     with clock("correct"):
@@ -290,11 +294,11 @@ def _whole_dcfi(
         for index in range(work.input.n_blocks):
             start, stop = work.input.bounds(index)
             with clock("read"):
-                crcs.extend(_check_input(work, start, stop))
-                frames = work.input.read(start, stop)
+                frames, found = work.read(start, stop)
+                crcs.extend(found)
             with clock("score"):
-                found = _named("psnr_rapid", work.score(work.pixels.correct(frames)))
-                for name, values in found.items():
+                scores = _named("psnr_rapid", work.score(work.pixels.correct(frames)))
+                for name, values in scores.items():
                     rapid.setdefault(name, []).extend(values)
             yield frames
 
@@ -304,20 +308,6 @@ def _whole_dcfi(
         corrected = work.pixels.correct(np.asarray(average)[None])
     means = {n: [_mean(np.array(v, dtype=np.float64))] for n, v in rapid.items()}
     return corrected, means, crcs
-
-
-def _check_input(work: _Work, first: int, last: int) -> list[int]:
-    """CRC-32 of the raw shards a block is made from, after comparing them with the records."""
-    found = []
-    for index in range(first // work.input.block, (last - 1) // work.input.block + 1):
-        shard = work.input.shard(index)
-        if not shard.is_file():
-            raise DamagedDataError(f"raw block {index} is missing: {shard}")
-        size, crc32 = checksum(shard)
-        if (size, crc32) != work.expected.get(index, (size, crc32)):
-            raise DamagedDataError(f"raw block {index} changed since it was ingested: {shard}")
-        found.append(crc32)
-    return found
 
 
 def _damaged(work: _Work, n: int, error: DamagedDataError) -> _Made:
@@ -400,12 +390,18 @@ def _once(function: Callable[..., T]) -> Callable[..., T]:
 @_once
 def _filter(file: str) -> Filter:
     """Load a filter by the name of its file, which is its content hash."""
-    return load_filter(file)
+    if "://" not in file:
+        return load_filter(file)
+    with tempfile.NamedTemporaryFile(suffix=".safetensors") as here:
+        here.write(store_path(file).read_bytes())
+        here.flush()
+        return load_filter(here.name)
 
 
 @_once
 def _work(store: str, fov: str, group: str, fingerprint: str, epoch: int) -> _Work:
     del epoch  # since the last run, the series may have grown
+    be_brief()
     run = AcquisitionStore(store).ledger(group).run()
     if run is None or run.get("fingerprint") != fingerprint:
         raise ProcessingError(f"{store}/{group}: its run was replaced by another one meanwhile")

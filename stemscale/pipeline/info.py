@@ -1,6 +1,5 @@
 """What is in a store: metadata, small arrays and file sizes, never pixels."""
 
-import os
 from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -8,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 from numpy.typing import NDArray
 
 from stemscale.acquisition import FRAME_QUANTITIES, ScanSettings
@@ -20,6 +18,7 @@ from stemscale.store import (
     FramesArray,
     calibration_group,
     filtered_group,
+    folder_sizes,
     rapid_group,
     slow_group,
 )
@@ -74,7 +73,7 @@ def info(
         If there is no store, or a FOV is not in it.
     """
     target = AcquisitionStore(store)
-    sizes = _sizes(target.path)
+    sizes = folder_sizes(target.path)
     there = target.fovs()
     wanted = target.require_fovs(list(fovs)) if fovs else there
     return {
@@ -128,7 +127,7 @@ def _array(
     """Describe an array of frames; its ratio counts what is on disk only."""
     n_frames, n_y, n_x = frames.shape
     per_frame = n_y * n_x * frames.dtype.itemsize
-    bounds = (frames.bounds(i) for i in range(frames.n_blocks) if frames.shard(i).is_file())
+    bounds = (frames.bounds(i) for i in frames.stats())
     on_disk = sizes[f"{frames.group}/frames"]
     written = sum(stop - start for start, stop in bounds) * per_frame
     return {
@@ -149,9 +148,9 @@ def _blocks_done(store: AcquisitionStore, frames: FramesArray, state: str | None
     """Count the blocks that are recorded as written, where something still tells it."""
     if state == "complete":
         return frames.n_blocks
-    records = store.ledger(frames.group).folder / "blocks"
-    if records.is_dir():
-        return sum(1 for _ in records.glob("[0-9]*.json"))
+    ledger = store.ledger(frames.group)
+    if ledger.run() is not None:
+        return ledger.count()
     if not store.has(f"{frames.group}/block_size"):
         return None
     return int((_small(store, f"{frames.group}/block_size") > 0).sum())
@@ -199,7 +198,7 @@ def _filtered(
 
 def _small(store: AcquisitionStore, array: str) -> NDArray[Any]:
     """Read a small array by itself: opening its group would open every array in it."""
-    return np.asarray(zarr.open_array(store.path / array, mode="r")[:])
+    return np.asarray(store.array(array)[:])
 
 
 def _per_frame(dataset: xr.Dataset) -> dict[str, Any]:
@@ -249,21 +248,3 @@ def _range(values: list[Any]) -> dict[str, Any]:
         "constant": len(set(known)) == 1,
         "missing": len(values) - len(known),
     }
-
-
-def _sizes(root: Path) -> Counter[str]:
-    """Give the bytes of the files below every folder of a store, by its path in the store."""
-    sizes: Counter[str] = Counter()
-    for folder, _, files in os.walk(root):
-        n_bytes = sum(_size(Path(folder, file)) for file in files)
-        parts = Path(folder).relative_to(root).parts
-        for depth in range(len(parts) + 1):
-            sizes["/".join(parts[:depth])] += n_bytes
-    return sizes
-
-
-def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:  # a store may be written while it is described
-        return 0

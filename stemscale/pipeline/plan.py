@@ -22,6 +22,7 @@ from stemscale.pipeline.transfer import Transfer, carry_over
 from stemscale.pipeline.tuning import tuning_recipe
 from stemscale.store import (
     AcquisitionStore,
+    StorePath,
     block_count,
     filtered_group,
     frames_per_block,
@@ -122,7 +123,7 @@ class ProcessPlan:
 
     Attributes
     ----------
-    store : Path
+    store : Path or ObjectPath
         The store.
     choice : FilterChoice
         The filter.
@@ -138,7 +139,7 @@ class ProcessPlan:
         As asked.
     """
 
-    store: Path
+    store: StorePath
     choice: FilterChoice
     name: str
     series: tuple[SeriesPlan, ...]

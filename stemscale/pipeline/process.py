@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 from distributed import Client
 from numpy.typing import NDArray
 
@@ -40,6 +39,7 @@ from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
     FrameVariable,
+    StorePath,
     block_bounds,
     finish_frames,
     hold_lease,
@@ -57,7 +57,7 @@ class ProcessSummary:
 
     Attributes
     ----------
-    store : Path
+    store : Path or ObjectPath
         The store.
     name : str
         Name of what was written.
@@ -87,7 +87,7 @@ class ProcessSummary:
         ``complete`` or ``partial``.
     """
 
-    store: Path
+    store: StorePath
     name: str
     fovs: int
     frames: int
@@ -373,8 +373,7 @@ def _lay_out(store: AcquisitionStore, series: SeriesPlan, plan: ProcessPlan) -> 
 
 def _length(store: AcquisitionStore, group: str) -> int:
     """Frames that a group has room for; the fewest, where it was being made longer."""
-    index = zarr.open_array(store.path / group / "frame", mode="r")
-    return min(store.frames(group).shape[0], int(index.shape[0]))
+    return min(store.frames(group).shape[0], store.array(f"{group}/frame").shape[0])
 
 
 def _coordinates(store: AcquisitionStore, series: SeriesPlan) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from stemscale.store import (
     block_bounds,
     block_checksums,
     block_count,
-    is_on_disk,
+    blocks_on_disk,
     rapid_group,
 )
 
@@ -128,6 +128,7 @@ def find_standing(
             f"throw the old ones away with --overwrite"
         )
     good = FRAME_STATUS["done"]
+    there = blocks_on_disk(frames, records)
     done = {
         i: r
         for i, r in records.items()
@@ -135,7 +136,7 @@ def find_standing(
         and all(s == good for s in r.status)
         and not blocks.has_grown(r)
         and (r.start, r.stop) == block_bounds(i, output.n_frames, output.block)
-        and is_on_disk(frames, r)
+        and i in there
     }
     failed = {} if retry_failed else {i: w for i, w in ledger.failures().items() if i not in done}
     return Standing(

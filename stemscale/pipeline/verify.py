@@ -10,6 +10,7 @@ from stemscale.store import (
     SUMMARY,
     AcquisitionStore,
     Damage,
+    StorePath,
     array_damage,
     find_contents,
     find_damage,
@@ -25,7 +26,7 @@ class Verification:
 
     Attributes
     ----------
-    store : Path
+    store : Path or ObjectPath
         The store.
     blocks : int
         Blocks of frames read.
@@ -35,7 +36,7 @@ class Verification:
         What is not as it was written; empty where all is well.
     """
 
-    store: Path
+    store: StorePath
     blocks: int
     arrays: int
     damage: list[Damage]

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from stemscale.errors import SettingsError
+from stemscale.store import store_path
 
 
 def checked_output(store: str | Path, target: Path, endings: Sequence[str] = ()) -> Path:
@@ -39,9 +40,16 @@ def checked_output(store: str | Path, target: Path, endings: Sequence[str] = ())
         raise SettingsError(f"output {target} is a folder: name a file")
     if not target.parent.is_dir():
         raise SettingsError(f"output {target}: there is no folder {target.parent}; make it first")
-    if Path(store).resolve() in target.resolve().parents:
+    at = store_path(store)
+    if isinstance(at, Path) and at.resolve() in target.resolve().parents:
         raise SettingsError(f"output {target} lies in the store: put it beside it")
     return target
+
+
+def page_beside(store: str | Path) -> Path:
+    """Name the page of a store: beside it, or here where that is in an object store."""
+    at = store_path(store)
+    return at.with_suffix(".html") if isinstance(at, Path) else Path(f"{at.stem}.html")
 
 
 def write_at_once(target: Path, write: Callable[[Path], object]) -> None:

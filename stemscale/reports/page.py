@@ -17,7 +17,7 @@ import zarr
 from stemscale.reports.correction import fits_best, read_correction
 from stemscale.reports.correction_figure import correction_figure
 from stemscale.reports.figures import distortion_figure, psnr_figure, series_figure
-from stemscale.reports.output import checked_output, write_at_once
+from stemscale.reports.output import checked_output, page_beside, write_at_once
 from stemscale.reports.scores import AFTER, TRAINED, score_table
 from stemscale.reports.sections import fov_sections
 from stemscale.reports.store_view import FovView, StoreView, read_store
@@ -63,7 +63,7 @@ def write_report(store: str | Path, output: Path | None = None) -> Path:
     SettingsError
         If ``output`` is a folder, lies in the store, or its folder does not exist.
     """
-    target = Path(store).with_suffix(".html") if output is None else Path(output)
+    target = page_beside(store) if output is None else Path(output)
     checked_output(store, target)
     view = read_store(store)
     page = _render(view)

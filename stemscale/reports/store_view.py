@@ -11,7 +11,7 @@ import xarray as xr
 import zarr
 
 from stemscale.errors import StoreError
-from stemscale.store import FRAME_STATUS, SUMMARY, natural_order
+from stemscale.store import FRAME_STATUS, SUMMARY, natural_order, store_path, zarr_store
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -133,7 +133,7 @@ class StoreView:
     @property
     def name(self) -> str:
         """Last part of the path."""
-        return Path(self.path).name
+        return store_path(self.path).name
 
 
 def read_store(path: str | Path) -> StoreView:
@@ -142,7 +142,7 @@ def read_store(path: str | Path) -> StoreView:
     Parameters
     ----------
     path : str or Path
-        Folder of the store.
+        Folder of the store, or its URL.
 
     Returns
     -------
@@ -156,7 +156,9 @@ def read_store(path: str | Path) -> StoreView:
     """
     path = str(path)
     try:
-        root = zarr.open_group(path, mode="r", use_consolidated=False)
+        root = zarr.open_group(zarr_store(store_path(path)), mode="r", use_consolidated=False)
+    except StoreError:
+        raise
     except (FileNotFoundError, ValueError, OSError) as error:
         raise StoreError(
             f"{path} is not a stemscale store: make one with `stemscale ingest`"
@@ -206,7 +208,11 @@ def open_group(path: str, group: str) -> xr.Dataset:
     """
     # not consolidated: those metadata may be older than a store that still grows
     found: xr.Dataset = xr.open_zarr(
-        path, group=group, consolidated=False, chunks=None, decode_times=False
+        zarr_store(store_path(path)),
+        group=group,
+        consolidated=False,
+        chunks=None,
+        decode_times=False,
     )
     return found
 

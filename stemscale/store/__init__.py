@@ -1,7 +1,20 @@
 """A checked series comes in and becomes groups of a Zarr v3 store, recorded block by block."""
 
 from stemscale.store.acquisition_store import AcquisitionStore, check_fov, natural_order
-from stemscale.store.commit import commit_block, is_on_disk
+from stemscale.store.commit import blocks_on_disk, commit_block, is_on_disk
+from stemscale.store.files import (
+    StorePath,
+    checksum,
+    folder_sizes,
+    read_arrays,
+    read_json,
+    remove_tree,
+    store_path,
+    write_arrays,
+    write_bytes,
+    write_json,
+    zarr_store,
+)
 from stemscale.store.finish import FrameVariable, finish_frames
 from stemscale.store.frames import FramesArray, fill_value
 from stemscale.store.layout import (
@@ -20,12 +33,10 @@ from stemscale.store.ledger import (
     FRAME_STATUS,
     BlockRecord,
     Ledger,
-    checksum,
     ledger_root,
-    read_json,
-    write_json,
 )
 from stemscale.store.ngff import multiscales
+from stemscale.store.object_path import ObjectPath, be_brief
 from stemscale.store.verify import (
     Contents,
     Damage,
@@ -48,10 +59,14 @@ __all__ = [
     "FrameVariable",
     "FramesArray",
     "Ledger",
+    "ObjectPath",
+    "StorePath",
     "array_damage",
+    "be_brief",
     "block_bounds",
     "block_checksums",
     "block_count",
+    "blocks_on_disk",
     "calibration_group",
     "check_epoch",
     "check_fov",
@@ -64,6 +79,7 @@ __all__ = [
     "find_contents",
     "find_damage",
     "finish_frames",
+    "folder_sizes",
     "frames_per_block",
     "hold_lease",
     "is_on_disk",
@@ -72,9 +88,15 @@ __all__ = [
     "multiscales",
     "natural_order",
     "rapid_group",
+    "read_arrays",
     "read_json",
+    "remove_tree",
     "slow_damage",
     "slow_group",
+    "store_path",
     "was_left",
+    "write_arrays",
+    "write_bytes",
     "write_json",
+    "zarr_store",
 ]

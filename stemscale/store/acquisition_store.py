@@ -1,11 +1,9 @@
 """A store on disk: one Zarr v3 hierarchy that plain xarray opens as a DataTree."""
 
 import re
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +12,10 @@ import zarr
 
 from stemscale.acquisition import Frames, Image, ScanSettings, check_name
 from stemscale.errors import StoreError
+from stemscale.store.files import StorePath, remove_tree, store_path, write_json, zarr_store
 from stemscale.store.frames import FramesArray, codecs, create_frames
 from stemscale.store.layout import CONVENTIONS, FORMAT, SUMMARY, rapid_group
-from stemscale.store.ledger import Ledger, ledger_root, write_json
+from stemscale.store.ledger import Ledger, ledger_root
 from stemscale.store.metadata import (
     CHECKSUM,
     FILE,
@@ -24,8 +23,10 @@ from stemscale.store.metadata import (
     record_nodes,
 )
 from stemscale.store.ngff import multiscales
+from stemscale.store.object_path import ObjectPath
 
-_MARK = "changing.mark"  # in the ledger of a group; the dot keeps it apart from any name
+_MARKS = "changing.marks"  # beside the ledgers; the dot keeps it apart from any name
+_MARK = "mark"
 
 
 class AcquisitionStore:
@@ -33,17 +34,21 @@ class AcquisitionStore:
 
     Parameters
     ----------
-    path : str or Path
-        Folder of the store.
+    path : str, Path or ObjectPath
+        Folder of the store, or its URL, as ``s3://bucket/run.zarr``.
 
     Raises
     ------
     StoreError
         If there is no store of this format.
+    StoreUnavailableError
+        If its server does not answer.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | StorePath) -> None:
+        self.path = store_path(path)
+        if isinstance(self.path, ObjectPath):
+            self.path.reach()
         if not self.path.is_dir():
             what = "is a file" if self.path.exists() else "does not exist"
             raise StoreError(
@@ -65,7 +70,7 @@ class AcquisitionStore:
             )
 
     @classmethod
-    def create(cls, path: str | Path) -> "AcquisitionStore":
+    def create(cls, path: str | StorePath) -> "AcquisitionStore":
         """Open a store, making it if there is none.
 
         Raises
@@ -73,7 +78,9 @@ class AcquisitionStore:
         StoreError
             If something else lies there.
         """
-        path = Path(path)
+        path = store_path(path)
+        if isinstance(path, ObjectPath):
+            path.reach()
         if inside := _store_around(path):
             raise StoreError(f"{path} lies inside the store {inside}: choose a path outside")
         try:
@@ -81,7 +88,7 @@ class AcquisitionStore:
                 raise StoreError(f"{path} exists and is not a stemscale store: choose another path")
             if not (path / "zarr.json").is_file():
                 attributes = {"Conventions": CONVENTIONS, "stemscale_format": FORMAT, "history": ""}
-                zarr.create_group(path, zarr_format=3, attributes=attributes)
+                zarr.create_group(zarr_store(path), zarr_format=3, attributes=attributes)
         except OSError as error:
             raise StoreError(
                 f"no store can be made at {path} ({error}): choose another path"
@@ -119,7 +126,9 @@ class AcquisitionStore:
 
     def group(self, path: str) -> zarr.Group:
         """Open a group for writing, making it and its parents if needed."""
-        return zarr.open_group(self.path, mode="r+", use_consolidated=False).require_group(path)
+        return zarr.open_group(
+            zarr_store(self.path), mode="r+", use_consolidated=False
+        ).require_group(path)
 
     def attrs(self, group: str) -> dict[str, Any]:
         """Read the attributes of a group.
@@ -163,7 +172,7 @@ class AcquisitionStore:
         if not self.has(group):
             raise StoreError(f"{self.path} has nothing at {group}")
         found: xr.Dataset = xr.open_zarr(
-            self.path, group=group, consolidated=False, chunks=None, decode_cf=decode
+            zarr_store(self.path), group=group, consolidated=False, chunks=None, decode_cf=decode
         )
         if not decode:  # which variables are coordinates is not a matter of values
             named = " ".join(str(v.attrs.get("coordinates", "")) for v in found.variables.values())
@@ -175,10 +184,14 @@ class AcquisitionStore:
         """Open the frames of a group as a row of blocks."""
         return FramesArray(self.path, group)
 
+    def array(self, path: str) -> zarr.Array[Any]:
+        """Open an array for reading, by its path."""
+        return zarr.open_array(zarr_store(self.path), path=path, mode="r", zarr_format=3)
+
     def settings(self, group: str) -> ScanSettings:
         """Read the scan settings of the images of a group."""
         name = "image" if (self.path / group / "image").is_dir() else "frames"
-        shape = zarr.open_array(self.path / group / name, mode="r").shape
+        shape = self.array(f"{group}/{name}").shape
         return ScanSettings.from_attrs(self.attrs(group), (shape[-2], shape[-1]))
 
     def ledger(self, group: str) -> Ledger:
@@ -199,14 +212,14 @@ class AcquisitionStore:
         """
         self._mark(group)
         if replace:
-            shutil.rmtree(self.path / group, ignore_errors=True)
+            remove_tree(self.path / group)
         elif self.has(group):
             there = self.attrs(group)
             if set(dataset.coords) - set(dataset.dims):  # xarray names them itself
                 there.pop("coordinates", None)
             dataset = dataset.assign_attrs({**there, **dataset.attrs})
             for name in dataset.variables:  # xarray refuses to change how one is stored
-                shutil.rmtree(self.path / group / str(name), ignore_errors=True)
+                remove_tree(self.path / group / str(name))
         if "/" in group:
             self.group(group.rpartition("/")[0])
         # One chunk each: they are written by one process and read whole. A chunk that holds only
@@ -216,7 +229,7 @@ class AcquisitionStore:
             for n, v in dataset.variables.items()
         }
         dataset.to_zarr(
-            self.path,
+            zarr_store(self.path),
             group=group,
             mode="a",
             consolidated=False,
@@ -270,6 +283,7 @@ class AcquisitionStore:
         attrs = {**dataset.attrs, **settings.to_attrs(), "ome": ome}
         self.write_dataset(group, dataset.assign_attrs(attrs), replace=True)
         return create_frames(
+            self.path,
             self.group(group),
             (n_frames, settings.n_y, settings.n_x),
             dtype,
@@ -311,9 +325,8 @@ class AcquisitionStore:
 
     def slow_image(self, fov: str) -> Image | None:
         """Read the slow scan of a FOV, or None where there is none."""
-        if not (self.path / fov / "slow" / "image" / "zarr.json").is_file():
-            return None
-        return np.asarray(zarr.open_array(self.path / fov / "slow" / "image", mode="r")[:])
+        image = f"{fov}/slow/image"
+        return np.asarray(self.array(image)[:]) if self.has(image) else None
 
     def first_frames(self, fov: str, count: int = 64) -> Frames:
         """Read the first frames of a FOV."""
@@ -322,13 +335,14 @@ class AcquisitionStore:
 
     def delete(self, group: str) -> None:
         """Take away a group and its ledger."""
-        shutil.rmtree(self.path / group, ignore_errors=True)
-        shutil.rmtree(self.ledger(group).folder, ignore_errors=True)
+        remove_tree(self.path / group)
+        remove_tree(self.ledger(group).folder)
+        remove_tree(ledger_root(self.path) / _MARKS / group)
 
     def destroy(self) -> None:
         """Take away the whole store and its ledgers."""
-        shutil.rmtree(self.path, ignore_errors=True)
-        shutil.rmtree(ledger_root(self.path), ignore_errors=True)
+        remove_tree(self.path)
+        remove_tree(ledger_root(self.path))
 
     def add_history(self, command: str) -> None:
         """Add a line to the history of the store: when, which version, what."""
@@ -353,22 +367,23 @@ class AcquisitionStore:
 
     def changing(self) -> set[str]:
         """Paths of the groups that a verb has begun to change and has not put on record."""
-        root = ledger_root(self.path)
+        root = ledger_root(self.path) / _MARKS
         return {m.parent.relative_to(root).as_posix() for m in self._marks()}
 
     def _mark(self, group: str) -> None:
         if group:  # of the root, its own zarr.json tells
-            mark = self.ledger(group).folder / _MARK
+            mark = ledger_root(self.path) / _MARKS / group / _MARK
             mark.parent.mkdir(parents=True, exist_ok=True)
             mark.touch()
 
-    def _marks(self) -> Iterator[Path]:
-        return ledger_root(self.path).rglob(_MARK)
+    def _marks(self) -> Iterator[Any]:
+        return (ledger_root(self.path) / _MARKS).rglob(_MARK)
 
 
-def _store_around(path: Path) -> Path | None:
+def _store_around(path: StorePath) -> StorePath | None:
     """Find the store that a path lies inside of."""
-    return next((p for p in path.absolute().parents if (p / "zarr.json").is_file()), None)
+    above: Iterable[StorePath] = path.absolute().parents
+    return next((p for p in above if (p / "zarr.json").is_file()), None)
 
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:

@@ -1,14 +1,13 @@
 """The one way a block gets into a store: pixels first, record last."""
 
-import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from stemscale.acquisition import Frames
-from stemscale.errors import DamagedDataError
+from stemscale.store.files import checksum
 from stemscale.store.frames import FramesArray
-from stemscale.store.ledger import BlockRecord, Ledger, checksum, fsync_folder
+from stemscale.store.ledger import BlockRecord, Ledger
 
 
 def commit_block(
@@ -56,23 +55,16 @@ def commit_block(
     ledger.forget(index)
     if not over:  # a torn shard would be read, and fail, before its own rewrite
         shard.unlink(missing_ok=True)
-    array.write(index, frames)
-    if not shard.is_file():
-        raise DamagedDataError(f"{shard} is missing right after it was written")
-    with shard.open("rb") as stream:
-        os.fsync(stream.fileno())
-    for folder in shard.parents[:3]:  # the folders of a shard are as new as the shard
-        fsync_folder(folder)
-    written = shard.stat().st_mtime_ns
-    size, crc32 = checksum(shard)
+    written = array.write(index, frames)
     start, stop = array.bounds(index)
     record = BlockRecord(
         block=index,
         start=start,
         stop=stop,
-        size=size,
-        crc32=crc32,
-        mtime_ns=written,
+        size=written.size,
+        crc32=written.crc32,
+        mtime_ns=written.mtime_ns,
+        e_tag=written.e_tag,
         host=socket.gethostname(),
         **details,
     )
@@ -82,18 +74,44 @@ def commit_block(
 
 
 def is_on_disk(array: FramesArray, record: BlockRecord | None) -> bool:
-    """Tell whether a recorded block is still as it was written.
-
-    A shard that nobody has touched since has the size and the time of its record; any other, as in
-    a copy of the store, is read whole.
-    """
-    if record is None or (record.start, record.stop) != array.bounds(record.block):
+    """Tell whether a recorded block is still as it was written, see `blocks_on_disk`."""
+    if record is None:
         return False
-    shard = array.shard(record.block)
     try:
-        found = shard.stat()
-        if found.st_size != record.size:
-            return False
-        return found.st_mtime_ns == record.mtime_ns or checksum(shard)[1] == record.crc32
+        found = array.shard(record.block).stat()
+    except FileNotFoundError:
+        return False
+    return _is_same(array, record, found)
+
+
+def blocks_on_disk(array: FramesArray, records: Mapping[int, BlockRecord]) -> set[int]:
+    """Give the recorded blocks that are still as they were written.
+
+    A shard that nobody has touched since has the size of its record, and its time or e-tag; any
+    other, as in a copy of the store, is read whole.
+
+    Parameters
+    ----------
+    array : FramesArray
+    records : mapping of int to BlockRecord
+        By number of the block.
+
+    Returns
+    -------
+    set of int
+        Their numbers.
+    """
+    there = array.stats()
+    return {i for i, r in records.items() if i in there and _is_same(array, r, there[i])}
+
+
+def _is_same(array: FramesArray, record: BlockRecord, found: Any) -> bool:
+    if (record.start, record.stop) != array.bounds(record.block) or found.st_size != record.size:
+        return False
+    e_tag = getattr(found, "e_tag", "")
+    if (e_tag and e_tag == record.e_tag) or (not e_tag and found.st_mtime_ns == record.mtime_ns):
+        return True
+    try:
+        return checksum(array.shard(record.block))[1] == record.crc32
     except FileNotFoundError:
         return False

@@ -1,8 +1,11 @@
 """The array ``frames`` of a group: created at full length, written in whole shards only."""
 
 import json
+import os
 import warnings
-from collections.abc import Iterable
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,17 @@ import numpy as np
 import zarr
 from obstore.store import LocalStore
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.storage import ObjectStore
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.storage import MemoryStore, ObjectStore
+from zarr.storage import StorePath as ZarrPath
 from zarrs import ZarrsCodecPipeline
 from zarrs._internal import CodecPipelineImpl
 
 from stemscale.acquisition import Frames
-from stemscale.errors import DamagedDataError, StoreError
+from stemscale.errors import DamagedDataError, StemscaleError, StoreError
+from stemscale.store.files import StorePath, checksum, fsync_folder, zarr_store
 from stemscale.store.layout import block_bounds, block_count
+from stemscale.store.object_path import ObjectPath, ObjectStat
 
 NAME = "frames"
 
@@ -51,7 +58,30 @@ def fill_value(dtype: np.dtype[Any]) -> int | float:
     return int(np.iinfo(dtype).min)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Written:
+    """A shard as it lies in the store, after it was written.
+
+    Attributes
+    ----------
+    size : int
+        [bytes].
+    crc32 : int
+        CRC-32 of all of it.
+    mtime_ns : int
+        When it was written, by whatever holds it [ns since 1970].
+    e_tag : str
+        What an object store calls that state of it; empty on a file system.
+    """
+
+    size: int
+    crc32: int
+    mtime_ns: int
+    e_tag: str = ""
+
+
 def create_frames(
+    root: StorePath,
     group: zarr.Group,
     shape: tuple[int, int, int],
     dtype: np.dtype[Any],
@@ -65,8 +95,10 @@ def create_frames(
 
     Parameters
     ----------
+    root : Path or ObjectPath
+        The store.
     group : zarr.Group
-        Open for writing.
+        Of the store, open for writing.
     shape : tuple of int
         (frame, y, x).
     dtype : dtype
@@ -103,7 +135,7 @@ def create_frames(
         attributes=attributes,
         overwrite=True,
     )
-    return FramesArray(Path(str(group.store_path.store.root)), group.path)  # type: ignore[attr-defined]
+    return FramesArray(root, group.path)
 
 
 def _encode_fill(fill: int | float, dtype: np.dtype[Any]) -> Any:
@@ -122,9 +154,12 @@ class FramesArray:
     (tests/benchmarks/bench_ingest.py), and through obstore, which puts a shard in place whole:
     on Zarr's own local store zarrs writes in place, and leaves torn shards when it is killed.
 
+    In an object store a block is packed and unpacked in memory by Zarr itself, and travels once and
+    whole: what is checked is what is decoded.
+
     Parameters
     ----------
-    root : Path
+    root : Path or ObjectPath
         The store.
     group : str
         Path of the group inside it that holds the array ``frames``.
@@ -135,7 +170,7 @@ class FramesArray:
         If there is no such array.
     """
 
-    def __init__(self, root: Path, group: str) -> None:
+    def __init__(self, root: StorePath, group: str) -> None:
         self.root = root
         self.group = group
         self._array = self._open()
@@ -143,11 +178,18 @@ class FramesArray:
 
     def _open(self) -> zarr.Array[Any]:
         try:
-            array = zarr.open_array(
-                ObjectStore(LocalStore(self.root)), path=f"{self.group}/{NAME}", mode="r+"
+            source = (
+                ObjectStore(LocalStore(self.root))
+                if isinstance(self.root, Path)
+                else zarr_store(self.root)
             )
+            array = zarr.open_array(source, path=f"{self.group}/{NAME}", mode="r+")
+        except StemscaleError:
+            raise
         except (FileNotFoundError, ValueError) as error:
             raise StoreError(f"{self.root} has no frames at {self.group}") from error
+        if not isinstance(self.root, Path):
+            return array
         # For this array alone: Zarr's settings are those of the process. One thread, since several
         # put the frames of a shard in any order; what calls this has threads of its own.
         pipeline = ZarrsCodecPipeline(
@@ -184,12 +226,31 @@ class FramesArray:
         """First frame of a block, and the first one after it."""
         return block_bounds(index, self.shape[0], self.block)
 
-    def shard(self, index: int) -> Path:
+    def shard(self, index: int) -> StorePath:
         """File of a block."""
         return self.root / self.group / NAME / "c" / str(index) / "0" / "0"
 
+    def stats(self) -> dict[int, os.stat_result | ObjectStat]:
+        """Ask for size and time of the shards that are there, by number; of many, all at once."""
+        folder = self.root / self.group / NAME / "c"
+        found: dict[int, os.stat_result | ObjectStat] = {}
+        if isinstance(folder, ObjectPath):
+            for path, stat in folder.walk():
+                parts = path.relative_to(folder).parts
+                if len(parts) == 3 and parts[0].isdigit():
+                    found[int(parts[0])] = stat
+            return found
+        for index in range(self.n_blocks):
+            try:
+                found[index] = self.shard(index).stat()
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+        return found
+
     def drop_leftovers(self) -> None:
         """Delete what writers that were killed had not put in place yet; none may be writing."""
+        if isinstance(self.root, ObjectPath):  # what was not put whole is not there
+            return
         for file in (self.root / self.group / NAME / "c").glob("*/0/0#*"):
             file.unlink(missing_ok=True)
 
@@ -210,16 +271,73 @@ class FramesArray:
         DamagedDataError
             If a chunk fails its checksum, or a shard is torn.
         """
+        return self._decode(self._array, start, stop)
+
+    def read_checked(
+        self, start: int, stop: int, expected: Mapping[int, tuple[int, int]]
+    ) -> tuple[Frames, list[int]]:
+        """Read frames, after comparing the shards that they are in with what was recorded.
+
+        Parameters
+        ----------
+        start, stop : int
+            Frames ``start`` to ``stop`` (exclusive).
+        expected : mapping of int to (size, crc32)
+            By number of the block; one that is not in it is taken as it is.
+
+        Returns
+        -------
+        frames : ndarray, shape (frame, y, x)
+        crcs : list of int
+            CRC-32 of each shard.
+
+        Raises
+        ------
+        DamagedDataError
+            If a shard is missing or is another one, or as for `read`.
+        """
+        crcs = []
+        shards: dict[int, bytes] = {}
+        for index in range(start // self.block, (stop - 1) // self.block + 1):
+            shard = self.shard(index)
+            try:
+                if isinstance(shard, ObjectPath):
+                    shards[index] = content = shard.read_bytes()
+                    found = len(content), zlib.crc32(content)
+                else:
+                    found = checksum(shard)
+            except FileNotFoundError as error:
+                raise DamagedDataError(f"block {index} is missing: {shard}") from error
+            if found != expected.get(index, found):
+                raise DamagedDataError(f"block {index} changed since it was written: {shard}")
+            crcs.append(found[1])
+        make = default_buffer_prototype().buffer.from_bytes
+        held = {self._key(i): make(content) for i, content in shards.items()}
+        array = self._in_memory(held) if held else self._array
+        return self._decode(array, start, stop), crcs
+
+    def _decode(self, array: zarr.Array[Any], start: int, stop: int) -> Frames:
         try:
-            return np.asarray(self._array[start:stop])
+            return np.asarray(array[start:stop])
+        except StemscaleError:
+            raise
         except (ValueError, RuntimeError, OSError) as error:
             raise DamagedDataError(
                 f"{self.root}: frames {start} to {stop - 1} of {self.group} cannot be read "
                 f"({error}): run `stemscale verify` to see what is damaged"
             ) from error
 
-    def write(self, index: int, frames: Frames) -> None:
-        """Write one whole block, in one assignment.
+    def _in_memory(self, held: dict[str, Buffer]) -> zarr.Array[Any]:
+        """Give an array of which the shards, by their keys, are here."""
+        store = ZarrPath(MemoryStore(held))
+        array: zarr.Array[Any] = zarr.Array.from_dict(store, self._array.metadata.to_dict())
+        return array.with_config({"write_empty_chunks": True})
+
+    def _key(self, index: int) -> str:
+        return self._array.metadata.encode_chunk_key((index, 0, 0))
+
+    def write(self, index: int, frames: Frames) -> Written:
+        """Write one whole block, in one assignment, and make it last.
 
         Parameters
         ----------
@@ -228,8 +346,14 @@ class FramesArray:
         frames : ndarray, shape (frames of that block, y, x)
             In the array's dtype.
 
+        Returns
+        -------
+        Written
+
         Raises
         ------
+        DamagedDataError
+            If it is not there afterwards.
         StoreError
             If shape or dtype are not those of the block: part of a shard is never written, since
             two tasks on one shard lose frames in silence.
@@ -240,7 +364,34 @@ class FramesArray:
                 f"block {index} of {self.group} holds {(stop - start, *self.shape[1:])} "
                 f"{self.dtype}, but {frames.shape} {frames.dtype} were to be written"
             )
+        shard = self.shard(index)
+        if isinstance(shard, ObjectPath):
+            return self._put(shard, index, frames)
         self._array[start:stop] = frames
-        if not self.shard(index).is_file():  # zarrs writes no shard that is all fill value
-            plain = zarr.open_array(self.root / self.group / NAME, mode="r+")
+        if not shard.is_file():  # zarrs writes no shard that is all fill value
+            plain = zarr.open_array(shard.parents[3], mode="r+")
             plain.with_config({"write_empty_chunks": True})[start:stop] = frames
+        if not shard.is_file():
+            raise DamagedDataError(f"{shard} is missing right after it was written")
+        with shard.open("rb") as stream:
+            os.fsync(stream.fileno())
+        for folder in shard.parents[:3]:  # the folders of a shard are as new as the shard
+            fsync_folder(folder)
+        mtime_ns = shard.stat().st_mtime_ns
+        size, crc32 = checksum(shard)
+        return Written(size=size, crc32=crc32, mtime_ns=mtime_ns)
+
+    def _put(self, shard: ObjectPath, index: int, frames: Frames) -> Written:
+        held: dict[str, Buffer] = {}
+        self._in_memory(held)[slice(*self.bounds(index))] = frames
+        content = held[self._key(index)].to_bytes()
+        e_tag = shard.write_bytes(content)  # the server compares it with its checksum
+        there = shard.stat()
+        if (there.st_size, there.e_tag) != (len(content), e_tag):
+            raise DamagedDataError(f"{shard} is another one right after it was put")
+        return Written(
+            size=len(content),
+            crc32=zlib.crc32(content),
+            mtime_ns=there.st_mtime_ns,
+            e_tag=e_tag,
+        )

@@ -6,16 +6,19 @@ STORE.zarr.stemscale/<group>/run.json            what is being made, with its fi
                              blocks/<block>.json one per block on disk; the commit point
 """
 
-import json
-import os
-import shutil
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from stemscale.errors import StoreError
+from stemscale.store.files import (
+    StorePath,
+    file_times,
+    read_json,
+    read_many,
+    remove_tree,
+    write_json,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +37,8 @@ class BlockRecord:
         CRC-32 of its shard.
     mtime_ns : int
         When its shard was written, by the file system [ns since 1970]; 0: not known.
+    e_tag : str
+        What an object store calls that state of its shard; empty on a file system.
     input_crc32 : list of int
         CRC-32 of the shards that it was made from.
     input_frames : int
@@ -58,6 +63,7 @@ class BlockRecord:
     size: int
     crc32: int
     mtime_ns: int = 0
+    e_tag: str = ""
     input_crc32: list[int] = field(default_factory=list)
     input_frames: int = 0
     epoch: int = 0
@@ -77,22 +83,22 @@ class Ledger:
 
     Parameters
     ----------
-    root : Path
+    root : Path or ObjectPath
         The store.
     group : str
         Path of the group that holds the frames.
     """
 
-    def __init__(self, root: Path, group: str) -> None:
+    def __init__(self, root: StorePath, group: str) -> None:
         self.folder = ledger_root(root) / group
 
     @property
-    def run_file(self) -> Path:
+    def run_file(self) -> StorePath:
         """File that says what is being made."""
         return self.folder / "run.json"
 
     @property
-    def lease_file(self) -> Path:
+    def lease_file(self) -> StorePath:
         """File that says who is making it."""
         return self.folder / "lease.json"
 
@@ -102,7 +108,7 @@ class Ledger:
 
     def start(self, run: Mapping[str, Any]) -> None:
         """Say what is being made, before the first block."""
-        (self.folder / "blocks").mkdir(parents=True, exist_ok=True)
+        self._blocks.mkdir(parents=True, exist_ok=True)
         write_json(self.run_file, run)
 
     def failures(self) -> dict[int, str]:
@@ -120,7 +126,7 @@ class Ledger:
         """Forget everything but who holds the lease."""
         self.run_file.unlink(missing_ok=True)
         self._failed.unlink(missing_ok=True)
-        shutil.rmtree(self.folder / "blocks", ignore_errors=True)
+        remove_tree(self._blocks)
 
     def commit(self, record: BlockRecord) -> None:
         """Record a block whose pixels are safely on disk."""
@@ -137,33 +143,43 @@ class Ledger:
         found = read_json(self._record_file(block))
         return None if found is None else _record_from(found, self._record_file(block))
 
+    def count(self) -> int:
+        """Count the blocks that are recorded."""
+        return len(file_times(self._blocks))
+
     def commit_times(self) -> dict[int, float]:
         """Give when each block was recorded, by its number [s since 1970]."""
-        folder = self.folder / "blocks"
-        found = {int(f.stem): f.stat().st_mtime for f in folder.glob("*.json")}
-        return dict(sorted(found.items()))
+        found = file_times(self._blocks)
+        return {int(name.partition(".")[0]): when for name, when in sorted(found.items())}
 
     def records(self) -> dict[int, BlockRecord]:
         """Read all records, by number of the block."""
-        folder = self.folder / "blocks"
-        files = list(folder.glob("*.json")) if folder.is_dir() else []
-        found = (_record_from(read_json(f) or {}, f) for f in files)
-        return {r.block: r for r in sorted(found, key=lambda r: r.block)}
+        files = [self._blocks / name for name in sorted(file_times(self._blocks))]
+        found = (
+            _record_from(r, f)
+            for f, r in zip(files, read_many(files), strict=True)
+            if r is not None
+        )
+        return {r.block: r for r in found}
 
     @property
-    def _failed(self) -> Path:
+    def _blocks(self) -> StorePath:
+        return self.folder / "blocks"
+
+    @property
+    def _failed(self) -> StorePath:
         return self.folder / "failed.json"
 
-    def _record_file(self, block: int) -> Path:
-        return self.folder / "blocks" / f"{block:08d}.json"
+    def _record_file(self, block: int) -> StorePath:
+        return self._blocks / f"{block:08d}.json"
 
 
-def ledger_root(root: Path) -> Path:
+def ledger_root(root: StorePath) -> StorePath:
     """Folder of all ledgers: beside the store, since a foreign folder inside makes opens warn."""
     return root.with_name(root.name + ".stemscale")
 
 
-def _record_from(found: dict[str, Any], file: Path) -> BlockRecord:
+def _record_from(found: dict[str, Any], file: StorePath) -> BlockRecord:
     try:
         return BlockRecord(**found)
     except TypeError as error:
@@ -172,56 +188,3 @@ def _record_from(found: dict[str, Any], file: Path) -> BlockRecord:
             f"{file} is not a block record of this version ({error}; it has {known}): "
             f"delete that file to have the block made again"
         ) from error
-
-
-def read_json(file: Path) -> dict[str, Any] | None:
-    """Read a JSON object, or None where there is no file.
-
-    Raises
-    ------
-    StoreError
-        If the file holds anything else.
-    """
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (ValueError, OSError) as error:
-        raise StoreError(f"{file} cannot be read ({error}): delete it and run again") from error
-    if not isinstance(found, dict):
-        raise StoreError(f"{file} holds no JSON object: delete it and run again")
-    return found
-
-
-def write_json(file: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file so that after a crash it is there whole, or not at all."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as stream:
-            json.dump(content, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    except OSError:  # as on a full disk
-        temporary.unlink(missing_ok=True)
-        raise
-    fsync_folder(file.parent)
-
-
-def fsync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a crash."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def checksum(file: Path) -> tuple[int, int]:
-    """Size [bytes] and CRC-32 of a file, read in pieces."""
-    crc = size = 0
-    with file.open("rb") as stream:
-        while piece := stream.read(2**22):
-            crc = zlib.crc32(piece, crc)
-            size += len(piece)
-    return size, crc

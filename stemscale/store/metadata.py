@@ -2,19 +2,22 @@
 
 import json
 import logging
-import os
 import zlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from itertools import chain
 from typing import Any
 
-from stemscale.errors import DamagedDataError
-from stemscale.store.ledger import write_json
+from stemscale.errors import DamagedDataError, StoreError
+from stemscale.store.files import StorePath, write_json
+from stemscale.store.object_path import ObjectPath
 
 logger = logging.getLogger(__name__)
 
 FILE = "zarr.json"
+_AT_ONCE = 8
 CHECKSUM = "metadata_crc32"  # attribute of the root: nothing else could tell that the root changed
 
 Node = dict[str, Any]
@@ -39,7 +42,7 @@ class Nodes:
     unreadable: dict[str, str]
 
 
-def read_node(root: Path, path: str) -> Node | None:
+def read_node(root: StorePath, path: str) -> Node | None:
     """Read the zarr.json of a group or array, or None where there is none.
 
     Raises
@@ -56,6 +59,8 @@ def read_node(root: Path, path: str) -> Node | None:
             raise ValueError("its attributes are no JSON object")
     except FileNotFoundError:
         return None
+    except StoreError:  # it is not the file's fault
+        raise
     except (ValueError, OSError) as error:
         raise DamagedDataError(
             f"{file} cannot be read ({error}): put it back from a copy of the store, or ingest "
@@ -64,7 +69,7 @@ def read_node(root: Path, path: str) -> Node | None:
     return node
 
 
-def read_root(root: Path) -> Node:
+def read_root(root: StorePath) -> Node:
     """Read the zarr.json of the root of a store.
 
     Raises
@@ -87,12 +92,12 @@ def recorded_nodes(root: Node) -> dict[str, Node] | None:
         return None
 
 
-def find_nodes(root: Path, recorded: Mapping[str, Node]) -> Nodes:
+def find_nodes(root: StorePath, recorded: Mapping[str, Node]) -> Nodes:
     """Read every zarr.json below the root.
 
     Parameters
     ----------
-    root : Path
+    root : Path or ObjectPath
         The store.
     recorded : mapping of str to Node
         Those that should be there, by path.
@@ -102,30 +107,49 @@ def find_nodes(root: Path, recorded: Mapping[str, Node]) -> Nodes:
     Nodes
     """
     nodes = Nodes(found={}, missing=set(recorded), unreadable={})
-    groups = [""]
-    while groups:
-        group = groups.pop()
-        for entry in os.scandir(root / group):
-            if not entry.is_dir():
-                continue
-            path = f"{group}/{entry.name}".lstrip("/")
-            nodes.missing.discard(path)
-            node = None
-            try:
-                node = read_node(root, path)
-            except DamagedDataError as error:
-                nodes.unreadable[path] = f"cannot be read ({error.__cause__})"
-            else:
-                if node is None:
+    level = [""]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # each is a request or two, where a server has them
+        while level:
+            folders = chain.from_iterable(pool.map(partial(_folders, root), level))
+            level = []
+            for seen in pool.map(partial(_look, root), folders):
+                if seen is None:
+                    continue
+                path, node, reason = seen
+                nodes.missing.discard(path)
+                if reason is not None:
+                    nodes.unreadable[path] = reason
+                elif node is None:
                     nodes.missing.add(path)
                 else:
                     nodes.found[path] = node
-            if (node or recorded.get(path, {})).get("node_type") == "group":
-                groups.append(path)
+                if (node or recorded.get(path, {})).get("node_type") == "group":
+                    level.append(path)
     return nodes
 
 
-def record_nodes(root: Path) -> None:
+def _folders(root: StorePath, group: str) -> list[str]:
+    """Give the paths of the folders of a group."""
+    folder = root / group
+    if isinstance(folder, ObjectPath):
+        found = [f.name for f in folder.folders()]
+    else:
+        found = [f.name for f in folder.iterdir() if f.is_dir()]
+    return [f"{group}/{name}".lstrip("/") for name in found]
+
+
+def _look(root: StorePath, path: str) -> tuple[str, Node | None, str | None] | None:
+    """Give what a folder's zarr.json says, or why it cannot be read; None where nothing is left."""
+    try:
+        node = read_node(root, path)
+    except DamagedDataError as error:
+        return path, None, f"cannot be read ({error.__cause__})"
+    if node is None and not (root / path).is_dir():  # some servers list what was emptied
+        return None
+    return path, node, None
+
+
+def record_nodes(root: StorePath) -> None:
     """Gather every zarr.json below the root in that of the root, as zarr's consolidated metadata.
 
     What can no longer be read stays on record as it was, so that it is not forgotten.

@@ -6,13 +6,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import zarr
 
-from stemscale.errors import DamagedDataError, StoreError
+from stemscale.errors import DamagedDataError, StoreError, StoreUnavailableError
 from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.files import checksum
 from stemscale.store.frames import FramesArray
 from stemscale.store.layout import slow_group
-from stemscale.store.ledger import checksum
 from stemscale.store.metadata import (
     FILE,
     find_nodes,
@@ -148,7 +147,7 @@ def block_checksums(store: AcquisitionStore, group: str) -> dict[int, tuple[int,
     for name in ("block_size", "block_crc32"):
         damage = array_damage(store, group, name)
         if damage is None:
-            columns.append(zarr.open_array(store.path / group / name, mode="r")[:])
+            columns.append(np.asarray(store.array(f"{group}/{name}")[:]))
         elif _is_complete(store, group):
             raise DamagedDataError(
                 f"{store.path}/{group} {name}: {damage.reason}: run `stemscale verify` to see what "
@@ -180,8 +179,15 @@ def damaged_blocks(store: AcquisitionStore, group: str) -> list[int]:
         expected = block_checksums(store, group)
     except DamagedDataError:
         expected = _ledger_checksums(store, group)
-    shards = ((i, frames.shard(i)) for i in range(frames.n_blocks))
-    return [i for i, s in shards if not s.is_file() or checksum(s) != expected.get(i)]
+    return [i for i in range(frames.n_blocks) if _found(frames, i) != expected.get(i, ())]
+
+
+def _found(frames: FramesArray, index: int) -> tuple[int, int] | None:
+    """Size and CRC-32 of a shard, or None where there is none."""
+    try:
+        return checksum(frames.shard(index))
+    except FileNotFoundError:
+        return None
 
 
 def _ledger_checksums(store: AcquisitionStore, group: str) -> dict[int, tuple[int, int]]:
@@ -204,6 +210,8 @@ def find_damage(store: AcquisitionStore, group: str) -> Iterator[Damage | None]:
     """
     try:
         frames = store.frames(group)
+    except StoreUnavailableError:
+        raise
     except Exception as error:  # damaged metadata make Zarr raise anything
         yield Damage(group=group, name="frames", reason=f"cannot be opened ({error})")
         return
@@ -221,12 +229,12 @@ def find_damage(store: AcquisitionStore, group: str) -> Iterator[Damage | None]:
 def _block_damage(
     frames: FramesArray, index: int, expected: tuple[int, int] | None, *, complete: bool
 ) -> Any:  # a reason, or None
-    shard = frames.shard(index)
-    if not shard.is_file():
+    there = _found(frames, index)
+    if there is None:
         return "missing" if expected or complete else "not written yet"
     if expected is None and not complete:
         return "never finished"
-    size, crc32 = checksum(shard)
+    size, crc32 = there
     # Without what was recorded of a block of a complete series, its own checksums have to do.
     was_size, was_crc32 = expected or (size or None, crc32)
     if size != was_size:
@@ -264,7 +272,7 @@ def array_damage(
     if not (folder / FILE).is_file():
         return Damage(group=group, name=name, reason="missing")
     try:
-        array = zarr.open_array(folder, mode="r", zarr_format=3)
+        array = store.array(f"{group}/{name}")
         chunks = product(
             *(range(-(-n // c)) for n, c in zip(array.shape, array.chunks, strict=True))
         )
@@ -275,6 +283,8 @@ def array_damage(
             reason += f" ({lost} of {len(keys)} chunks)" if len(keys) > 1 else ""
         else:
             array[...]
+    except StoreUnavailableError:
+        raise
     except Exception as error:  # damaged bytes make codecs raise anything
         reason = f"cannot be decoded ({error})"
     return None if reason is None else Damage(group=group, name=name, reason=reason)

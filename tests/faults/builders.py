@@ -30,8 +30,9 @@ class Scene:
     whole: Path
     seconds: float  # that the undisturbed command took
 
-    def command(self, store):
-        words = ["process", store, "--filter", self.filter, "--name", "x", "--workers", "2"]
+    def command(self, store, *place):
+        place = place or ("--workers", "2")
+        words = ["process", store, "--filter", self.filter, "--name", "x", *place]
         code = "from stemscale_cli.app import main; main()"
         return [sys.executable, "-c", code, *map(str, words)]
 
@@ -40,8 +41,8 @@ class Scene:
         shutil.copytree(self.store, store)
         return store
 
-    def run(self, store, *more, expect=0):
-        done = subprocess.run([*self.command(store), *more], capture_output=True, text=True)
+    def run(self, store, *place, expect=0):
+        done = subprocess.run(self.command(store, *place), capture_output=True, text=True)
         assert done.returncode == expect, done.stderr
         return done
 
@@ -78,7 +79,7 @@ class Poison(WorkerPlugin):
         def poisoned(array, index, frames):
             if index in self.blocks:
                 os.kill(os.getpid(), signal.SIGKILL)
-            write(array, index, frames)
+            return write(array, index, frames)
 
         FramesArray.write = poisoned
 
@@ -103,6 +104,15 @@ def recorded(store):
     array = opened.frames(GROUP)
     records = opened.ledger(GROUP).records()
     return {i: r.mtime_ns for i, r in records.items() if is_on_disk(array, r)}
+
+
+def wait_for_blocks(process, store, count):
+    """Wait until a run has recorded so many blocks."""
+    until = time.monotonic() + 180
+    while len(recorded(store)) < count:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def kill_all(process):

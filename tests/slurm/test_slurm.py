@@ -7,7 +7,7 @@ import time
 from contextlib import ExitStack
 
 import pytest
-from faults.builders import assert_as_undisturbed, make_scene, recorded
+from faults.builders import assert_as_undisturbed, make_scene, wait_for_blocks
 from slurm.server import jobs, slurm
 
 from stemscale.clusters.slurm import read_slurm_settings
@@ -46,19 +46,10 @@ def start(scene, running, tmp_path):
     file.write_text(SETTINGS.format(folder=tmp_path))
 
     def started(store):
-        *command, _, _ = scene.command(store)  # without --workers 2
-        command += ["--scheduler", "slurm", "--cluster", str(file)]
+        command = scene.command(store, "--scheduler", "slurm", "--cluster", file)
         return subprocess.Popen(command, env=running, stderr=subprocess.PIPE, text=True)
 
     return started
-
-
-def wait_for_blocks(process, store, count):
-    until = time.monotonic() + 120
-    while len(recorded(store)) < count:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 @pytest.mark.slurm
@@ -96,8 +87,7 @@ def test_no_job_is_left_two_minutes_after_its_driver_was_killed(scene, running, 
 def test_jobs_that_slurm_does_not_take_are_told_at_once(scene, running, tmp_path):
     file = tmp_path / "slurm.yaml"
     file.write_text(SETTINGS.format(folder=tmp_path) + "queue: nowhere\n")
-    *command, _, _ = scene.command(scene.copy(tmp_path))
-    command += ["--scheduler", "slurm", "--cluster", str(file)]
+    command = scene.command(scene.copy(tmp_path), "--scheduler", "slurm", "--cluster", file)
     done = subprocess.run(command, env=running, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     assert "SLURM does not take the jobs" in done.stderr

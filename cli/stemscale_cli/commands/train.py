@@ -10,9 +10,11 @@ from stemscale_cli.options import Json, Overwrite, Quiet
 
 def train(
     stores: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="STORE", help="Acquisitions with calibrated FOVs.", show_default=False
+            metavar="STORE",
+            help="Acquisitions with calibrated FOVs: folders or URLs.",
+            show_default=False,
         ),
     ],
     output: Annotated[
