@@ -57,10 +57,10 @@ class Elsewhere:
             assert time.monotonic() < until, self.log()
             time.sleep(0.1)
 
-    def add_worker(self) -> subprocess.Popen:
+    def add_worker(self, **environment: str) -> subprocess.Popen:
         at = min(len(self.workers) + 1, len(self.hosts) - 1)
         words = [WORKER, self.address, "--host", self.hosts[at], "--nthreads", 2, "--no-dashboard"]
-        worker = self._start([*words, "--nworkers", 1], at)
+        worker = self._start([*words, "--nworkers", 1], at, environment)
         self.workers.append(worker)
         return worker
 
@@ -85,7 +85,7 @@ class Elsewhere:
         words = [*self.inside[0], sys.executable, "-c", reach]
         return subprocess.run(words, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
-    def _start(self, words: list, at: int) -> subprocess.Popen:
+    def _start(self, words: list, at: int, environment: dict | None = None) -> subprocess.Popen:
         command = [*self.inside[at], sys.executable, "-m", *words, *self.options]
         with (self.folder / "elsewhere.log").open("ab") as log:
             return subprocess.Popen(
@@ -93,6 +93,7 @@ class Elsewhere:
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
 

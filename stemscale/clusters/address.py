@@ -88,7 +88,8 @@ def set_up(client: Client, whose: str, *, threads: int | None = None) -> None:
         If they have another version of stemscale, or none.
     """
     try:
-        client.register_plugin(WorkerSetup(threads, ("auto",)))
+        there = client.scheduler_info(n_workers=-1)["workers"]
+        client.register_plugin(WorkerSetup(threads, ("auto",), tuple(there)))
     except ImportError as error:
         raise ProcessingError(
             f"{whose} cannot import stemscale ({error}): install it there, in the version that is "

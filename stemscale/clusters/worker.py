@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Collection
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ class WorkerSetup(WorkerPlugin):
     """Give torch the threads and the device of this worker, which has to be of our version.
 
     Dask's nanny sets OMP_NUM_THREADS=1, whatever the cores. A worker that joins later is set up as
-    it joins; if it is of another version, its log says so.
+    it joins; if it is of another version, it is sent away, and its log says why.
 
     Parameters
     ----------
@@ -40,12 +41,16 @@ class WorkerSetup(WorkerPlugin):
     devices : tuple of str
         torch's names, shared out to the workers by their number; "auto" takes the GPU that a
         worker sees, as workers of dask-cuda do, or else the CPU.
+    there : collection of str
+        Addresses of the workers that there are already.
     """
 
     name = "stemscale-worker"
 
-    def __init__(self, threads: int | None, devices: tuple[str, ...]) -> None:
-        self.threads, self.devices = threads, devices
+    def __init__(
+        self, threads: int | None, devices: tuple[str, ...], there: Collection[str] = ()
+    ) -> None:
+        self.threads, self.devices, self.there = threads, devices, frozenset(there)
         self.version = version("stemscale")
 
     def setup(self, worker: "Worker") -> None:
@@ -58,6 +63,8 @@ class WorkerSetup(WorkerPlugin):
         """
         here = version("stemscale")
         if here != self.version:
+            if worker.address not in self.there:  # nobody waits to be told
+                worker.loop.add_callback(worker.close, nanny=True, reason="version of stemscale")
             raise ProcessingError(
                 f"the worker {worker.address} has stemscale {here}, and this is {self.version}: "
                 "install the same version on both"

@@ -1,6 +1,7 @@
 """A scheduler and workers that are started elsewhere: with TLS, and as they should not be."""
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import ExitStack
@@ -75,6 +76,23 @@ def test_workers_of_another_version_are_named(tmp_path, monkeypatch):
             ProcessingError, match=r"has stemscale .*, and this is 0\.0\.1: install"
         ):
             connect(address).__enter__()
+
+
+def test_a_worker_of_another_version_that_joins_later_is_sent_away(tmp_path):
+    other = tmp_path / "other" / "stemscale-0.0.1.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: stemscale\nVersion: 0.0.1\n")
+    path = os.pathsep.join(filter(None, (str(other.parent), os.environ.get("PYTHONPATH"))))
+    with elsewhere(tmp_path, workers=1) as there:
+        with Client(there.address, set_as_default=False) as watching:
+            watching.wait_for_workers(1, timeout=60)
+        with connect(there.address) as client:
+            late = there.add_worker(PYTHONPATH=path)
+            assert late.wait(60) is not None
+            assert len(client.nthreads()) == 1
+            assert "has stemscale 0.0.1, and this is" in there.log()
+            there.add_worker()
+            client.wait_for_workers(2, timeout=60)
 
 
 def test_certificates_that_do_not_belong_together_are_named(tls, tmp_path):
