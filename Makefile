@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-faults bench lint types clean
+.PHONY: install demo test test-faults soak bench lint types clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -24,6 +24,11 @@ test: install
 
 test-faults: install
 	$(BIN)/python -m pytest tests/faults --long -v
+
+# Runs under random faults, each compared with an undisturbed one
+MINUTES ?= 30
+soak: install
+	$(BIN)/python tests/faults/soak.py --minutes $(MINUTES)
 
 # All of them take hours; one: make bench BENCH=rerun
 BENCH ?= *

@@ -50,8 +50,8 @@ def on_this_machine(workers: int | None, devices: tuple[str, ...]) -> Iterator[C
             cluster = stack.enter_context(make(**options))
         except RuntimeError as error:
             raise ProcessingError(
-                "the worker processes did not start. They import the script that starts them: its "
-                'calls of stemscale belong under `if __name__ == "__main__":`'
+                f"the worker processes did not start ({error}). They import the script that starts "
+                'them: its calls of stemscale belong under `if __name__ == "__main__":`'
             ) from error
         client = stack.enter_context(Client(cluster, set_as_default=False))
         client.register_plugin(WorkerSetup(max(1, usable_cores() // count), devices))

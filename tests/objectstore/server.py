@@ -27,6 +27,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+from stemscale.store import object_path
+
 BUCKET = "microscope"
 
 
@@ -76,6 +78,21 @@ class S3Server:
             "AWS_SECRET_ACCESS_KEY": self.secret,
             "AWS_REGION": "us-east-1",
         }
+
+    @contextmanager
+    def in_environment(self) -> Iterator[None]:
+        """Use it in this process, and in those that it starts."""
+        before = {name: os.environ.get(name) for name in self.environment}
+        os.environ.update(self.environment)
+        object_path._client.cache_clear()
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                os.environ.pop(name)
+                if value is not None:
+                    os.environ[name] = value
+            object_path._client.cache_clear()
 
     def start(self) -> None:
         (self.folder / "data").mkdir(exist_ok=True)
