@@ -8,7 +8,7 @@ from pathlib import Path
 from distributed import Client
 from distributed.security import Security
 
-from stemscale.clusters.worker import WorkerSetup
+from stemscale.clusters.worker import WorkerSetup, register
 from stemscale.errors import ProcessingError, SettingsError
 
 
@@ -89,7 +89,7 @@ def set_up(client: Client, whose: str, *, threads: int | None = None) -> None:
     """
     try:
         there = client.scheduler_info(n_workers=-1)["workers"]
-        client.register_plugin(WorkerSetup(threads, ("auto",), tuple(there)))
+        register(client, WorkerSetup(threads, ("auto",), tuple(there)))
     except ImportError as error:
         raise ProcessingError(
             f"{whose} cannot import stemscale ({error}): install it there, in the version that is "

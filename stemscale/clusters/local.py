@@ -10,7 +10,7 @@ from typing import Any
 from distributed import Client, LocalCluster
 
 from stemscale.clusters.cores import usable_cores
-from stemscale.clusters.worker import WorkerSetup
+from stemscale.clusters.worker import WorkerSetup, register
 from stemscale.errors import ProcessingError, SettingsError
 
 THREADS = 2  # of a worker: one filters, while the other reads, corrects, scores and writes
@@ -54,7 +54,7 @@ def on_this_machine(workers: int | None, devices: tuple[str, ...]) -> Iterator[C
                 'them: its calls of stemscale belong under `if __name__ == "__main__":`'
             ) from error
         client = stack.enter_context(Client(cluster, set_as_default=False))
-        client.register_plugin(WorkerSetup(max(1, usable_cores() // count), devices))
+        register(client, WorkerSetup(max(1, usable_cores() // count), devices))
         yield client
 
 

@@ -12,7 +12,7 @@ from stemscale.clusters.cores import usable_cores
 from stemscale.errors import ProcessingError
 
 if TYPE_CHECKING:
-    from distributed import Worker
+    from distributed import Client, Worker
 
 MALLOC = {
     # Memory given back to the system is had again page by page: with Dask's own setting frames were
@@ -25,6 +25,7 @@ MALLOC = {
 }
 """Environment of a worker, for the C library."""
 
+_TRIES = 5
 _device = "cpu"
 
 
@@ -79,6 +80,28 @@ class WorkerSetup(WorkerPlugin):
         _device = self.devices[number % len(self.devices)]
         if _device == "auto":
             _device = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def register(client: "Client", plugin: WorkerSetup) -> None:
+    """Set up the workers there are, and those to come.
+
+    Raises
+    ------
+    ImportError
+        If they cannot import stemscale.
+    ProcessingError
+        If they are of another version, or die again and again.
+    """
+    for _ in range(_TRIES):
+        try:
+            client.register_plugin(plugin)
+        except OSError as error:  # one of them died just now
+            died = error
+        else:
+            return
+    raise ProcessingError(
+        f"workers die as soon as they are told what to do ({died}): look at their logs"
+    ) from died
 
 
 def worker_device() -> str:
