@@ -18,7 +18,7 @@ from stemscale.acquisition import image_coordinates
 from stemscale.clusters import Tls, check_place, connect
 from stemscale.denoising import find_devices
 from stemscale.distortion import Interpolation
-from stemscale.errors import ProcessingError
+from stemscale.errors import ProcessingError, StoreUnavailableError
 from stemscale.pipeline.block import BlockTask, process_block
 from stemscale.pipeline.calibration import shift_variables
 from stemscale.pipeline.drift import find_drift
@@ -269,7 +269,7 @@ def run_plan(
                         counts.update(record.counts)
                         counts["frames"] += record.status.count(good)
         except (KeyboardInterrupt, ProcessingError):
-            with suppress(OSError):  # it may be a full disk that ends this
+            with suppress(OSError, StoreUnavailableError):  # it may be the store that ends this
                 _close(store, plan, epochs, given_up)
             raise
         seconds = time.perf_counter() - began
