@@ -166,7 +166,7 @@ class ObjectPath:
     # -- what asks the server
 
     def reach(self) -> None:
-        """Ask for the first time: a server that does not answer is told soon.
+        """Ask for the first time in this process: a server that does not answer is told soon.
 
         Raises
         ------
@@ -175,8 +175,11 @@ class ObjectPath:
         StoreUnavailableError
             If it does not answer.
         """
+        if self._bucket in _reached:
+            return
         with told(self):
             next(iter(obstore.list(client(self._bucket, _FIRST_S), self.key or None)), None)
+        _reached.add(self._bucket)
 
     def read_bytes(self) -> bytes:
         """Fetch the object.
@@ -329,6 +332,7 @@ class ObjectPath:
 
 
 _patience_s = _PATIENCE_S
+_reached: set[str] = set()  # buckets of which the server has answered
 
 
 def be_brief() -> None:

@@ -85,6 +85,7 @@ class S3Server:
         before = {name: os.environ.get(name) for name in self.environment}
         os.environ.update(self.environment)
         object_path._client.cache_clear()
+        object_path._reached.clear()
         try:
             yield
         finally:

@@ -105,6 +105,7 @@ def test_a_url_that_cannot_be_is_refused(url, words):
 def test_a_server_that_does_not_answer_is_told_soon_with_its_address(bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     object_path._client.cache_clear()
+    object_path._reached.clear()
     with pytest.raises(StoreUnavailableError, match=r"does not answer .*AWS_ENDPOINT_URL"):
         AcquisitionStore(f"{bucket}/run.zarr")
 
@@ -112,6 +113,7 @@ def test_a_server_that_does_not_answer_is_told_soon_with_its_address(bucket, mon
 def test_a_wrong_secret_is_told_as_such(bucket, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     object_path._client.cache_clear()
+    object_path._reached.clear()
     with pytest.raises(StoreError, match=r"access is refused .*AWS_SECRET_ACCESS_KEY"):
         AcquisitionStore(f"{bucket}/run.zarr")
 
@@ -127,6 +129,7 @@ def test_an_object_that_cannot_be_asked_for_does_not_count_as_missing(bucket, mo
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setattr(object_path, "_patience_s", 0.5)
     object_path._client.cache_clear()
+    object_path._reached.clear()
     for ask in (path.is_file, path.is_dir, path.exists, path.stat, path.read_bytes):
         with pytest.raises(StoreUnavailableError):
             ask()
