@@ -1,5 +1,6 @@
 """A scheduler that runs already, wherever it is."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,8 +9,11 @@ from pathlib import Path
 from distributed import Client
 from distributed.security import Security
 
+from stemscale.clusters.awake import AwakeWhileDriven
 from stemscale.clusters.worker import WorkerSetup, register
 from stemscale.errors import ProcessingError, SettingsError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,3 +99,7 @@ def set_up(client: Client, whose: str, *, threads: int | None = None) -> None:
             f"{whose} cannot import stemscale ({error}): install it there, in the version that is "
             "here"
         ) from error
+    try:
+        client.register_plugin(AwakeWhileDriven())
+    except (ImportError, AttributeError) as error:  # needed only where it has an idle timeout
+        logger.info("the scheduler cannot import stemscale (%s)", error)

@@ -1,6 +1,6 @@
 """A ready `distributed.Client`, whatever the scheduler."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -8,8 +8,9 @@ import dask
 from distributed import Client
 
 from stemscale.clusters.address import Tls, at_address
+from stemscale.clusters.kubernetes import DaskCluster, on_kubernetes, read_manifest
 from stemscale.clusters.local import on_this_machine
-from stemscale.clusters.slurm import on_slurm, read_slurm_settings
+from stemscale.clusters.slurm import SlurmSettings, on_slurm, read_slurm_settings
 from stemscale.clusters.worker import MALLOC
 from stemscale.errors import SettingsError
 
@@ -27,6 +28,14 @@ _CONFIG = {
     **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC.items()},
 }
 
+Jobs = SlurmSettings | DaskCluster
+"""What a file says of the workers to be started elsewhere."""
+
+_READERS: dict[str, Callable[[Path], Jobs]] = {
+    "slurm": read_slurm_settings,
+    "kubernetes": read_manifest,
+}
+
 
 @contextmanager
 def connect(
@@ -35,15 +44,15 @@ def connect(
     workers: int | None = None,
     devices: tuple[str, ...] = ("cpu",),
     tls: Tls | None = None,
-    settings: Path | None = None,
+    jobs: Jobs | None = None,
 ) -> Iterator[Client]:
     """Give a client of the scheduler asked for, with workers that are set up.
 
     Parameters
     ----------
     scheduler : str
-        "local" starts worker processes on this machine, "slurm" jobs that are workers; anything
-        else is the address of a running scheduler.
+        "local" starts worker processes on this machine, "slurm" jobs that are workers, and
+        "kubernetes" pods; anything else is the address of a running scheduler.
     workers : int, optional
         Worker processes of a local cluster; by default one for each core, or for each GPU.
     devices : tuple of str
@@ -51,8 +60,8 @@ def connect(
         worker takes the GPU that it sees, or else the CPU.
     tls : Tls, optional
         For a scheduler at a ``tls://`` address.
-    settings : Path, optional
-        YAML file of a batch system, see `stemscale.clusters.slurm`.
+    jobs : SlurmSettings or DaskCluster, optional
+        For "slurm" and "kubernetes", from `check_place`.
 
     Yields
     ------
@@ -66,41 +75,68 @@ def connect(
     SettingsError
         If options do not go with the scheduler, or a package that it needs is not installed.
     """
-    check_place(scheduler, tls=tls, settings=settings)
+    _check_together(scheduler, tls=tls, has_file=jobs is not None)
     with dask.config.set(_CONFIG):
         if scheduler == "local":
             place = on_this_machine(workers, devices)
-        elif settings is not None:
-            place = on_slurm(settings)
+        elif isinstance(jobs, SlurmSettings):
+            place = on_slurm(jobs)
+        elif jobs is not None:
+            place = on_kubernetes(jobs)
         else:
             place = at_address(scheduler, tls)
         with place as client:
             yield client
 
 
-def check_place(scheduler: str, *, tls: Tls | None = None, settings: Path | None = None) -> None:
+def check_place(
+    scheduler: str,
+    *,
+    workers: int | None = None,
+    device: str = "auto",
+    tls: Tls | None = None,
+    cluster_file: Path | None = None,
+) -> Jobs | None:
     """Refuse what cannot be reached, before anything is done for it.
 
     Parameters
     ----------
-    scheduler, tls, settings
+    scheduler, workers, tls
         As for `connect`.
+    device : str
+        As asked for local workers.
+    cluster_file : Path, optional
+        YAML: for "slurm", see `SlurmSettings`; for "kubernetes", see `read_manifest`.
+
+    Returns
+    -------
+    SlurmSettings or DaskCluster or None
+        What the file says.
 
     Raises
     ------
     SettingsError
         If options do not go with the scheduler, or a file is not what it should be.
     """
-    if (settings is not None) != (scheduler == "slurm"):
+    _check_together(scheduler, tls=tls, has_file=cluster_file is not None)
+    if scheduler != "local" and (workers is not None or device != "auto"):
         raise SettingsError(
-            f"--scheduler {scheduler}: --scheduler slurm and --cluster FILE.yaml go together"
+            f"--scheduler {scheduler}: --workers and --device are for local workers; elsewhere, "
+            "those who start the workers say how many, and each takes the GPU that it sees"
+        )
+    if tls is not None:
+        tls.security()
+    return None if cluster_file is None else _READERS[scheduler](cluster_file)
+
+
+def _check_together(scheduler: str, *, tls: Tls | None, has_file: bool) -> None:
+    if has_file != (scheduler in _READERS):
+        raise SettingsError(
+            f"--scheduler {scheduler}: --scheduler slurm or kubernetes and --cluster FILE.yaml go "
+            "together"
         )
     if (tls is not None) != scheduler.startswith("tls://"):
         raise SettingsError(
             f"--scheduler {scheduler}: --tls-ca, --tls-cert and --tls-key go with an address that "
             "begins with tls://, and it with them"
         )
-    if tls is not None:
-        tls.security()
-    if settings is not None:
-        read_slurm_settings(settings)

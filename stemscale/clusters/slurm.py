@@ -31,6 +31,8 @@ class SlurmSettings:
 
     Attributes
     ----------
+    file : Path
+        That file.
     jobs : int
         Kept running: a job that ends is replaced.
     walltime : str
@@ -54,6 +56,7 @@ class SlurmSettings:
         For the output of the jobs.
     """
 
+    file: Path
     jobs: int
     walltime: str
     cores: int
@@ -96,7 +99,7 @@ def read_slurm_settings(file: Path) -> SlurmSettings:
     SettingsError
         If something is missing, unknown or out of range.
     """
-    known = {f.name: f for f in fields(SlurmSettings)}
+    known = [f.name for f in fields(SlurmSettings) if f.name != "file"]
     try:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -124,7 +127,7 @@ def read_slurm_settings(file: Path) -> SlurmSettings:
             memory = None
     if memory is not None:
         raise SettingsError(f"{file}: memory is {memory!r}, needed is something like 16 GiB")
-    settings = SlurmSettings(**found)
+    settings = SlurmSettings(file=file, **found)
     try:
         enough = settings.lifetime_s > 0
     except (ValueError, AttributeError) as error:
@@ -137,9 +140,8 @@ def read_slurm_settings(file: Path) -> SlurmSettings:
 
 
 @contextmanager
-def on_slurm(file: Path) -> Iterator[Client]:
+def on_slurm(settings: SlurmSettings) -> Iterator[Client]:
     """Keep jobs running that are workers, and give a client of them, see `connect`."""
-    settings = read_slurm_settings(file)
     if shutil.which("sbatch") is None:
         raise SettingsError("this machine has no sbatch: start the run where jobs are submitted")
     try:
@@ -153,9 +155,9 @@ def on_slurm(file: Path) -> Iterator[Client]:
     try:
         started = make(**_options(settings))
     except (OSError, ValueError) as error:  # as of an interface that is not there
-        raise SettingsError(f"no jobs can be made of {file}: {error}") from error
+        raise SettingsError(f"no jobs can be made of {settings.file}: {error}") from error
     with started as cluster:
-        _check(cluster.job_script(), file)
+        _check(cluster.job_script(), settings.file)
         cluster.adapt(minimum_jobs=settings.jobs, maximum_jobs=settings.jobs)
         with Client(cluster, set_as_default=False) as client:
             set_up(client, "the jobs", threads=settings.cores)

@@ -15,7 +15,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from stemscale.acquisition import image_coordinates
-from stemscale.clusters import Tls, check_place, connect
+from stemscale.clusters import Jobs, Tls, check_place, connect
 from stemscale.denoising import find_devices
 from stemscale.distortion import Interpolation
 from stemscale.errors import ProcessingError, StoreUnavailableError
@@ -139,7 +139,7 @@ def process(
     overwrite, retry_failed
         As for `plan_process`.
     scheduler : str
-        "local", "slurm", or the address of a running Dask scheduler.
+        "local", "slurm", "kubernetes", or the address of a running Dask scheduler.
     workers : int, optional
         Worker processes of a local cluster; by default one for each core, or for each GPU.
     device : str
@@ -147,7 +147,8 @@ def process(
     tls : Tls, optional
         Certificates, for the address of a scheduler that asks for them.
     cluster_file : str or Path, optional
-        YAML with the settings of SLURM jobs, see `stemscale.clusters.slurm.SlurmSettings`.
+        YAML: the settings of SLURM jobs, see `stemscale.clusters.slurm.SlurmSettings`; or a
+        DaskCluster of Kubernetes, see `stemscale.clusters.kubernetes.read_manifest`.
     client : distributed.Client, optional
         A ready client to use instead of ``scheduler``.
     listener : callable
@@ -179,8 +180,13 @@ def process(
         retry_failed=retry_failed,
     )
     check_workers(workers)
-    cluster_file = None if cluster_file is None else Path(cluster_file)
-    check_place(scheduler, tls=tls, settings=cluster_file)
+    jobs = check_place(
+        scheduler,
+        workers=workers,
+        device=device,
+        tls=tls,
+        cluster_file=None if cluster_file is None else Path(cluster_file),
+    )
     devices = find_devices(device) if plan.choice.kind == "file" else ("cpu",)
     return run_plan(
         plan,
@@ -189,7 +195,7 @@ def process(
         workers=workers,
         devices=devices,
         tls=tls,
-        cluster_file=cluster_file,
+        jobs=jobs,
         client=client,
         listener=listener,
     )
@@ -203,7 +209,7 @@ def run_plan(
     workers: int | None = None,
     devices: tuple[str, ...] = ("cpu",),
     tls: Tls | None = None,
-    cluster_file: Path | None = None,
+    jobs: Jobs | None = None,
     client: Client | None = None,
     listener: Listener = no_listener,
 ) -> ProcessSummary:
@@ -214,10 +220,12 @@ def run_plan(
     plan : ProcessPlan
     filter_file : str or Path
         The filter, where it is a file.
-    scheduler, workers, tls, cluster_file, client, listener
+    scheduler, workers, tls, client, listener
         As for `process`.
     devices : tuple of str
         That a local cluster filters on.
+    jobs : SlurmSettings or DaskCluster, optional
+        The workers to be started elsewhere, from `stemscale.clusters.check_place`.
 
     Returns
     -------
@@ -245,7 +253,7 @@ def run_plan(
                 workers=workers,
                 devices=devices,
                 tls=tls,
-                settings=cluster_file,
+                jobs=jobs,
             )
             client = stack.enter_context(place)
         for series in busy:

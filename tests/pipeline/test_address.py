@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 
 import numpy as np
@@ -66,6 +67,14 @@ def test_workers_elsewhere_with_tls_make_the_same_and_nobody_without_gets_in(
         np.testing.assert_array_equal(made, expected)
 
 
+def test_an_idle_timeout_ends_no_run_but_what_a_driver_left(tmp_path):
+    with elsewhere(tmp_path, "--idle-timeout", "8s", workers=0) as there:
+        with connect(there.address):
+            time.sleep(14)
+            assert there.scheduler.poll() is None
+        assert there.scheduler.wait(60) == 0
+
+
 def test_workers_of_another_version_are_named(tmp_path, monkeypatch):
     with elsewhere(tmp_path, workers=1) as there:
         address = there.address
@@ -102,7 +111,15 @@ def test_certificates_that_do_not_belong_together_are_named(tls, tmp_path):
         Tls(ca=tls.ca, cert=tls.key, key=tls.cert).security()
 
 
-@pytest.mark.parametrize("scheduler", ["slurm", "tls://127.0.0.1:9", "tcp://127.0.0.1:9"])
+@pytest.mark.parametrize("more", [{"workers": 2}, {"device": "cpu"}])
+def test_options_of_local_workers_are_refused_elsewhere(calibrated, more):
+    with pytest.raises(SettingsError, match="--workers and --device are for local workers"):
+        stemscale.process(calibrated, filter="none", scheduler="tcp://127.0.0.1:9", **more)
+
+
+@pytest.mark.parametrize(
+    "scheduler", ["slurm", "kubernetes", "tls://127.0.0.1:9", "tcp://127.0.0.1:9"]
+)
 def test_a_place_that_cannot_be_reached_costs_no_output(calibrated, client, frames_of, scheduler):
     stemscale.process(calibrated, filter="none", name="x", client=client)
     before = frames_of(calibrated, "fov01/filtered/x")

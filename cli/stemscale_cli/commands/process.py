@@ -74,14 +74,16 @@ def process(
     scheduler: Annotated[
         str,
         typer.Option(
-            metavar="local|slurm|ADDRESS",
-            help="local, slurm, or the address of a running Dask scheduler.",
+            metavar="local|slurm|kubernetes|ADDRESS",
+            help="local, slurm, kubernetes, or the address of a running Dask scheduler.",
         ),
     ] = "local",
     cluster: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.yaml", help="For slurm: what its jobs ask for.", show_default=False
+            metavar="FILE.yaml",
+            help="For slurm: what its jobs ask for. For kubernetes: a DaskCluster.",
+            show_default=False,
         ),
     ] = None,
     tls_ca: Annotated[
