@@ -1,6 +1,8 @@
 # Every target sets up what it needs, into .venv.
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
+# What is installed, as pip takes it; the image asks for less (deploy/docker/Dockerfile).
+INSTALL ?= -e .[dev]
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -13,7 +15,7 @@ $(STAMP): pyproject.toml deploy/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "stemscale needs Python 3.11 or newer: make $(MAKECMDGOALS) PYTHON=python3.x"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt $(INSTALL)
 	@touch $@
 
 demo: install

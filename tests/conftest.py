@@ -19,6 +19,10 @@ def _gpu() -> str:
     return "" if torch.cuda.is_available() else "needs a CUDA device"
 
 
+def _prometheus() -> str:
+    return "" if shutil.which("promtool") else "needs promtool: Debian's prometheus"
+
+
 def _slurm() -> str:
     from slurm.server import what_is_missing
 
@@ -34,6 +38,7 @@ def _s3() -> str:
 _NEEDS: dict[str, Callable[[], str]] = {
     "browser": _chromium,
     "gpu": _gpu,
+    "prometheus": _prometheus,
     "s3": _s3,
     "slurm": _slurm,
 }
