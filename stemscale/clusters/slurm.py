@@ -4,6 +4,7 @@ import logging
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
@@ -21,6 +22,9 @@ from stemscale.clusters.worker import MALLOC
 from stemscale.errors import ProcessingError, SettingsError
 
 _LEAST_MEMORY = 2**28  # bytes: what is less has lost its unit
+_LOOK_EVERY_S = 5.0  # for jobs that have died
+_LOOKS = 3  # one after another, before it is believed
+_LINES = 5
 _SPARE = 0.05  # of the walltime, and at least
 _SPARE_S = 60  # so long before its end a worker stops taking blocks
 
@@ -53,7 +57,7 @@ class SlurmSettings:
         Where nodes and this machine see the same files, for the certificates of this run; by
         default where it is started.
     log_directory : str or None
-        For the output of the jobs.
+        For the output of the jobs; by default where it is started.
     """
 
     file: Path
@@ -161,7 +165,8 @@ def on_slurm(settings: SlurmSettings) -> Iterator[Client]:
         cluster.adapt(minimum_jobs=settings.jobs, maximum_jobs=settings.jobs)
         with Client(cluster, set_as_default=False) as client:
             set_up(client, "the jobs", threads=settings.cores)
-            yield client
+            with _told_if_jobs_die(cluster, client, settings):
+                yield client
 
 
 def _options(settings: SlurmSettings) -> dict[str, Any]:
@@ -188,6 +193,60 @@ def _options(settings: SlurmSettings) -> dict[str, Any]:
         "silence_logs": logging.CRITICAL,
         **({"python": settings.python} if settings.python else {}),
     }
+
+
+@contextmanager
+def _told_if_jobs_die(cluster: Any, client: Client, settings: SlurmSettings) -> Iterator[None]:
+    """End a run all of whose jobs have ended before a worker came, and say why.
+
+    dask-jobqueue replaces workers that were there, and takes a job that never made one for a job
+    that has not begun.
+
+    Raises
+    ------
+    ProcessingError
+        With the last lines that such a job has written.
+    """
+    over, dead = threading.Event(), threading.Event()
+    last: list[str] = []
+
+    def look() -> None:
+        seen_gone = 0
+        while not over.wait(_LOOK_EVERY_S) and not cluster.scheduler.workers:
+            ids = [job.job_id for job in cluster.workers.values() if job.job_id]
+            words = ["squeue", "--noheader", "--format=%A"]
+            queued = subprocess.run(words, capture_output=True, text=True, check=False)
+            gone = ids and queued.returncode == 0 and not set(ids) & set(queued.stdout.split())
+            seen_gone = seen_gone + 1 if gone else 0
+            if seen_gone == _LOOKS:
+                last[:] = ids
+                dead.set()
+                client.close()  # for the engine, the scheduler is gone then
+                return
+
+    watching = threading.Thread(target=look, daemon=True, name="stemscale-jobs")
+    watching.start()
+    try:
+        yield
+    except Exception as error:  # of whatever step it was that missed the client
+        if not dead.is_set():
+            raise
+        raise ProcessingError(
+            f"the jobs of {settings.file} end before they connect ({_last_words(settings, last)}): "
+            "mend that, and run the same command again"
+        ) from error
+    finally:
+        over.set()
+
+
+def _last_words(settings: SlurmSettings, jobs: list[str]) -> str:
+    """Give the end of what one of some jobs has written, and where."""
+    folder = Path(settings.log_directory or Path.cwd())
+    logs = [file for job in jobs for file in folder.glob(f"*{job}*") if file.stat().st_size]
+    if not logs:
+        return f"no log of them in {folder}"
+    lines = logs[0].read_text(errors="replace").split("\n")
+    return f"{logs[0]} ends with {' '.join(' '.join(lines[-_LINES:]).split())!r}"
 
 
 def _check(script: str, file: Path) -> None:

@@ -183,6 +183,8 @@ class _Run(Generic[T]):
     def records(self, ended: "list[Future[Any]]") -> "dict[Future[Any], Any]":
         """Fetch what finished blocks say; where that is lost, none: they are asked once more."""
         finished = [future for future in ended if future.status == "finished"]
+        if self.client.status in ("closed", "closing"):  # as its place does, when there is no hope
+            return {}
         try:
             return dict(zip(finished, self.client.gather(finished), strict=True))
         except (CancelledError, KilledWorker, OSError, TimeoutError):

@@ -3,16 +3,19 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
-from faults.builders import assert_as_undisturbed, make_scene, wait_for_blocks
+from faults.builders import assert_as_undisturbed, make_scene, recorded, wait_for_blocks
 from slurm.server import jobs, slurm
 
 from stemscale.clusters.slurm import read_slurm_settings
 from stemscale.errors import SettingsError
 
+DRIVER = Path(__file__).parents[2] / "deploy/slurm/driver.sh"
 SETTINGS = """
 jobs: 2
 walltime: "00:10:00"
@@ -80,6 +83,49 @@ def test_no_job_is_left_two_minutes_after_its_driver_was_killed(scene, running, 
         assert time.monotonic() < until, there
         time.sleep(1)
     scene.run(store)
+    assert_as_undisturbed(store, scene.whole)
+
+
+@pytest.mark.slurm
+def test_jobs_that_die_before_they_connect_are_told_with_their_last_words(scene, running, tmp_path):
+    file = tmp_path / "slurm.yaml"
+    said = "module: no cuda here"
+    file.write_text(SETTINGS.format(folder=tmp_path) + f"before: ['echo {said} >&2; exit 1']\n")
+    *command, _, _ = scene.command(scene.copy(tmp_path))
+    command += ["--scheduler", "slurm", "--cluster", str(file)]
+    done = subprocess.run(command, env=running, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    assert "end before they connect" in done.stderr
+    assert said in done.stderr
+    assert str(file) in done.stderr
+
+
+@pytest.mark.slurm
+def test_a_driver_whose_time_is_over_comes_back_and_finishes(scene, running, tmp_path):
+    store, file = scene.copy(tmp_path), tmp_path / "slurm.yaml"
+    file.write_text(SETTINGS.format(folder=tmp_path))
+    words = scene.command(store)
+    words = words[words.index("process") : -2]  # without --workers 2
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**running, "PATH": path, "STEMSCALE_JOBS": str(file)}
+
+    def ask(*command):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    log = tmp_path / "driver.log"
+    job = ask("sbatch", "--parsable", f"--chdir={tmp_path}", f"--output={log}", DRIVER, *words)
+    until = time.monotonic() + 240
+    while len(recorded(store)) < 3:
+        assert time.monotonic() < until, log.read_text() if log.exists() else "no log"
+        time.sleep(0.05)
+    before = recorded(store)
+    ask("scancel", "--batch", "--signal=USR1", job)
+    while "JobState=COMPLETED" not in (state := ask("scontrol", "--oneliner", "show", "job", job)):
+        assert time.monotonic() < until, f"{state} {log.read_text()}"
+        time.sleep(0.5)
+    assert "Restarts=1" in state
+    assert before.items() <= recorded(store).items()
     assert_as_undisturbed(store, scene.whole)
 
 
