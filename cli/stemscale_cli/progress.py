@@ -167,7 +167,8 @@ def processing(progress: Any, task: Any) -> Listener:
                 task, description=f"align {event.fov}", completed=event.done, total=event.total
             )
         if isinstance(event, RunStarted):
-            progress.console.print(f"dashboard: {event.dashboard}", highlight=False)
+            if event.dashboard:
+                progress.console.print(f"dashboard: {event.dashboard}", highlight=False)
             progress.update(task, description="process", completed=0, total=event.frames)
         elif isinstance(event, BlockDone):
             note = "" if event.psnr is None else f"PSNR {event.psnr:.2f} dB"

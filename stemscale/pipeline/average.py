@@ -271,7 +271,7 @@ def _in_order(
     """Run tasks, and give their groups in the order of time."""
     there: dict[int, GroupRecord] = {}
     following = 0
-    for task, record in run_blocks(client, align_groups, tasks, listener):
+    for task, record in run_blocks(client, align_groups, tasks, listener, verb="align"):
         if not isinstance(record, GroupRecord):
             first, last = task.bounds[0][0], task.bounds[-1][1] - 1
             raise ProcessingError(f"{task.fov}: frames {first} to {last} not aligned: {record}")

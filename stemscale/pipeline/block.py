@@ -28,7 +28,8 @@ from stemscale.pipeline.ledger_files import (
     load_drift,
     load_parameters,
 )
-from stemscale.pipeline.pixels import FloatFrames, PixelWork, store_frame
+from stemscale.pipeline.pixels import FloatFrames, PixelWork, as_seen, store_frame
+from stemscale.pipeline.telling import tell_block
 from stemscale.quality import PaperScore
 from stemscale.store import (
     FRAME_STATUS,
@@ -69,6 +70,10 @@ class BlockTask:
         Of the run.
     epoch : int
         Of the lease under which this may be written.
+    run : str
+        Names the run to the dashboard.
+    picture : bool
+        Whether to show it a frame.
     """
 
     store: str
@@ -78,6 +83,8 @@ class BlockTask:
     frames: int
     fingerprint: str
     epoch: int
+    run: str = ""
+    picture: bool = False
 
 
 def process_block(task: BlockTask) -> BlockRecord:
@@ -101,6 +108,7 @@ def process_block(task: BlockTask) -> BlockRecord:
     work = _work(task.store, task.fov, task.group, task.fingerprint, task.epoch)
     there = work.ledger.record(task.block)
     if there and there.epoch == task.epoch and is_on_disk(work.output, there):
+        tell_block(task, there, seconds=there.seconds)  # whoever made it may have died over it
         return there  # a task may run twice
     start, stop = work.output.bounds(task.block)
     try:
@@ -117,8 +125,9 @@ def process_block(task: BlockTask) -> BlockRecord:
     def still_mine() -> None:
         check_epoch(work.ledger.lease_file, task.epoch, what=f"{task.store}/{task.group}")
 
+    began = time.perf_counter()
     try:
-        return commit_block(
+        record = commit_block(
             work.output,
             work.ledger,
             task.block,
@@ -136,6 +145,14 @@ def process_block(task: BlockTask) -> BlockRecord:
         if _is_full(error):
             raise StoreUnavailableError(f"{task.store} cannot be written: no space left") from error
         raise
+
+    def last_frame() -> tuple[Frames, FloatFrames]:
+        last = record.stop - 1
+        return work.input.read(last, last + 1)[0], as_seen(made.frames[-1])
+
+    seconds = {**made.seconds, "write": time.perf_counter() - began}
+    tell_block(task, record, seconds=seconds, frames=last_frame if task.picture else None)
+    return record
 
 
 def _is_full(error: BaseException) -> bool:

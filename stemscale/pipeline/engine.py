@@ -3,6 +3,7 @@
 import heapq
 import logging
 import random
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,6 +31,7 @@ _BACK_OFF_S, _LONGEST_S = 0.5, 30.0  # before the second try; doubled for each o
 _LOOK_EVERY_S = 1.0  # at scheduler and workers
 _LOST_AFTER_S = 300.0  # without a scheduler
 _SAY_EVERY_S = 5.0
+_PICTURE_EVERY_S = 1.0
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # for a store that takes nothing, disk full or away
 
 
@@ -78,6 +80,9 @@ def run_blocks(
     function: Callable[[T], R],
     tasks: Iterable[T],
     listener: Listener,
+    *,
+    verb: str = "make",
+    pictured: Callable[[T], T] | None = None,
 ) -> Iterator[tuple[T, R | str]]:
     """Run tasks, a few at a time, and give each one's record as it comes in.
 
@@ -94,6 +99,11 @@ def run_blocks(
         Drawn as there is room, so that a million of them cost nothing.
     listener : callable
         Told of each block done or failed, and of waiting for workers.
+    verb : str
+        What is done to a FOV, as Dask's pages show it: "denoise" for tasks like "denoise fov01".
+    pictured : callable, optional
+        Makes a task show its frames. Only one such task at a time is on its way, and the next one
+        a second after the last: so few pictures travel, whatever the number of workers.
 
     Yields
     ------
@@ -108,13 +118,15 @@ def run_blocks(
     ProcessingError
         If the scheduler is gone for good, or the store takes nothing for a minute.
     """
-    run: _Run[T] = _Run(client=client, function=function, source=iter(tasks))
+    run: _Run[T] = _Run(
+        client=client, function=function, source=iter(tasks), verb=verb, pictured=pictured
+    )
     try:
         while run.fill():
             ended = run.next(listener)
             records: dict[Future[Any], R] = run.records(ended)
             for future in ended:
-                task = run.running.pop(future)
+                task = run.take(future)
                 if future in records:
                     run.pauses = 0
                     listener(_done(task, records[future]))
@@ -132,6 +144,12 @@ class _Run(Generic[T]):
     client: Client
     function: Callable[[T], Any]
     source: Iterator[T]
+    verb: str
+    pictured: Callable[[T], T] | None
+    # of all that use this scheduler: two stores may have blocks of one name
+    token: str = field(default_factory=lambda: secrets.token_hex(4))
+    picture: Future[Any] | None = None  # that is on its way
+    picture_ended: float = -1e9
     running: dict[Future[Any], T] = field(default_factory=dict)
     later: list[tuple[float, int, T]] = field(default_factory=list)  # heap by time
     alone: list[T] = field(default_factory=list)
@@ -156,12 +174,11 @@ class _Run(Generic[T]):
         if self.lost_since is None and now >= self.pause_until:
             most = 1 if self.pauses else self.window  # one block shows whether the pause may end
             room = most - len(self.running)
+            if room >= 1 and self._picture_is_due(now):
+                self._submit(self._next_tasks(1, now), pictured=True)
+                room = most - len(self.running)
             if room >= max(1, most // 2):
-                tasks: list[T] = []
-                while self.later and self.later[0][0] <= now and len(tasks) < room:
-                    tasks.append(heapq.heappop(self.later)[2])
-                tasks += islice(self.source, room - len(tasks))
-                self._submit(tasks)
+                self._submit(self._next_tasks(room, now))
             if not self.running and not self.later and self.alone:
                 self._submit([self.alone.pop(0)])
         return bool(self.running or self.later or self.alone or self.lost_since)
@@ -179,6 +196,12 @@ class _Run(Generic[T]):
         while not self.ready.empty():
             ended.append(self.ready.get())
         return [future for future in ended if future in self.running]
+
+    def take(self, future: "Future[Any]") -> T:
+        """Give the task of a future that ended."""
+        if future is self.picture:
+            self.picture, self.picture_ended = None, time.monotonic()
+        return self.running.pop(future)
 
     def records(self, ended: "list[Future[Any]]") -> "dict[Future[Any], Any]":
         """Fetch what finished blocks say; where that is lost, none: they are asked once more."""
@@ -239,16 +262,47 @@ class _Run(Generic[T]):
         self.pauses += 1
         listener(Waiting(reason=reason))
 
-    def _submit(self, tasks: list[T]) -> None:
+    def _next_tasks(self, most: int, now: float) -> list[T]:
+        tasks: list[T] = []
+        while self.later and self.later[0][0] <= now and len(tasks) < most:
+            tasks.append(heapq.heappop(self.later)[2])
+        return tasks + list(islice(self.source, most - len(tasks)))
+
+    def _picture_is_due(self, now: float) -> bool:
+        return (
+            self.pictured is not None
+            and self.picture is None
+            and now - self.picture_ended >= _PICTURE_EVERY_S
+        )
+
+    def _submit(self, tasks: list[T], *, pictured: bool = False) -> None:
         if not tasks:
             return
         first = self.submitted + 1
         self.submitted += len(tasks)
-        keys = [f"{t.group}-{t.block:08d}-e{t.epoch}-n{first + i}" for i, t in enumerate(tasks)]
-        futures = self.client.map(self.function, tasks, key=keys, pure=False, retries=0)
+        keys = [self._key(t, first + i) for i, t in enumerate(tasks)]
+        asked = [self.pictured(t) for t in tasks] if pictured and self.pictured else tasks
+        futures = self.client.map(
+            self.function,
+            asked,
+            key=keys,
+            pure=False,
+            retries=0,
+            priority=int(pictured),  # before those that wait: the latest frame is to be a late one
+        )
+        if pictured:
+            self.picture = futures[0]
         for future, task in zip(futures, tasks, strict=True):
             self.running[future] = task
             future.add_done_callback(self.ready.put)
+
+    def _key(self, task: T, number: int) -> str:
+        """Name a task so that Dask's pages group it by verb and FOV.
+
+        Dask takes for the name what comes before a hyphen and a number, so the FOV has none.
+        """
+        fov = task.fov.replace("-", "\N{NON-BREAKING HYPHEN}")
+        return f"{self.verb} {fov}-{self.token}-{task.block:08d}-n{number}"
 
     def _put_off(self, task: T, seconds: float) -> None:
         # with jitter, so that blocks that failed together do not come back together

@@ -18,7 +18,7 @@ class RunStarted:
     workers : int
         Worker processes there are now.
     dashboard : str
-        Address of the Dask dashboard.
+        Address of the page that shows this run; empty where there is none.
     """
 
     frames: int

@@ -1,11 +1,12 @@
 """Filter every frame of a store that is not filtered yet, as a graph of tasks on Dask."""
 
 import logging
+import secrets
 import time
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from stemscale.acquisition import image_coordinates
 from stemscale.clusters import Jobs, Tls, check_place, connect
+from stemscale.dashboard import attach
 from stemscale.denoising import find_devices
 from stemscale.distortion import Interpolation
 from stemscale.errors import ProcessingError, StoreUnavailableError
@@ -34,6 +36,7 @@ from stemscale.pipeline.ledger_files import (
 )
 from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, check_workers, plan_process
 from stemscale.pipeline.standing import earlier_run, restore_ledger
+from stemscale.pipeline.telling import telling
 from stemscale.pipeline.tuning import find_parameters
 from stemscale.store import (
     FRAME_STATUS,
@@ -49,6 +52,7 @@ from stemscale.store import (
 logger = logging.getLogger(__name__)
 
 _BANDS = (("band", 3),)
+_VERBS = {"none": "correct", "dcfi": "average"}  # of tasks, as Dask's pages name them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -259,7 +263,7 @@ def run_plan(
         for series in busy:
             _lay_out(store, series, plan)
         if client is not None:
-            about["dashboard"] = client.dashboard_link
+            about["dashboard"] = attach(client)
         for series in busy:
             if series.run.get("drift") and load_drift(store.ledger(series.group)) is None:
                 shifts = find_drift(store, series.fov, client, listener)
@@ -268,14 +272,22 @@ def run_plan(
         began = time.perf_counter()
         try:
             if client is not None:
-                listener(_started(plan, client))
-                tasks = _tasks(plan, epochs)
-                for task, record in run_blocks(client, process_block, tasks, listener):
-                    if isinstance(record, str):
-                        given_up[task.group][task.block] = record
-                    else:
-                        counts.update(record.counts)
-                        counts["frames"] += record.status.count(good)
+                listener(_started(plan, client, about["dashboard"]))
+                run = secrets.token_hex(8)
+                with telling(client, plan, run, listener) as told:
+                    for task, record in run_blocks(
+                        client,
+                        process_block,
+                        _tasks(plan, epochs, run),
+                        told,
+                        verb=_VERBS.get(plan.choice.kind, "denoise"),
+                        pictured=lambda task: replace(task, picture=True),
+                    ):
+                        if isinstance(record, str):
+                            given_up[task.group][task.block] = record
+                        else:
+                            counts.update(record.counts)
+                            counts["frames"] += record.status.count(good)
         except (KeyboardInterrupt, ProcessingError):
             with suppress(OSError, StoreUnavailableError):  # it may be the store that ends this
                 _close(store, plan, epochs, given_up)
@@ -415,7 +427,7 @@ def _mean(values: NDArray[Any]) -> NDArray[Any]:
     return middle
 
 
-def _tasks(plan: ProcessPlan, epochs: dict[str, int]) -> Iterator[BlockTask]:
+def _tasks(plan: ProcessPlan, epochs: dict[str, int], run: str) -> Iterator[BlockTask]:
     for series in plan.series:
         for block in series.todo:
             start, stop = block_bounds(block, series.n_frames, series.block)
@@ -427,6 +439,7 @@ def _tasks(plan: ProcessPlan, epochs: dict[str, int]) -> Iterator[BlockTask]:
                 frames=stop - start,
                 fingerprint=series.run["fingerprint"],
                 epoch=epochs[series.group],
+                run=run,
             )
 
 
@@ -472,12 +485,12 @@ def _psnr_variables(relation: str, *, whole: bool) -> dict[str, FrameVariable]:
     return found
 
 
-def _started(plan: ProcessPlan, client: Client) -> RunStarted:
+def _started(plan: ProcessPlan, client: Client, dashboard: str) -> RunStarted:
     return RunStarted(
         frames=plan.frames,
         blocks=plan.tasks,
         workers=len(client.nthreads()),
-        dashboard=client.dashboard_link,
+        dashboard=dashboard,
     )
 
 

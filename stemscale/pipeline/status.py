@@ -3,9 +3,11 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from stemscale.dashboard import recent_rate
 from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
@@ -18,8 +20,6 @@ from stemscale.store import (
 )
 
 State = Literal["running", "interrupted", "partial", "complete"]
-
-_LATELY_S = 60.0  # over which a rate is measured
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ class SeriesStatus:
     frames, done, failed, damaged : int
         In all; made; given up; not made since their raw data are damaged.
     frames_per_s : float or None
-        In the last minute, of a running one.
+        Lately, of a running one: see `stemscale.dashboard.recent_rate`.
     eta_s : float or None
         Time left at that rate [s].
     psnr : float or None
@@ -115,7 +115,7 @@ def _status_of(store: AcquisitionStore, fov: str, name: str, group: str) -> Seri
         bounds = (frames.bounds(i) for i in ledger.failures() if i not in records)
         failed = sum(stop - start for start, stop in bounds)
         scores = [s for r in records.values() for s in r.scores.get("psnr", []) if s is not None]
-    rate = None if holder is None else _rate(ledger, records)
+    rate = None if holder is None else _rate(ledger, records, holder)
     left = n_frames - done - failed - damaged
     return SeriesStatus(
         fov=fov,
@@ -141,17 +141,15 @@ def _count(records: dict[int, BlockRecord], word: str) -> int:
     return sum(r.status.count(wanted) for r in records.values())
 
 
-def _rate(ledger: Ledger, records: dict[int, BlockRecord]) -> float | None:
-    """Frames/s of what was recorded in the last minute."""
-    now = time.time()
-    lately = {i: t for i, t in ledger.commit_times().items() if now - t < _LATELY_S}
-    if len(lately) < 2:
-        return None
-    began = min(lately.values())
-    frames = sum(
-        records[i].stop - records[i].start for i, t in lately.items() if i in records and t > began
-    )
-    return frames / max(now - began, 1e-3)
+def _rate(ledger: Ledger, records: dict[int, BlockRecord], holder: dict[str, Any]) -> float | None:
+    """Frames/s of what this driver had recorded; what it found there says nothing of its rate."""
+    began = datetime.fromisoformat(holder["started"]).timestamp()
+    commits = [
+        (when, records[i].stop - records[i].start)
+        for i, when in ledger.commit_times().items()
+        if i in records and when >= began
+    ]
+    return recent_rate(sorted(commits), time.time())
 
 
 def _driver(holder: dict[str, Any]) -> dict[str, Any]:
