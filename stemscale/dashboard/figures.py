@@ -127,7 +127,7 @@ class RunFigures:
         self.waiting = reason
 
     def end(self, now: float) -> None:
-        """Take that the run is over; a later event says that it is not."""
+        """Take that the run is over; blocks that were being made then may follow."""
         self.ended = self.ended or now
         self.waiting = ""
         self.events += 1
@@ -187,7 +187,7 @@ class RunFigures:
         return self.frames_made / max((self.ended or self.heard) - self.began, 1e-3)
 
     def _hear(self, now: float) -> None:
-        self.ended, self.heard = None, now
+        self.heard = now
         self.events += 1
 
     def _commit(self, now: float, frames: int, series: str) -> None:

@@ -45,7 +45,7 @@ class DashboardPlugin(SchedulerPlugin):
                 f"the scheduler has stemscale {here}, and this is {self.version}: install the "
                 "same version on both"
             )
-        self.board = Board()
+        self.board = Board(is_there=lambda client: client in scheduler.clients)
         expose(self.board)
         try:
             from stemscale.dashboard.page import add_page

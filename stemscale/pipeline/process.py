@@ -34,6 +34,7 @@ from stemscale.pipeline.ledger_files import (
     load_drift,
     load_parameters,
 )
+from stemscale.pipeline.performance import check_report_file, reporting
 from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, check_workers, plan_process
 from stemscale.pipeline.standing import earlier_run, restore_ledger
 from stemscale.pipeline.telling import telling
@@ -132,6 +133,7 @@ def process(
     tls: Tls | None = None,
     cluster_file: str | Path | None = None,
     client: Client | None = None,
+    performance_report: str | Path | None = None,
     listener: Listener = no_listener,
 ) -> ProcessSummary:
     """Filter every frame of a store that is not filtered yet.
@@ -155,6 +157,8 @@ def process(
         DaskCluster of Kubernetes, see `stemscale.clusters.kubernetes.read_manifest`.
     client : distributed.Client, optional
         A ready client to use instead of ``scheduler``.
+    performance_report : str or Path, optional
+        HTML file for Dask's account of tasks and workers, see `distributed.performance_report`.
     listener : callable
         Told when the run starts and of each block done or failed.
 
@@ -168,6 +172,8 @@ def process(
         As for `plan_process`, before anything is written.
     StoreConflictError
         If another run is writing the same output.
+    SettingsError
+        If options do not go together, or the file for the report cannot be.
     """
     plan = plan_process(
         store,
@@ -191,6 +197,8 @@ def process(
         tls=tls,
         cluster_file=None if cluster_file is None else Path(cluster_file),
     )
+    report_file = None if performance_report is None else Path(performance_report)
+    check_report_file(report_file)
     devices = find_devices(device) if plan.choice.kind == "file" else ("cpu",)
     return run_plan(
         plan,
@@ -201,6 +209,7 @@ def process(
         tls=tls,
         jobs=jobs,
         client=client,
+        report_file=report_file,
         listener=listener,
     )
 
@@ -215,6 +224,7 @@ def run_plan(
     tls: Tls | None = None,
     jobs: Jobs | None = None,
     client: Client | None = None,
+    report_file: Path | None = None,
     listener: Listener = no_listener,
 ) -> ProcessSummary:
     """Carry a plan out.
@@ -230,6 +240,8 @@ def run_plan(
         That a local cluster filters on.
     jobs : SlurmSettings or DaskCluster, optional
         The workers to be started elsewhere, from `stemscale.clusters.check_place`.
+    report_file : Path, optional
+        As ``performance_report``.
 
     Returns
     -------
@@ -274,7 +286,10 @@ def run_plan(
             if client is not None:
                 listener(_started(plan, client, about["dashboard"]))
                 run = secrets.token_hex(8)
-                with telling(client, plan, run, listener) as told:
+                with (
+                    reporting(client, report_file, command=_command(plan)),
+                    telling(client, plan, run, listener) as told,
+                ):
                     for task, record in run_blocks(
                         client,
                         process_block,

@@ -114,6 +114,14 @@ def process(
         bool,
         typer.Option("--retry-failed", help="Try frames once more that an earlier run gave up."),
     ] = False,
+    performance_report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.html",
+            help="Where to write Dask's account of tasks and workers, a page.",
+            show_default=False,
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan, do nothing.")] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -156,6 +164,7 @@ def process(
             device=device,
             tls=tls,
             cluster_file=cluster,
+            performance_report=performance_report,
             listener=listener,
         )
     if as_json:
