@@ -94,6 +94,7 @@ class Page:
     def __init__(self, board: Board, doc: "Document", extra: dict[str, Any]) -> None:
         self.board = board
         self._seen: tuple[str, int, str] | None = None
+        self._drawn = ("", "")
         self._head, self._tiles, self._pictures, self._table = (_div() for _ in range(4))
         self._steps, self._steps_source = _steps_plot()
         self._psnr, self._psnr_sources = _psnr_plot()
@@ -156,7 +157,12 @@ class Page:
         series = run.series.get(run.newest if name == _NEWEST else name)
         if series is None:
             return
-        self._psnr.x_range.start, self._psnr.x_range.end = -0.5, max(series.frames, 2) - 0.5
+        if (
+            run.run,
+            series.name,
+        ) != self._drawn:  # else, where somebody has zoomed in is left alone
+            self._drawn = (run.run, series.name)
+            self._psnr.x_range.start, self._psnr.x_range.end = -0.5, max(series.frames, 2) - 0.5
         for key, curve in (("psnr", series.psnr), ("psnr_rapid", series.psnr_rapid)):
             frames, values = curve.points()
             self._psnr_sources[key].data = {"frame": frames, "psnr": values}
@@ -247,7 +253,7 @@ def _psnr_plot() -> tuple[Any, dict[str, ColumnDataSource]]:
     ):
         sources[key] = ColumnDataSource({"frame": [], "psnr": []})
         line = plot.line("frame", "psnr", source=sources[key], color=colour, line_width=1.5)
-        dots = plot.scatter("frame", "psnr", source=sources[key], color=colour, size=4)
+        dots = plot.scatter("frame", "psnr", source=sources[key], color=colour, size=3)
         items.append((label, [line, dots]))
         tips = [("frame", "@frame{0,0}"), (label, "@psnr{0.00} dB")]
         plot.add_tools(HoverTool(tooltips=tips, renderers=[dots]))

@@ -32,10 +32,9 @@ def head(run: RunFigures) -> str:
         state, kind = f"waiting: {run.waiting}", "waits"
     names = {PurePath(name).name for name in run.series}
     return (
-        f"<h1>{escape(PurePath(run.store).name)}"
+        f"<h1 title='{escape(run.store)}'>{escape(PurePath(run.store).name)}"
         f"<span class='state {kind}'>{escape(state)}</span></h1>"
-        f"<p class='made'>filter {escape(run.label)}, to filtered/{escape(', '.join(names))}"
-        f" &middot; {escape(run.store)}</p>"
+        f"<p class='made'>filter {escape(run.label)}, to filtered/{escape(', '.join(names))}</p>"
     )
 
 
@@ -57,7 +56,7 @@ def tiles(run: RunFigures, now: float) -> str:
     rate = run.mean_rate() if over else run.rate(now)
     eta = run.eta_s(now)
     failed = sum(s.failed for s in run.series.values())
-    kinds = {"given up": failed, "damaged as recorded": run.failed - failed}
+    kinds = {"given up": failed, "damaged": run.failed - failed}
     what = ", ".join(f"{n:,} {word}" for word, n in kinds.items() if n)
     share = run.done / run.frames if run.frames else 1.0
     lost = run.failed / run.frames if run.frames else 0.0
@@ -104,8 +103,8 @@ def pictures(picture: Mapping[str, Any] | None) -> str:
         f"{escape(str(picture[key]))}'></div><figcaption><strong>{name}</strong><br>{note}"
         "</figcaption></figure>"
         for key, name, note in (
-            ("before", "as recorded", "grey from its darkest to its brightest"),
-            ("after", "filtered", "grey from its darkest to its brightest"),
+            ("before", "as recorded", "on a grey scale of its own"),
+            ("after", "filtered", "on a grey scale of its own"),
         )
     )
     where = f"{picture['series']}, frame {picture['frame']:,}"

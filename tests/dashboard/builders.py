@@ -81,11 +81,11 @@ def scrape(link):
 
 
 @contextmanager
-def running(scene, folder, *more):
+def running(scene, folder, *more, filter="nlm"):
     """Run `process` as a user does, on a copy of a store; give store, process and link."""
     store = folder / "run.zarr"
     shutil.copytree(scene, store)
-    words = ["process", store, "--filter", "nlm", "--name", "x", "--workers", "2", *more]
+    words = ["process", store, "--filter", filter, "--name", "x", "--workers", "2", *more]
     code = "from stemscale_cli.app import main; main()"
     process = subprocess.Popen(
         [sys.executable, "-c", code, *map(str, words)], stderr=subprocess.PIPE, text=True

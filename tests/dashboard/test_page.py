@@ -75,7 +75,7 @@ def tile(tab, name):
 
 def inked(tab, n):
     """Colours that a plot shows, as a rough measure of whether anything is drawn."""
-    canvas = tab.locator(".bk-Figure canvas").nth(n)
+    canvas = tab.locator(".bk-Figure").nth(n).locator("canvas").first
     return canvas.evaluate(
         "c => { const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
         " const found = new Set(); for (let i = 0; i < d.length; i += 4)"
@@ -113,9 +113,8 @@ def test_the_page_draws_and_has_the_figures_of_the_ledger(long_store, tmp_path, 
             == [[64, 64, True]] * 2
         )
         assert tab.evaluate("document.documentElement.scrollWidth - window.innerWidth") <= 0
-        wait_for(lambda: process.poll() is not None, 240)  # the page stays as it was then
-        assert process.returncode == 0, process.stderr.read()
-    assert wrong == [] or all("WebSocket" in w or "CONNECTION_REFUSED" in w for w in wrong)
+        assert wrong == []
+        assert process.poll() is None
     away = re.compile(r"(http|ws)://127\.0\.0\.1:\d+/|data:|blob:")
     assert [url for url in asked if not away.match(url)] == []
     assert any(url.startswith("ws:") for url in asked)
@@ -124,13 +123,17 @@ def test_the_page_draws_and_has_the_figures_of_the_ledger(long_store, tmp_path, 
 @pytest.mark.browser
 def test_the_performance_report_opens_without_the_network(long_store, tmp_path, browser):
     report = tmp_path / "run.html"
-    with running(long_store, tmp_path, "--performance-report", report) as (_, process, _):
-        wait_for(lambda: process.poll() is not None, 240)
+    with running(long_store, tmp_path, "--performance-report", report, filter="gaussian") as (
+        _,
+        process,
+        _,
+    ):
+        wait_for(lambda: process.poll() is not None)
         assert process.returncode == 0, process.stderr.read()
     tab, asked, wrong = opened(browser, report.as_uri())
     tab.get_by_text("Dask Performance Report").wait_for()
     tab.get_by_text("number of tasks: 400").wait_for()
-    tab.get_by_text("process --filter nlm --name x").wait_for()
+    tab.get_by_text("process --filter gaussian --name x").wait_for()
     tab.get_by_text("Task Stream", exact=True).click()
     tab.wait_for_timeout(500)
     assert wrong == []
