@@ -46,7 +46,7 @@ def test_the_result_does_not_depend_on_the_number_of_workers(store, client, grou
 def test_groups_are_put_in_order_however_they_come(store, client, group_by_group, monkeypatch):
     alone = average_series(store, "fov01")
 
-    def backwards(client, function, tasks, listener):
+    def backwards(client, function, tasks, listener, **_):
         for task in reversed(tasks):
             yield task, function(task)
 
