@@ -5,11 +5,13 @@ import subprocess
 import sys
 
 import pytest
-from dashboard.builders import wait_for
+from dashboard.builders import made, start, wait_for
 from distributed import Client, LocalCluster
 
-from stemscale.dashboard import attach
+from stemscale.dashboard import TOPIC, attach
 from stemscale.dashboard.attach import page_link
+from stemscale.dashboard.board import Board
+from stemscale.dashboard.plugin import DashboardPlugin
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,17 @@ def test_a_scheduler_without_stemscale_goes_on_without_the_page(tmp_path, caplog
         process.wait(30)
     assert "the scheduler shows no stemscale page" in caplog.text
     assert "stemscale" in caplog.records[-1].args[0].name
+
+
+def test_the_log_of_a_scheduler_keeps_one_picture_alone():
+    plugin = DashboardPlugin()
+    plugin.board = Board()
+    plugin.log_event(TOPIC, start())
+    events = [made(i, picture={"frame": 8 * i, "before": "", "after": ""}) for i in range(3)]
+    for event in events:
+        plugin.log_event(TOPIC, event)
+    assert [event["picture"] is None for event in events] == [True, True, False]
+    assert plugin.board.shown().picture["frame"] == 16
 
 
 @pytest.mark.cluster
