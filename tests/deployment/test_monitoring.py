@@ -11,15 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stemscale.dashboard.board import Board
+from stemscale.dashboard.metrics import FiguresCollector
+
 FOLDER = Path(__file__).parents[2] / "deploy/monitoring"
 OURS = {
-    "stemscale_frames_done_total",
-    "stemscale_frames_failed_total",
-    "stemscale_frames_left",
-    "stemscale_frames_per_second",
-    "stemscale_eta_seconds",
-    "stemscale_psnr_db",
-    "stemscale_step_seconds_total",
+    f"{metric.name}_total" if metric.type == "counter" else metric.name
+    for metric in FiguresCollector(Board()).collect()
 }
 
 

@@ -390,6 +390,10 @@ def kubernetes(folder, *, operator=True) -> Iterator[Kubernetes]:
             task.cancel()
         await asyncio.gather(*cluster.pods.values(), return_exceptions=True)
         await runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}  # watches
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
