@@ -66,3 +66,7 @@ class ProcessingError(StemscaleError, RuntimeError):
 
 class StoreUnavailableError(ProcessingError):
     """A store takes nothing for now, as when its disk is full: the same may work later."""
+
+
+class StoreAwayError(StoreUnavailableError):
+    """The server of a store does not answer."""

@@ -1,5 +1,6 @@
 """Jobs of a SLURM cluster that are workers, through dask-jobqueue."""
 
+import getpass
 import logging
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from stemscale.errors import ProcessingError, SettingsError
 
 _LEAST_MEMORY = 2**28  # bytes: what is less has lost its unit
 _LOOK_EVERY_S = 5.0  # for jobs that have died
+_LOOK_SELDOM_S = 60.0  # while jobs wait in the queue, for days perhaps
 _LOOKS = 3  # one after another, before it is believed
 _LINES = 5
 _SPARE = 0.05  # of the walltime, and at least
@@ -211,13 +213,14 @@ def _told_if_jobs_die(cluster: Any, client: Client, settings: SlurmSettings) -> 
     last: list[str] = []
 
     def look() -> None:
-        seen_gone = 0
-        while not over.wait(_LOOK_EVERY_S) and not cluster.scheduler.workers:
+        seen_gone, wait_s = 0, _LOOK_EVERY_S
+        while not over.wait(wait_s) and not cluster.scheduler.workers:
             ids = [job.job_id for job in cluster.workers.values() if job.job_id]
-            words = ["squeue", "--noheader", "--format=%A"]
+            words = ["squeue", "--noheader", "--format=%A", "--user", getpass.getuser()]
             queued = subprocess.run(words, capture_output=True, text=True, check=False)
             gone = ids and queued.returncode == 0 and not set(ids) & set(queued.stdout.split())
             seen_gone = seen_gone + 1 if gone else 0
+            wait_s = _LOOK_EVERY_S if gone else min(1.5 * wait_s, _LOOK_SELDOM_S)
             if seen_gone == _LOOKS:
                 last[:] = ids
                 dead.set()

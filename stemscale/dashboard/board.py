@@ -64,8 +64,12 @@ class Board:
         return next((r for r in reversed(runs) if r.ended is None), runs[-1] if runs else None)
 
     def series(self) -> Iterator[tuple[RunFigures, SeriesFigures]]:
-        """Give each series once; of two stores with one of that name, the one begun last."""
-        found = {name: (run, s) for run in self._runs.values() for name, s in run.series.items()}
+        """Give each series of each store once; of two runs, as the one begun last has it."""
+        found = {
+            (run.store, name): (run, s)
+            for run in self._runs.values()
+            for name, s in run.series.items()
+        }
         yield from found.values()
 
     def _start(self, event: Mapping[str, Any], now: float) -> None:

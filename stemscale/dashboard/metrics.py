@@ -21,10 +21,10 @@ class FiguresCollector:
         self.board = board
 
     def collect(self) -> "Iterator[Metric]":
-        """Give all metrics; each bears the series, as "fov01/filtered/standard"."""
+        """Give all metrics; each bears store and series, as "fov01/filtered/standard"."""
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        one, two = ("series",), ("series", "step")
+        one, two = ("store", "series"), ("store", "series", "step")
         done = CounterMetricFamily("stemscale_frames_done", "Frames made", labels=one)
         failed = CounterMetricFamily(
             "stemscale_frames_failed", "Frames given up, or damaged as recorded", labels=one
@@ -47,7 +47,7 @@ class FiguresCollector:
         now = self.board.clock()
         rates = {run.run: (run.rates(now), run.etas_s(now)) for run in self.board.runs()}
         for run, series in self.board.series():
-            of = [series.name]
+            of = [run.store, series.name]
             rates_of, etas_of = rates[run.run]
             done.add_metric(of, series.done)
             failed.add_metric(of, series.failed + series.damaged)

@@ -26,6 +26,7 @@ from stemscale.pipeline.events import BlockDone, FramesAligned, Listener, no_lis
 from stemscale.store import (
     AcquisitionStore,
     StorePath,
+    be_brief,
     calibration_group,
     check_epoch,
     current_epoch,
@@ -229,6 +230,7 @@ def align_groups(task: GroupTask) -> GroupRecord:
     -------
     GroupRecord
     """
+    be_brief()
     store = AcquisitionStore(task.store)
     found: list[FrameGroup] = []
     for start, stop in task.bounds:

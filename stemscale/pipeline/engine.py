@@ -18,6 +18,7 @@ from distributed import Client, Future, KilledWorker
 from stemscale.errors import (
     ProcessingError,
     StemscaleError,
+    StoreAwayError,
     StoreConflictError,
     StoreUnavailableError,
 )
@@ -33,6 +34,7 @@ _LOST_AFTER_S = 300.0  # without a scheduler
 _SAY_EVERY_S = 5.0
 _PICTURE_EVERY_S = 1.0
 _PAUSES_S = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # for a store that takes nothing, disk full or away
+_FULL_S, _AWAY_S = 60.0, 900.0  # for so long: someone has to make room, a server comes back
 
 
 class Task(Protocol):
@@ -116,7 +118,8 @@ def run_blocks(
     StoreConflictError
         If another run has taken over the output.
     ProcessingError
-        If the scheduler is gone for good, or the store takes nothing for a minute.
+        If the scheduler is gone for good, if the store takes nothing for a minute, or its
+        server is away for a quarter of an hour.
     """
     run: _Run[T] = _Run(
         client=client, function=function, source=iter(tasks), verb=verb, pictured=pictured
@@ -158,6 +161,7 @@ class _Run(Generic[T]):
     threads: int = 0
     window: int = 0
     pauses: int = 0  # since a block was last written
+    paused_since: float = -1e9
     pause_until: float = -1e9
     looked: float = -1e9
     lost_since: float | None = None
@@ -220,7 +224,8 @@ class _Run(Generic[T]):
         if error is None or isinstance(error, StoreUnavailableError):  # no fault of its own
             self._put_off(task, _BACK_OFF_S)
             if error is not None:
-                self._pause(str(error), listener)
+                away = isinstance(error, StoreAwayError)
+                self._pause(str(error), listener, longest_s=_AWAY_S if away else _FULL_S)
             return None
         self.failures[task.group, task.block] += 1
         count = self.failures[task.group, task.block]
@@ -248,17 +253,19 @@ class _Run(Generic[T]):
             self.client.cancel(list(self.running), force=True)
         self.running.clear()
 
-    def _pause(self, reason: str, listener: Listener) -> None:
+    def _pause(self, reason: str, listener: Listener, *, longest_s: float) -> None:
         """Let everything wait; blocks that failed of the same before the pause change nothing."""
         now = time.monotonic()
         if now < self.pause_until:
             return
-        if self.pauses == len(_PAUSES_S):
+        if self.pauses == 0:
+            self.paused_since = now
+        if now - self.paused_since >= longest_s:
             raise ProcessingError(
                 f"{reason}: what was recorded is safe; mend that, and run the same command again "
                 "to go on"
             )
-        self.pause_until = now + _PAUSES_S[self.pauses]
+        self.pause_until = now + _PAUSES_S[min(self.pauses, len(_PAUSES_S) - 1)]
         self.pauses += 1
         listener(Waiting(reason=reason))
 

@@ -1,5 +1,6 @@
 """What the dashboard is told of a run: by the driver of its course, by workers of their blocks."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +22,9 @@ from stemscale.store import FRAME_STATUS, BlockRecord
 
 if TYPE_CHECKING:
     from stemscale.pipeline.plan import ProcessPlan
+
+
+logger = logging.getLogger(__name__)
 
 
 class Told(Protocol):
@@ -62,12 +66,12 @@ def tell_block(
     good = all(status == FRAME_STATUS["done"] for status in record.status)
     picture = None
     if frames is not None and good:
-        before, after = frames()
-        picture = {
-            "frame": record.stop - 1,
-            "before": thumbnail(before),
-            "after": thumbnail(after),
-        }
+        try:
+            before, after = (thumbnail(frame) for frame in frames())
+        except Exception as error:  # whatever it is: the block is made
+            logger.warning("%s block %d has no picture: %s", task.group, record.block, error)
+        else:
+            picture = {"frame": record.stop - 1, "before": before, "after": after}
     worker.log_event(
         TOPIC,
         block_made(

@@ -1,7 +1,8 @@
 """A store on disk: one Zarr v3 hierarchy that plain xarray opens as a DataTree."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -11,7 +12,7 @@ import xarray as xr
 import zarr
 
 from stemscale.acquisition import Frames, Image, ScanSettings, check_name
-from stemscale.errors import StoreError
+from stemscale.errors import StoreError, StoreUnavailableError
 from stemscale.store.files import StorePath, remove_tree, store_path, write_json, zarr_store
 from stemscale.store.frames import FramesArray, codecs, create_frames
 from stemscale.store.layout import CONVENTIONS, FORMAT, SUMMARY, rapid_group
@@ -25,8 +26,8 @@ from stemscale.store.metadata import (
 from stemscale.store.ngff import multiscales
 from stemscale.store.object_path import ObjectPath
 
-_MARKS = "changing.marks"  # beside the ledgers; the dot keeps it apart from any name
-_MARK = "mark"
+_MARKS = "changing.marks"  # beside the ledgers; its dot keeps it, and that of a mark, apart
+_MARK = "changing.mark"  # from the names of FOVs and filters
 
 
 class AcquisitionStore:
@@ -47,8 +48,6 @@ class AcquisitionStore:
 
     def __init__(self, path: str | StorePath) -> None:
         self.path = store_path(path)
-        if isinstance(self.path, ObjectPath):
-            self.path.reach()
         if not self.path.is_dir():
             what = "is a file" if self.path.exists() else "does not exist"
             raise StoreError(
@@ -79,8 +78,6 @@ class AcquisitionStore:
             If something else lies there.
         """
         path = store_path(path)
-        if isinstance(path, ObjectPath):
-            path.reach()
         if inside := _store_around(path):
             raise StoreError(f"{path} lies inside the store {inside}: choose a path outside")
         try:
@@ -382,8 +379,11 @@ class AcquisitionStore:
 
 def _store_around(path: StorePath) -> StorePath | None:
     """Find the store that a path lies inside of."""
-    above: Iterable[StorePath] = path.absolute().parents
-    return next((p for p in above if (p / "zarr.json").is_file()), None)
+    if isinstance(path, ObjectPath):
+        with suppress(StoreUnavailableError):  # as where a user may not look above
+            return next((p for p in path.parents if (p / "zarr.json").is_file()), None)
+        return None
+    return next((p for p in path.absolute().parents if (p / "zarr.json").is_file()), None)
 
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:

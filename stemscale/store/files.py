@@ -3,11 +3,13 @@
 import io
 import json
 import os
+import secrets
 import shutil
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +42,8 @@ def store_path(where: "str | StorePath") -> StorePath:
         return Path(where)
     if scheme not in SCHEMES:
         raise StoreError(
-            f"{where} is no place for a store: give a folder, or a URL that begins with "
-            f"{', '.join(f'{s}://' for s in SCHEMES)}"
+            f"a URL of {scheme}:// is no place for a store: give a folder, or a URL that begins "
+            f"with {', '.join(f'{s}://' for s in SCHEMES)}"
         )
     return ObjectPath(where)
 
@@ -59,7 +61,8 @@ def write_bytes(file: StorePath, content: bytes) -> None:
     if isinstance(file, ObjectPath):
         file.write_bytes(content)
         return
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    # At random: containers that share a disk have the same process numbers.
+    temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
     try:
         with temporary.open("wb") as stream:
             stream.write(content)
@@ -89,8 +92,6 @@ def read_json(file: StorePath) -> dict[str, Any] | None:
         found = json.loads(file.read_bytes())
     except FileNotFoundError:
         return None
-    except StoreError:
-        raise
     except (ValueError, OSError) as error:
         raise StoreError(f"{file} cannot be read ({error}): delete it and run again") from error
     if not isinstance(found, dict):
@@ -136,7 +137,11 @@ def remove_tree(folder: StorePath) -> None:
 def file_times(folder: StorePath) -> dict[str, float]:
     """Give when each JSON file of a folder was written, by its name [s since 1970]."""
     if isinstance(folder, Path):
-        return {f.name: f.stat().st_mtime for f in folder.glob("*.json")}
+        found = {}
+        for file in folder.glob("*.json"):
+            with suppress(FileNotFoundError):  # taken back meanwhile
+                found[file.name] = file.stat().st_mtime
+        return found
     return {f.name: s.st_mtime for f, s in folder.walk() if f.name.endswith(".json")}
 
 

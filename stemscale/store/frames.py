@@ -4,7 +4,7 @@ import json
 import os
 import warnings
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from zarrs import ZarrsCodecPipeline
 from zarrs._internal import CodecPipelineImpl
 
 from stemscale.acquisition import Frames
-from stemscale.errors import DamagedDataError, StemscaleError, StoreError
+from stemscale.errors import DamagedDataError, ProcessingError, StemscaleError, StoreError
 from stemscale.store.files import StorePath, checksum, fsync_folder, zarr_store
 from stemscale.store.layout import block_bounds, block_count
 from stemscale.store.object_path import ObjectPath, ObjectStat
@@ -316,6 +316,22 @@ class FramesArray:
         array = self._in_memory(held) if held else self._array
         return self._decode(array, start, stop), crcs
 
+    def load(self, index: int) -> tuple[tuple[int, int], Callable[[], Frames]] | None:
+        """Give size and CRC-32 of a block's shard, and what decodes it; None where there is none.
+
+        From an object store, it is fetched once.
+        """
+        shard, bounds = self.shard(index), self.bounds(index)
+        try:
+            if not isinstance(shard, ObjectPath):
+                return checksum(shard), lambda: self.read(*bounds)
+            content = shard.read_bytes()
+        except FileNotFoundError:
+            return None
+        held = {self._key(index): default_buffer_prototype().buffer.from_bytes(content)}
+        array = self._in_memory(held)
+        return (len(content), zlib.crc32(content)), lambda: self._decode(array, *bounds)
+
     def _decode(self, array: zarr.Array[Any], start: int, stop: int) -> Frames:
         try:
             return np.asarray(array[start:stop])
@@ -388,7 +404,7 @@ class FramesArray:
         e_tag = shard.write_bytes(content)  # the server compares it with its checksum
         there = shard.stat()
         if (there.st_size, there.e_tag) != (len(content), e_tag):
-            raise DamagedDataError(f"{shard} is another one right after it was put")
+            raise ProcessingError(f"{shard} is another one right after it was put")
         return Written(
             size=len(content),
             crc32=zlib.crc32(content),

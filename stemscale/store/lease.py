@@ -111,7 +111,9 @@ def _renew(file: StorePath, mine: Mapping[str, Any]) -> bool:
         there = file.read_tagged()
         if there is None or json.loads(there[0]).get("epoch") != mine["epoch"]:
             return False
-        return file.put_if(json.dumps(mine).encode(), there[1]) is not None
+        # An answer that was lost has the same request made again, and that one refused.
+        done = file.put_if(json.dumps(mine).encode(), there[1]) is not None
+        return done or read_json(file) == mine
     if current_epoch(file) != mine["epoch"]:
         return False
     write_json(file, mine)

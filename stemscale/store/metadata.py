@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from stemscale.errors import DamagedDataError, StoreError
+from stemscale.errors import DamagedDataError
 from stemscale.store.files import StorePath, write_json
 from stemscale.store.object_path import ObjectPath
 
@@ -59,8 +59,6 @@ def read_node(root: StorePath, path: str) -> Node | None:
             raise ValueError("its attributes are no JSON object")
     except FileNotFoundError:
         return None
-    except StoreError:  # it is not the file's fault
-        raise
     except (ValueError, OSError) as error:
         raise DamagedDataError(
             f"{file} cannot be read ({error}): put it back from a copy of the store, or ingest "

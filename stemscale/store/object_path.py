@@ -26,11 +26,11 @@ from obstore.exceptions import (
 )
 from obstore.store import from_url
 
-from stemscale.errors import StoreError, StoreUnavailableError
+from stemscale.errors import StoreAwayError, StoreError, StoreUnavailableError
 
-SCHEMES = ("s3", "gs", "az")
+SCHEMES = ("s3",)  # obstore knows more, of which none was tried
 
-_FIRST_S = 5.0  # that the first answer is waited for: it shows that the address is right
+_FIRST_S = 4.0  # that a server is waited for which has not answered yet, or did not lately
 _PATIENCE_S = 60.0  # that a verb waits for a server that has answered before
 _BRIEF_S = 10.0  # that a block waits: its run pauses by itself, and says so
 _BACK_OFF: Any = {
@@ -86,10 +86,11 @@ class ObjectPath:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.username is not None or parts.query or parts.fragment:
+        if "@" in url or ":" in parts.netloc or parts.query or parts.fragment:
             raise StoreError(
-                f"{parts.scheme}://...{parts.path} carries more than bucket and key: give "
-                "credentials in the environment, as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                f"{parts.scheme}://.../{url.rpartition('/')[2]} carries more than bucket and key: "
+                "give credentials in the environment, as AWS_ACCESS_KEY_ID and "
+                "AWS_SECRET_ACCESS_KEY"
             )
         if parts.scheme not in SCHEMES or not parts.netloc:
             raise StoreError(
@@ -165,22 +166,6 @@ class ObjectPath:
 
     # -- what asks the server
 
-    def reach(self) -> None:
-        """Ask for the first time in this process: a server that does not answer is told soon.
-
-        Raises
-        ------
-        StoreError
-            If access is refused, or there is no such bucket.
-        StoreUnavailableError
-            If it does not answer.
-        """
-        if self._bucket in _reached:
-            return
-        with told(self):
-            next(iter(obstore.list(client(self._bucket, _FIRST_S), self.key or None)), None)
-        _reached.add(self._bucket)
-
     def read_bytes(self) -> bytes:
         """Fetch the object.
 
@@ -216,7 +201,7 @@ class ObjectPath:
         with told(self):
             try:
                 put = obstore.put(self._client(), self.key, content, mode=mode, use_multipart=False)
-            except (AlreadyExistsError, PreconditionError):
+            except (AlreadyExistsError, PreconditionError, FileNotFoundError):
                 return None
         return put["e_tag"] or ""
 
@@ -341,22 +326,20 @@ def be_brief() -> None:
     _patience_s = _BRIEF_S
 
 
-def client(url: str, patience_s: float | None = None) -> Any:
+def client(url: str) -> Any:
     """Give obstore's client of a bucket, or of what is below a path, for this process.
 
     Parameters
     ----------
     url : str
         As ``s3://bucket`` or ``s3://bucket/run.zarr``.
-    patience_s : float, optional
-        For how long a request is made again [s].
 
     Raises
     ------
     StoreError
         If the environment says of it what cannot be.
     """
-    return _client(url, _patience_s if patience_s is None else patience_s)
+    return _client(url, _patience_s if _bucket_of(url) in _reached else _FIRST_S)
 
 
 @lru_cache(maxsize=64)
@@ -394,32 +377,39 @@ def told(path: object) -> Iterator[None]:
 
     Raises
     ------
-    StoreError
-        If access is refused.
     StoreUnavailableError
-        If the server does not answer, or not now.
+        If access is refused, as it is with keys that have expired, or there is no such bucket.
+    StoreAwayError
+        If the server does not answer.
     """
     try:
         yield
+        _reached.add(_bucket_of(path))
     except FileNotFoundError:  # obstore's NotFoundError is one
+        _reached.add(_bucket_of(path))
         raise
     except (AlreadyExistsError, PreconditionError):
         raise
     except BaseError as error:
         short = _short(error)
         if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or "403" in short:
-            raise StoreError(
+            raise StoreUnavailableError(
                 f"{path}: access is refused ({short}): check the credentials in the environment, "
                 "as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             ) from error
         if "NoSuchBucket" in short:
-            raise StoreError(
-                f"{path}: there is no such bucket: make it, or check the URL"
+            raise StoreUnavailableError(
+                f"{path}: there is no such bucket: make it, or mend the URL"
             ) from error
-        raise StoreUnavailableError(
+        _reached.discard(_bucket_of(path))
+        raise StoreAwayError(
             f"{path}: the object store does not answer ({short}): check the network, and its "
             "address, as AWS_ENDPOINT_URL"
         ) from error
+
+
+def _bucket_of(path: object) -> str:
+    return "/".join(str(path).split("/")[:3])
 
 
 def _stat(meta: Any) -> ObjectStat:

@@ -67,6 +67,11 @@ class OurObjectStore(ObjectStore[Any]):
         with told(f"{self._url}/{key}"):
             await super().delete(key)
 
+    async def delete_dir(self, prefix: str) -> None:
+        """Take away what is below."""
+        with told(f"{self._url}/{prefix}"):
+            await super().delete_dir(prefix)
+
     async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
         """Give what is right below; of folders, those that have something: see `ObjectPath`."""
         with told(f"{self._url}/{prefix}"):

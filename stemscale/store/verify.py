@@ -229,12 +229,12 @@ def find_damage(store: AcquisitionStore, group: str) -> Iterator[Damage | None]:
 def _block_damage(
     frames: FramesArray, index: int, expected: tuple[int, int] | None, *, complete: bool
 ) -> Any:  # a reason, or None
-    there = _found(frames, index)
+    there = frames.load(index)
     if there is None:
         return "missing" if expected or complete else "not written yet"
     if expected is None and not complete:
         return "never finished"
-    size, crc32 = there
+    (size, crc32), decode = there
     # Without what was recorded of a block of a complete series, its own checksums have to do.
     was_size, was_crc32 = expected or (size or None, crc32)
     if size != was_size:
@@ -242,7 +242,7 @@ def _block_damage(
     if crc32 != was_crc32:
         return f"changed since it was written (CRC-32 {crc32:08x}, was {was_crc32:08x})"
     try:
-        frames.read(*frames.bounds(index))
+        decode()
     except DamagedDataError as error:
         return f"cannot be decoded ({error.__cause__})"
     return None

@@ -73,7 +73,7 @@ def scrape(link):
     url = link.rpartition("/")[0] + "/metrics"
     text = urlopen(url).read().decode()
     return {
-        (sample.name, *sample.labels.values()): sample.value
+        (sample.name, *(v for k, v in sample.labels.items() if k != "store")): sample.value
         for family in text_string_to_metric_families(text)
         for sample in family.samples
         if sample.name.startswith("stemscale_")

@@ -23,6 +23,7 @@ from stemscale.store import (
     ObjectPath,
     check_epoch,
     hold_lease,
+    lease,
     lease_holder,
     ledger_root,
     object_path,
@@ -150,11 +151,27 @@ def test_a_driver_that_was_killed_is_gone_on_with(scene, store):
 
 
 def test_of_two_drivers_one_writes_and_the_other_is_told(scene, store):
-    lease = AcquisitionStore(store).ledger(GROUP).lease_file
-    with hold_lease(lease, what="the frames"):
+    held = AcquisitionStore(store).ledger(GROUP).lease_file
+    with hold_lease(held, what="the frames"):
         assert "is being written by process" in scene.run(store, expect=1).stderr
     scene.run(store)
     assert_as_local(store, scene)
+
+
+def test_a_renewal_whose_answer_was_lost_still_counts(bucket, monkeypatch):
+    file = ObjectPath(bucket) / "lease.json"
+    put = ObjectPath.put_if
+
+    def unheard(path, content, e_tag):
+        put(path, content, e_tag)
+        return put(path, content, e_tag)  # as obstore does after a 503
+
+    with hold_lease(file, what="the frames") as epoch:
+        mine = json.loads(file.read_bytes())
+        monkeypatch.setattr(ObjectPath, "put_if", unheard)
+        assert lease._renew(file, {**mine, "heartbeat": time.time()})
+        monkeypatch.setattr(ObjectPath, "put_if", put)
+        assert lease.current_epoch(file) == epoch
 
 
 def test_the_lease_is_given_up_by_whoever_lost_it(bucket):

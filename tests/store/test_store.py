@@ -255,3 +255,12 @@ def test_a_store_of_another_format_is_refused_by_name(tmp_path):
 
 def test_names_sort_as_people_count():
     assert sorted(["fov10", "fov2", "fov1"], key=natural_order) == ["fov1", "fov2", "fov10"]
+
+
+@pytest.mark.parametrize("name", ["mark", "changing", "zarr"])
+def test_any_name_of_a_fov_may_be_changed_and_put_on_record(tmp_path, name):
+    store = AcquisitionStore.create(tmp_path / "s.zarr")
+    store.write_dataset(f"{name}/rapid", xr.Dataset({"x": 1}))
+    assert store.changing() == {f"{name}/rapid"}
+    store.consolidate()
+    assert store.changing() == set()
