@@ -133,6 +133,7 @@ def process(
     slow scan where there is one, and written block by block; the same command goes on after any
     interruption. Exit code 3 means that some frames failed.
     """
+    from stemscale.clusters import check_place
     from stemscale.pipeline import plan_process
     from stemscale.pipeline import process as run
     from stemscale_cli.output import print_json, talk
@@ -153,6 +154,7 @@ def process(
     }
     tls = _tls(tls_ca, tls_cert, tls_key)
     if dry_run:
+        check_place(scheduler, workers=workers, device=device, tls=tls, cluster_file=cluster)
         _show_plan(plan_process(store, **asked), _workers(scheduler, workers), as_json=as_json)
         return
     with bar(processing, quiet=quiet or as_json, unit="frames") as listener:
