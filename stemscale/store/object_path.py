@@ -7,7 +7,7 @@ which would count as a block lost, and it asks two or three times where one requ
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from fnmatch import fnmatchcase
@@ -33,6 +33,7 @@ SCHEMES = ("s3",)  # obstore knows more, of which none was tried
 _FIRST_S = 4.0  # that a server is waited for which has not answered yet, or did not lately
 _PATIENCE_S = 60.0  # that a verb waits for a server that has answered before
 _BRIEF_S = 10.0  # that a block waits: its run pauses by itself, and says so
+_PUTS = 5  # tries of a put on condition
 _BACK_OFF: Any = {
     "init_backoff": timedelta(milliseconds=100),
     "max_backoff": timedelta(seconds=2),
@@ -195,8 +196,16 @@ class ObjectPath:
         Returns
         -------
         str or None
-            Its new e-tag; None where it was another one by then, and nothing was put.
+            Its new e-tag; None where it was another one by then: of somebody else, or, if an answer
+            was lost, the one that was just put.
         """
+        for _ in range(_PUTS - 1):
+            # obstore does not repeat such a request where its answer is lost
+            with suppress(StoreAwayError):
+                return self._put_if(content, e_tag)
+        return self._put_if(content, e_tag)
+
+    def _put_if(self, content: bytes, e_tag: str | None) -> str | None:
         mode: Any = "create" if e_tag is None else {"e_tag": e_tag}
         with told(self):
             try:

@@ -4,9 +4,11 @@ import pickle
 import re
 from pathlib import Path
 
+import obstore
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from obstore.exceptions import GenericError
 
 from stemscale.errors import StoreError, StoreUnavailableError
 from stemscale.store import AcquisitionStore, ObjectPath, object_path, store_path
@@ -134,3 +136,21 @@ def test_an_object_that_cannot_be_asked_for_does_not_count_as_missing(bucket, mo
     for ask in (path.is_file, path.is_dir, path.exists, path.stat, path.read_bytes):
         with pytest.raises(StoreUnavailableError):
             ask()
+
+
+def test_a_put_on_condition_whose_answer_is_lost_is_made_again(bucket, monkeypatch):
+    put, lost = obstore.put, [2]
+
+    def losing(*args, **more):
+        made = put(*args, **more)
+        if lost[0]:
+            lost[0] -= 1
+            raise GenericError("HTTP error: the connection was cut")
+        return made
+
+    file = ObjectPath(bucket) / "lease.json"
+    monkeypatch.setattr(obstore, "put", losing)
+    assert file.put_if(b"mine", None) is None  # the first one was put
+    assert file.read_bytes() == b"mine"
+    lost[0] = 0
+    assert file.put_if(b"next", file.read_tagged()[1]) is not None
