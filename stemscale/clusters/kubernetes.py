@@ -204,11 +204,11 @@ async def _start(cluster: Any, wanted: DaskCluster) -> None:
 
 
 def _others(client: Client) -> bool:
-    """Tell whether another driver is connected; yes, where that cannot be known."""
+    """Tell whether another driver is connected; no, where that cannot be known."""
     try:
-        return client.status != "running" or bool(client.run_on_scheduler(drivers) > 1)
+        return bool(client.status == "running" and client.run_on_scheduler(drivers) > 1)
     except (ImportError, OSError, TimeoutError):
-        return True  # once it has no driver, the idle timeout deletes it
+        return False
 
 
 async def _scheduler_pods(cluster: Any) -> list[dict[str, Any]]:

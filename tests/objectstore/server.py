@@ -228,7 +228,8 @@ def bad_line(server: S3Server, line: BadLine) -> Iterator[str]:
                     self.send_header(name, value)
             self.send_header("Content-Length", length)
             self.end_headers()
-            self.wfile.write(content)
+            if self.command != "HEAD":  # whatever follows would be taken for the next answer
+                self.wfile.write(content)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
 
