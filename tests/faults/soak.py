@@ -145,7 +145,7 @@ def main() -> None:
     rounds = bad = 0
     print(f"seed {asked.seed}, in {folder}", flush=True)
     scene = make_scene(folder, frames=asked.frames, block=8)
-    while time.monotonic() < until:
+    while rounds == 0 or time.monotonic() < until:
         rounds += 1
         at = folder / f"round{rounds}"
         at.mkdir()
