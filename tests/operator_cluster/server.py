@@ -276,8 +276,9 @@ class Kubernetes:
             finally:
                 with suppress(ProcessLookupError):
                     process.terminate()
-                with suppress(asyncio.CancelledError):
-                    await process.wait()
+                while process.returncode is None:  # ended twice, it still is waited for
+                    with suppress(asyncio.CancelledError):
+                        await process.wait()
 
     def wait_until_healthy(self):
         for _ in range(600):
