@@ -367,9 +367,7 @@ def _client(url: str, patience_s: float) -> Any:
             config["endpoint"] = endpoint
             options["allow_http"] = endpoint.startswith("http://")
         if "AWS_CHECKSUM_ALGORITHM" not in os.environ:
-            config["checksum_algorithm"] = (
-                "sha256"  # the server refuses what was damaged on its way
-            )
+            config["checksum_algorithm"] = "sha256"  # what was damaged on its way is refused
     make: Any = from_url
     try:
         return make(url, config=config, client_options=options, retry_config=retries)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from builders import write_image, write_stack
-from pipeline.builders import BLOCK, scene
+from pipeline.builders import two_fovs
 
 import stemscale
 
@@ -13,17 +13,7 @@ SIZE = 64
 @pytest.fixture
 def store(tmp_path):
     """Two FOVs of 11 frames in blocks of 4, with slow scans."""
-    for fov in ("fov01", "fov02"):
-        rapid, slow = scene(seed=int(fov[-1]))
-        write_stack(tmp_path / f"{fov}.tif", rapid, dwell_time_ns=100, flyback_time_us=25)
-        write_image(tmp_path / f"{fov}_slow.tif", slow, dwell_time_ns=5000)
-        stemscale.ingest(
-            tmp_path / "s.zarr",
-            tmp_path / f"{fov}.tif",
-            slow=tmp_path / f"{fov}_slow.tif",
-            block=BLOCK,
-        )
-    return tmp_path / "s.zarr"
+    return two_fovs(tmp_path)
 
 
 @pytest.fixture(scope="session")

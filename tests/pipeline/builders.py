@@ -1,7 +1,9 @@
 """A small scene, and a distortion that can be written down by hand."""
 
 import numpy as np
+from builders import write_image, write_stack
 
+import stemscale
 from stemscale.distortion import DistortionMap
 
 RAPID_SHAPE = (24, 32)
@@ -27,3 +29,13 @@ def known_map():
         source_y=(np.arange(n_y) + 0.5)[:, None],
         rapid_shape=RAPID_SHAPE,
     )
+
+
+def two_fovs(folder):
+    """Ingest two FOVs of 11 frames in blocks of 4, with slow scans."""
+    for fov in ("fov01", "fov02"):
+        rapid, slow = scene(seed=int(fov[-1]))
+        file = write_stack(folder / f"{fov}.tif", rapid, dwell_time_ns=100, flyback_time_us=25)
+        slow_file = write_image(folder / f"{fov}_slow.tif", slow, dwell_time_ns=5000)
+        stemscale.ingest(folder / "s.zarr", file, slow=slow_file, block=BLOCK)
+    return folder / "s.zarr"

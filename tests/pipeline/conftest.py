@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
-from builders import write_image, write_stack
-from pipeline.builders import BLOCK, known_map, scene
+from pipeline.builders import known_map, two_fovs
 
-import stemscale
 from stemscale.clusters import connect
 from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.store import AcquisitionStore
@@ -21,17 +19,7 @@ def client():
 @pytest.fixture
 def store(tmp_path):
     """Two FOVs of 11 frames in blocks of 4, with slow scans, not calibrated."""
-    for fov in ("fov01", "fov02"):
-        rapid, slow = scene(seed=int(fov[-1]))
-        write_stack(tmp_path / f"{fov}.tif", rapid, dwell_time_ns=100, flyback_time_us=25)
-        write_image(tmp_path / f"{fov}_slow.tif", slow, dwell_time_ns=5000)
-        stemscale.ingest(
-            tmp_path / "s.zarr",
-            tmp_path / f"{fov}.tif",
-            slow=tmp_path / f"{fov}_slow.tif",
-            block=BLOCK,
-        )
-    return tmp_path / "s.zarr"
+    return two_fovs(tmp_path)
 
 
 @pytest.fixture
