@@ -55,6 +55,8 @@ class BlockRecord:
         Time spent, by step.
     host : str
         Where it was made.
+    arrived_ns : list of int
+        Per frame, when its file had all of it, where that was watched [ns since 1970].
     """
 
     block: int
@@ -72,6 +74,7 @@ class BlockRecord:
     counts: Mapping[str, int] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     host: str = ""
+    arrived_ns: list[int] = field(default_factory=list)
 
 
 FRAME_STATUS = {"pending": 0, "done": 1, "failed": 2, "damaged_input": 3}
