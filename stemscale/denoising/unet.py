@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,10 @@ class UNetSettings:
     depth: int = 4  # number of poolings
     stem: int = 1  # pixels folded into channels before the first level, along y and x: 1, 2, 4
     residual: bool = False  # the network answers what to add to the mean of its frames
+    down_convolutions: int = 2  # of a level on the way down, of 3x3 pixels
+    lowest_convolutions: int = 2
+    up_convolutions: int = 2
+    skip: Literal["concat", "add"] = "concat"  # how a level's features reach the way up
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built."""
@@ -34,6 +39,11 @@ class UNetSettings:
             )
         if self.stem not in (1, 2, 4):
             raise SettingsError(f"stem is {self.stem} px: needed is 1, 2 or 4")
+        for name in ("down_convolutions", "lowest_convolutions", "up_convolutions"):
+            if getattr(self, name) < 1:
+                raise SettingsError(f"{name} is {getattr(self, name)}: needed is 1 or more")
+        if self.skip not in ("concat", "add"):
+            raise SettingsError(f"skip is {self.skip!r}: needed is concat or add")
 
     @property
     def multiple_px(self) -> int:
@@ -44,23 +54,22 @@ class UNetSettings:
     def halo_px(self) -> int:
         """How far from a pixel the input can still change it, at most [px].
 
-        At level l a 3x3 convolution reaches 2^l px: four of them on every level but the lowest,
-        which has two. The pooling grid adds less than one pixel of the lowest level.
+        At level l a 3x3 convolution reaches 2^l px: those of every level but the lowest are passed
+        down and up. The pooling grid adds less than one pixel of the lowest level.
         """
         lowest = 1 << self.depth
-        return self.stem * (4 * (lowest - 1) + 2 * lowest + lowest)
+        above = (self.down_convolutions + self.up_convolutions) * (lowest - 1)
+        return self.stem * (above + self.lowest_convolutions * lowest + lowest)
 
 
-class DoubleConv(nn.Sequential):
-    """Two 3x3 convolutions, each followed by a ReLU; the size stays (padding "same")."""
+class Convolutions(nn.Sequential):
+    """3x3 convolutions, each followed by a ReLU; the size stays (padding "same")."""
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
-        super().__init__(
-            nn.Conv2d(channels_in, channels_out, 3, padding=1),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(channels_out, channels_out, 3, padding=1),
-            nn.ReLU(inplace=True),
-        )
+    def __init__(self, channels_in: int, channels_out: int, count: int) -> None:
+        layers: list[nn.Module] = []
+        for channels in (channels_in, *(channels_out,) * (count - 1)):
+            layers += [nn.Conv2d(channels, channels_out, 3, padding=1), nn.ReLU(inplace=True)]
+        super().__init__(*layers)
 
 
 class UNet(nn.Module):
@@ -73,7 +82,8 @@ class UNet(nn.Module):
     Notes
     -----
     Source: Ronneberger 2015 (two 3x3 convolutions a level, 2x2 max-pooling, 2x2 transposed
-    convolution, skip by concatenation), with padding so that the size stays.
+    convolution, skip by concatenation), with padding so that the size stays. Fewer convolutions,
+    and skips that are added, make it quicker.
     """
 
     def __init__(self, settings: UNetSettings) -> None:
@@ -83,14 +93,17 @@ class UNet(nn.Module):
         widths = [settings.width * 2**level for level in range(settings.depth + 1)]
         self.down = nn.ModuleList()
         channels = settings.frames_in * folded
-        for width in widths:
-            self.down.append(DoubleConv(channels, width))
+        for level, width in enumerate(widths):
+            lowest = level == settings.depth
+            count = settings.lowest_convolutions if lowest else settings.down_convolutions
+            self.down.append(Convolutions(channels, width, count))
             channels = width
         self.enlarge = nn.ModuleList()
         self.up = nn.ModuleList()
         for width in reversed(widths[:-1]):
             self.enlarge.append(nn.ConvTranspose2d(2 * width, width, 2, stride=2))
-            self.up.append(DoubleConv(2 * width, width))
+            joined = 2 * width if settings.skip == "concat" else width
+            self.up.append(Convolutions(joined, width, settings.up_convolutions))
         self.head = nn.Conv2d(settings.width, folded, 1)
         self._start_weights()
 
@@ -156,13 +169,18 @@ class UNet(nn.Module):
             skips.append(features)
         skips.pop()
         for enlarge, block in zip(self.enlarge, self.up, strict=True):
-            features = block(torch.cat([skips.pop(), enlarge(features)], dim=1))
+            features = block(self._joined(skips.pop(), enlarge(features)))
         change: Tensor = self.head(features)  # (batch, stem², y/stem, x/stem)
         if stem > 1:
             change = functional.pixel_shuffle(change, stem)  # (batch, 1, y, x)
         if not self.settings.residual:
             return change
         return frames.mean(dim=1, keepdim=True) + change
+
+    def _joined(self, skipped: Tensor, enlarged: Tensor) -> Tensor:
+        if self.settings.skip == "add":
+            return skipped + enlarged
+        return torch.cat([skipped, enlarged], dim=1)
 
 
 def pad_to_multiple(frames: Tensor, multiple_px: int) -> Tensor:

@@ -54,7 +54,28 @@ def test_the_frame_continues_by_reflection_at_the_bottom_and_at_the_right():
     assert pad_to_multiple(frame, 1) is frame
 
 
-@pytest.mark.parametrize("settings", [{"depth": 2}, {"depth": 1, "stem": 4}, {"depth": 0}], ids=str)
+LEAN = {"down_convolutions": 1, "lowest_convolutions": 2, "up_convolutions": 1, "skip": "add"}
+
+
+def test_a_lean_network_has_the_weights_of_its_convolutions():
+    """1→8, 8→16, 16→32→32 down; 32→16 (2x2), 16→16, 16→8 (2x2), 8→8 up; head 8→1."""
+    network = UNet(UNetSettings(width=8, depth=2, **LEAN))
+    down = (9 * 1 * 8 + 8) + (9 * 8 * 16 + 16) + (9 * 16 * 32 + 32) + (9 * 32 * 32 + 32)
+    up = (4 * 32 * 16 + 16) + (9 * 16 * 16 + 16) + (4 * 16 * 8 + 8) + (9 * 8 * 8 + 8)
+    assert sum(weights.numel() for weights in network.parameters()) == down + up + (8 + 1)
+
+
+@pytest.mark.parametrize("wrong", [{"skip": "multiply"}, {"up_convolutions": 0}], ids=str)
+def test_what_cannot_be_built_is_refused(wrong):
+    with pytest.raises(SettingsError, match=next(iter(wrong))):
+        UNetSettings(**wrong)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"depth": 2}, {"depth": 1, "stem": 4}, {"depth": 0}, {"depth": 2, **LEAN}],
+    ids=str,
+)
 def test_no_pixel_beyond_the_halo_matters(settings):
     torch.manual_seed(0)
     settings = UNetSettings(width=16, residual=True, **settings)
