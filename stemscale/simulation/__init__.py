@@ -1,6 +1,7 @@
 """Seeds and settings of a microscope come in; files as it leaves them, and the truth, go out."""
 
 from stemscale.simulation.field_of_view import FieldOfView, SimulatedFrame
+from stemscale.simulation.picture import PictureSpecimen
 from stemscale.simulation.presets import PRESETS, preset_settings
 from stemscale.simulation.settings import (
     EFFECTS,
@@ -17,6 +18,7 @@ __all__ = [
     "FrameSimulated",
     "HeatingSettings",
     "Listener",
+    "PictureSpecimen",
     "SceneSettings",
     "SimulatedFrame",
     "SimulationSettings",

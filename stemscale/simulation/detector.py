@@ -1,9 +1,11 @@
 """From transmitted intensity to 16-bit counts: response, dose, noise, lag, intensity range."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 from stemscale.errors import SettingsError
 from stemscale.simulation.lag import DetectorLag
@@ -42,6 +44,15 @@ class RapidResponse:
         if self.background is None:
             return signal
         return np.maximum(signal + self.background, _DARKEST)
+
+    def at(self, rows: Image, columns: Image) -> Self:
+        """Give the response at fractional rows (n_y,) and columns (n_x,) of a frame."""
+        if self.background is None:
+            return self
+        places = np.meshgrid(rows, columns, indexing="ij")
+        return replace(
+            self, background=map_coordinates(self.background, places, order=1, mode="nearest")
+        )
 
 
 def draw_response(
@@ -133,18 +144,38 @@ class Detector:
         if s.has("poisson"):
             electrons = rng.poisson(electrons).astype(np.float64)
         if s.has("lag"):
-            lag = DetectorLag(
-                fast_ns=s.lag_fast_ns,
-                slow_ns=s.lag_slow_ns,
-                slow_share=s.lag_slow_share,
-                signal_power=s.lag_signal_power,
-                integrates=s.lag_integrates,
-            )
-            electrons = lag.apply(electrons, waiting, dwell_ns=dwell_ns, bright=dose)
+            electrons = self.late(electrons, waiting, dwell_ns=dwell_ns)
         if s.has("readout"):
             electrons = electrons + rng.normal(0.0, s.readout_electrons, electrons.shape)
         counts = np.rint(self.counts(electrons / dose))
         return np.clip(counts, 0, _MAX_COUNTS).astype(np.uint16)
+
+    def late(self, electrons: Image, waiting: Image, *, dwell_ns: float) -> Image:
+        """Delay a signal (y, x) along its lines.
+
+        Parameters
+        ----------
+        electrons : ndarray, shape (y, x)
+            [electrons a pixel]
+        waiting : ndarray, shape (y,)
+            What the tails are settled to at the start of each line [electrons a pixel].
+        dwell_ns : float
+            [ns]
+
+        Returns
+        -------
+        ndarray, shape (y, x)
+        """
+        s = self.settings
+        lag = DetectorLag(
+            fast_ns=s.lag_fast_ns,
+            slow_ns=s.lag_slow_ns,
+            slow_share=s.lag_slow_share,
+            signal_power=s.lag_signal_power,
+            integrates=s.lag_integrates,
+        )
+        bright = s.dose_electrons * dwell_ns / s.rapid_dwell_ns
+        return lag.apply(electrons, waiting, dwell_ns=dwell_ns, bright=bright)
 
 
 def draw_detector(

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from enum import IntEnum, auto
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stemscale.errors import SettingsError
 from stemscale.simulation.detector import draw_detector, draw_response
 from stemscale.simulation.heating import temperature_degc, thermal_age_s
 from stemscale.simulation.scan import draw_drift, draw_rapid_scan
@@ -30,6 +32,13 @@ class _Chance(IntEnum):
     JITTER = auto()
     NOISE = auto()
     SLOW_NOISE = auto()
+
+
+class Specimen(Protocol):
+    """What lies under the beam."""
+
+    def image(self, age_s: float = 0.0) -> SceneImage:
+        """Give it as it is after heating, see `Scene.image`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -75,11 +84,13 @@ class FieldOfView:
         Of specimen and noise; of the microscope.
     in_situ : bool
         Heat the specimen.
+    specimen : Specimen, optional
+        Instead of the dislocations that the settings describe; it stays as it is.
 
     Raises
     ------
     SettingsError
-        If the settings leave nothing to see.
+        If the settings leave nothing to see, or a specimen given is to be heated.
 
     Notes
     -----
@@ -97,14 +108,17 @@ class FieldOfView:
         seed: int = 0,
         scan_seed: int = 0,
         in_situ: bool = False,
+        specimen: Specimen | None = None,
     ) -> None:
+        if in_situ and specimen is not None:
+            raise SettingsError("a specimen that is given does not move: leave in_situ at False")
         self.shape = (size, size)
         self.n_frames = n_frames
         self.settings = settings
         self.in_situ = in_situ
         self._sample_seed = (seed, number)
         self._heating = settings.heating if in_situ else None
-        self._scene = Scene(
+        self._scene = specimen or Scene(
             settings.scene,
             self.shape,
             settings.pixel_size_nm,
@@ -176,6 +190,32 @@ class FieldOfView:
     def truth(self) -> Image:
         """Give what the slow scan would be without noise or lag, (y, x) [counts]."""
         return self._detector.counts(self._on_slow_grid(self._scene_at(self.slow_time_s)))
+
+    def without_noise(self, source_y: Image, source_x: Image) -> Image:
+        """Give what the rapid scan would be without noise, lag, jitter or drift.
+
+        Parameters
+        ----------
+        source_y : ndarray, shape (n_y,)
+        source_x : ndarray, shape (n_x,)
+            Fractional rows and columns of a rapid frame to look at [px].
+
+        Returns
+        -------
+        ndarray, shape (n_y, n_x)
+            [counts], with the response and the background of the rapid scan.
+        """
+        beam_x = self.scan.beam_x
+        rows = source_y - self.scan.offset_y
+        signal = self._start.sample(rows, np.interp(source_x, np.arange(len(beam_x)), beam_x))
+        return self._detector.counts(self._response.at(source_y, source_x).apply(signal))
+
+    def with_lag(self, counts: Image) -> Image:
+        """Delay an image (y, x) [counts] along its lines as the rapid scan does."""
+        detector, s = self._detector, self.settings
+        electrons = (counts - detector.black) / detector.bright * s.dose_electrons
+        late = detector.late(electrons, electrons[:, 0].copy(), dwell_ns=s.rapid_dwell_ns)
+        return detector.counts(late / s.dose_electrons)
 
     def _scene_at(self, time_s: float) -> SceneImage:
         if self._heating is None:

@@ -123,7 +123,13 @@ def simulate(
     for i in range(n_fovs):
         name = f"fov{i + 1:02d}"
         view = FieldOfView(
-            i + 1, size=size, n_frames=n_frames, settings=settings, in_situ=in_situ, **seeds
+            i + 1,
+            size=size,
+            n_frames=n_frames,
+            settings=settings,
+            seed=seed,
+            scan_seed=scan_seed,
+            in_situ=in_situ,
         )
 
         def tell(frame: int, fov: str = name, before: int = i * n_frames) -> None:
