@@ -31,6 +31,7 @@ _TARGETS = {
     "slow": "the slow scan",
     "dcfi": "the average of the series (DCFI)",
     "frames": "other frames of the same FOV (the smear stays)",
+    "truth": "the simulated frame without noise or lag",
 }
 _SETTINGS = {
     "pixel_size_nm": ("pixel size", "nm"),

@@ -42,7 +42,7 @@ __all__ = ["Listener", "TrainingProgress", "train_filter"]
 
 logger = logging.getLogger(__name__)
 
-Target = Literal["slow", "dcfi", "frames"]
+Target = Literal["slow", "dcfi", "frames", "truth"]
 
 _MEASURE = "PSNR against the target, background removed, gain matched [dB]"
 
@@ -60,6 +60,7 @@ def train_filter(
     checkpoint: Path | None = None,
     listener: Listener | None = None,
     card_extras: Mapping[str, Any] | None = None,
+    start_from: Filter | None = None,
 ) -> Filter:
     """Train a filter.
 
@@ -72,8 +73,8 @@ def train_filter(
         With three or more, whole FOVs are held out for validation; with fewer, the last frames
         and the lowest rows.
     recipe : Recipe
-    target : {"slow", "dcfi", "frames"}
-        What the FOVs' targets are, for the card (rows F1, F2; pairs of frames).
+    target : {"slow", "dcfi", "frames", "truth"}
+        What the FOVs' targets are, for the card (rows F1, F2; pairs of frames; simulated ones).
     epochs : int, optional
         Instead of the recipe's.
     minutes : float, optional
@@ -95,6 +96,8 @@ def train_filter(
         Gets a TrainingProgress twice a second and after each epoch.
     card_extras : mapping, optional
         JSON values to put on the card: scan settings, stores and FOVs with content hash, licence.
+    start_from : Filter, optional
+        Begin with its weights, not at random; of the recipe's network and normalisation.
 
     Returns
     -------
@@ -106,20 +109,21 @@ def train_filter(
         If there is nothing to train on, the loss is no longer a number, the checkpoint is that
         of another training, or the process of another device ends.
     SettingsError
-        If both epochs and minutes are given or either is not positive, or an extra has the name
-        of one of the card's own entries.
+        If both epochs and minutes are given or either is not positive, an extra has the name of
+        one of the card's own entries, or the filter to start from is of another network.
     """
     start = time.monotonic()
+    weights = _weights_of(start_from, recipe)
     epochs = _check_length(recipe, epochs, minutes)
     parts = [prepare_fov(fov, recipe) for fov in fovs]
     split = split_fovs(parts, share=recipe.validation_share, rng=np.random.default_rng(seed))
     validation = Validation(split.validation, frames_in=recipe.network.frames_in)
     devices = (device,) if isinstance(device, str) else tuple(device)
-    fingerprint = _fingerprint(parts, recipe, target, epochs, minutes, seed, len(devices))
+    fingerprint = _fingerprint(parts, recipe, target, epochs, minutes, seed, len(devices), weights)
     left = None
     if checkpoint is not None and checkpoint.is_file():
         left = load_checkpoint(checkpoint, fingerprint)
-    follow = partial(_follow, recipe=recipe, seed=seed, threads=threads, left=left)
+    follow = partial(_follow, recipe=recipe, seed=seed, threads=threads, left=left, weights=weights)
 
     def keep(tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         if checkpoint is not None:
@@ -130,7 +134,7 @@ def train_filter(
         _torch_set(seed, _threads_each(threads, devices)),
         started(devices, split.training, follow) as ranks,
     ):
-        steps, network = _steps(ranks, split.training, recipe, seed, left)
+        steps, network = _steps(ranks, split.training, recipe, seed, left, weights)
         run = TrainingRun(
             network, steps, validation, recipe, listener=listener, keeper=keep, start=start
         )
@@ -162,9 +166,13 @@ def _steps(
     recipe: Recipe,
     seed: int,
     left: Checkpoint | None,
+    weights: Mapping[str, Tensor] | None,
 ) -> tuple[Steps, UNet]:
     """Make a rank's network, and what trains it."""
-    network = UNet(recipe.network).to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = UNet(recipe.network)
+    if weights is not None:
+        network.load_state_dict(weights)
+    network = network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps = Steps(network, PatchSampler(parts, recipe, seed), recipe, ranks)
     if left is not None:
         steps.restore(left.tensors, int(left.state["step"]))
@@ -179,10 +187,26 @@ def _follow(
     seed: int,
     threads: int | None,
     left: Checkpoint | None,
+    weights: Mapping[str, Tensor] | None,
 ) -> None:
     """Do the work of a rank that does not lead, in its own process."""
     with _torch_set(seed, _threads_each(threads, ranks.devices)):
-        _steps(ranks, parts, recipe, seed, left)[0].follow()
+        _steps(ranks, parts, recipe, seed, left, weights)[0].follow()
+
+
+def _weights_of(filter: Filter | None, recipe: Recipe) -> dict[str, Tensor] | None:
+    """Give the weights to start from."""
+    if filter is None:
+        return None
+    for name, theirs, ours in (
+        ("network", filter.network.settings, recipe.network),
+        ("normalisation", filter.normalisation, recipe.normalisation),
+    ):
+        if theirs != ours:
+            raise SettingsError(
+                f"the filter to start from has {name} {theirs}, the recipe {ours}: take its own"
+            )
+    return {name: tensor.detach().cpu() for name, tensor in filter.network.state_dict().items()}
 
 
 def _threads_each(threads: int | None, devices: Sequence[str]) -> int | None:
@@ -199,9 +223,12 @@ def _fingerprint(
     minutes: float | None,
     seed: int,
     devices: int,
+    weights: Mapping[str, Tensor] | None,
 ) -> str:
     """Name a training by all that its weights depend on."""
     digest = hashlib.sha256()
+    for tensor in (weights or {}).values():
+        digest.update(tensor.contiguous().numpy().tobytes())
     settings = [asdict(recipe), target, epochs, minutes, seed, devices]
     digest.update(json.dumps(settings, sort_keys=True).encode())
     for part in parts:

@@ -9,8 +9,11 @@ from typing import Any, Self
 from stemscale.acquisition import check_name
 from stemscale.denoising import CLASSICAL, filter_hash, load_filter
 from stemscale.errors import FilterError, SettingsError
+from stemscale.shipped import SHIPPED, find_filter
 
+DEFAULT = "standard"
 WORDS: dict[str, str] = {
+    **SHIPPED,
     "dcfi": "average of aligned frames (row D3); --window N for a rolling one, --weighted",
     **CLASSICAL,
     "none": "the distortion-corrected frames alone",
@@ -37,6 +40,8 @@ class FilterChoice:
         Frames that a filter file sees at once.
     card : mapping or None
         What the filter file says of itself.
+    file : Path or None
+        Where it is, on this machine.
     """
 
     kind: str
@@ -46,6 +51,7 @@ class FilterChoice:
     weighted: bool = False
     frames_in: int = 1
     card: Mapping[str, Any] | None = None
+    file: Path | None = None
 
     @property
     def whole_series(self) -> bool:
@@ -64,7 +70,7 @@ class FilterChoice:
 
     def to_run(self) -> dict[str, Any]:
         """Give what tells this filter from another one."""
-        run = {k: v for k, v in asdict(self).items() if k not in ("card", "label")}
+        run = {k: v for k, v in asdict(self).items() if k not in ("card", "label", "file")}
         if not self.weighted:  # runs of before there was such a choice stay the same
             del run["weighted"]
         if self.frames_in == 1:
@@ -85,7 +91,7 @@ def choose_filter(
     Parameters
     ----------
     chosen : str, Path or None
-        A file if it ends in ``.safetensors``, else one of `WORDS`.
+        A file if it ends in ``.safetensors``, else one of `WORDS`; `DEFAULT` if None.
     window : int, optional
         For ``dcfi``: odd number of frames.
     weighted : bool
@@ -98,33 +104,30 @@ def choose_filter(
     Raises
     ------
     FilterError
-        If nothing is named, the word is unknown, the file cannot be used, or the package that
+        If the word is unknown, the file cannot be used, or the package that
         the word needs is not installed.
     SettingsError
         If the window is no odd number above 1, or given to another filter, as are weights.
     """
-    listed = "; ".join(f"{word} = {what}" for word, what in WORDS.items())
-    if chosen is None:
-        raise FilterError(
-            f"no filter is named: give --filter FILE.safetensors (from `stemscale train`), or "
-            f"one of: {listed}"
-        )
+    chosen = DEFAULT if chosen is None else chosen
     if window is not None and (str(chosen) != "dcfi" or window < 3 or window % 2 == 0):
         raise SettingsError(f"--window {window}: an odd number from 3 on, with --filter dcfi only")
     if weighted and str(chosen) != "dcfi":
         raise SettingsError("--weighted is for averages: with --filter dcfi only")
-    if str(chosen).endswith(".safetensors"):
-        path = Path(chosen)
+    if str(chosen).endswith(".safetensors") or str(chosen) in SHIPPED:
+        path = find_filter(chosen)
         card = load_filter(path).card
         frames_in = int(card["architecture"]["arguments"]["frames_in"])
         return FilterChoice(
             kind="file",
-            label=path.name,
+            label=Path(chosen).name,
             sha256=filter_hash(path),
             frames_in=frames_in,
             card=card,
+            file=path,
         )
     if str(chosen) not in WORDS:
+        listed = "; ".join(f"{word} = {what}" for word, what in WORDS.items())
         raise FilterError(
             f"filter {str(chosen)!r} is unknown: give a file that ends in .safetensors, or one "
             f"of: {listed}"

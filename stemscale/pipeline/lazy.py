@@ -92,7 +92,7 @@ def denoise(
         scale = series_scale(np.asarray(frames[:_SCALE_FRAMES].values))
     recipe = _Recipe(
         choice=choice,
-        file=str(filter),
+        file=str(choice.file),
         distortion=distortion,
         rapid_shape=shape,
         interpolation=interpolation,

@@ -420,7 +420,8 @@ def _run(
 def _trained_on(choice: FilterChoice, about: dict[str, Any]) -> bool | None:
     if choice.card is None:
         return None
-    seen = choice.card.get("fovs") or []
+    before = choice.card.get("started_from") or {}
+    seen = [*(choice.card.get("fovs") or []), *before.get("fovs", [])]
     hashes = {f.get("content_hash") for f in seen if isinstance(f, dict)}
     return about.get("content_hash") in hashes
 

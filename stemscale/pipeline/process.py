@@ -202,7 +202,6 @@ def process(
     devices = find_devices(device) if plan.choice.kind == "file" else ("cpu",)
     return run_plan(
         plan,
-        filter_file=filter,
         scheduler=scheduler,
         workers=workers,
         devices=devices,
@@ -217,7 +216,6 @@ def process(
 def run_plan(
     plan: ProcessPlan,
     *,
-    filter_file: str | Path | None,
     scheduler: str = "local",
     workers: int | None = None,
     devices: tuple[str, ...] = ("cpu",),
@@ -232,8 +230,6 @@ def run_plan(
     Parameters
     ----------
     plan : ProcessPlan
-    filter_file : str or Path
-        The filter, where it is a file.
     scheduler, workers, tls, client, listener
         As for `process`.
     devices : tuple of str
@@ -248,8 +244,8 @@ def run_plan(
     ProcessSummary
     """
     store = AcquisitionStore(plan.store)
-    if plan.choice.sha256 is not None:
-        keep_filter(store.path, Path(str(filter_file)), plan.choice.sha256)
+    if plan.choice.file is not None and plan.choice.sha256 is not None:
+        keep_filter(store.path, plan.choice.file, plan.choice.sha256)
     given_up: dict[str, dict[int, str]] = defaultdict(dict)
     counts: Counter[str] = Counter()
     good = FRAME_STATUS["done"]

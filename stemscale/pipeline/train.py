@@ -15,8 +15,10 @@ from stemscale.denoising import (
     Filter,
     Recipe,
     TrainingFov,
+    filter_hash,
     find_devices,
     find_recipe,
+    load_filter,
     save_filter,
     scratch_frames,
     train_filter,
@@ -26,11 +28,14 @@ from stemscale.errors import DistortionError, SettingsError, TrainingError
 from stemscale.pipeline.average import average_series
 from stemscale.pipeline.calibration import load_calibration, load_shifts
 from stemscale.pipeline.events import FovDone, Listener, TrainingStep, no_listener
+from stemscale.shipped import find_filter
 from stemscale.store import AcquisitionStore, calibration_group, rapid_group, slow_group
 
 logger = logging.getLogger(__name__)
 
 TARGETS = ("slow", "dcfi", "frames")
+
+_GENTLER = 0.25  # rate of a training that starts from a filter, over the recipe's: it is there
 
 
 def train(
@@ -47,6 +52,7 @@ def train(
     width: int | None = None,
     rate: float | None = None,
     equalize: bool = False,
+    start_from: str | Path | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
@@ -86,6 +92,9 @@ def train(
     equalize : bool
         Train on adaptively equalised images (row F8): the output is then no longer proportional
         to the intensity.
+    start_from : path or str, optional
+        A filter file, or the name of a shipped one: its network is trained further on these FOVs,
+        at a quarter of the recipe's rate.
     epochs : int, optional
         Instead of the recipe's.
     minutes : float, optional
@@ -140,6 +149,14 @@ def train(
         raise TrainingError(f"{checkpoint} does not exist, so there is nothing to resume")
     if overwrite and not resume:
         checkpoint.unlink(missing_ok=True)
+    parent = None if start_from is None else load_filter(find_filter(start_from))
+    if parent is not None:
+        recipe = replace(
+            recipe,
+            network=parent.network.settings,
+            normalisation=parent.normalisation,
+            rate=_GENTLER * recipe.rate,
+        )
     recipe = _changed(recipe, frames, frames_in, width, rate, equalize)
     if not correction and target == "slow":
         logger.warning(
@@ -176,7 +193,9 @@ def train(
             "corrected": correction,
             "fovs": about,
             "scan_settings": _settings(chosen),
+            **_lineage(start_from, parent),
         },
+        start_from=parent,
     )
     save_filter(made, path)
     checkpoint.unlink(missing_ok=True)
@@ -333,6 +352,21 @@ def _about(store: AcquisitionStore, fov: str) -> dict[str, Any]:
         "store": store.path.name,
         "fov": fov,
         "content_hash": store.attrs(rapid_group(fov)).get("content_hash"),
+    }
+
+
+def _lineage(start_from: str | Path | None, parent: Filter | None) -> dict[str, Any]:
+    """Say what a filter was made from, with the FOVs that it has seen in that form."""
+    if parent is None or start_from is None:
+        return {}
+    file = find_filter(start_from)
+    before = parent.card.get("started_from", {}).get("fovs", [])
+    return {
+        "started_from": {
+            "filter": Path(start_from).name,
+            "sha256": filter_hash(file),
+            "fovs": [*before, *parent.card.get("fovs", [])],
+        }
     }
 
 

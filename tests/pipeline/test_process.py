@@ -241,7 +241,6 @@ def test_nothing_of_the_machine_but_the_store_path_is_in_the_ledger(calibrated, 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({}, "no filter is named"),
         ({"filter": "magic"}, "'magic' is unknown"),
         ({"filter": "none", "window": 3}, "--window 3"),
         ({"filter": "dcfi", "window": 4}, "--window 4"),

@@ -12,7 +12,12 @@ app = typer.Typer(
 )
 
 File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A filter file (.safetensors).", show_default=False)
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help="A filter file (.safetensors), or one that comes with the package: standard, live.",
+        show_default=False,
+    ),
 ]
 
 
@@ -28,10 +33,11 @@ def show(file: File, as_json: Json = False) -> None:
     Network, scaling, what it was trained on and how, the scan settings it is for, and its scores.
     """
     from stemscale.filter_card import read_card
+    from stemscale.shipped import find_filter
     from stemscale_cli.filter_page import as_object, show_card
     from stemscale_cli.output import print_json
 
-    found = read_card(file)
+    found = read_card(find_filter(file))
     if as_json:
         print_json(as_object(found))
         return
@@ -41,21 +47,24 @@ def show(file: File, as_json: Json = False) -> None:
 @app.command()
 def compare(
     files: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="FILE...", help="Two filter files or more (.safetensors).", show_default=False
+            metavar="FILE...",
+            help="Two filter files or more (.safetensors, standard, live).",
+            show_default=False,
         ),
     ],
     as_json: Json = False,
 ) -> None:
     """Put what several FILES say of themselves side by side; a * marks what differs."""
     from stemscale.filter_card import read_card
+    from stemscale.shipped import find_filter
     from stemscale_cli.filter_page import as_object, differing, show_cards
     from stemscale_cli.output import print_json
 
     if len(files) < 2:
         raise typer.BadParameter("two filter files are needed, or more", param_hint="FILE...")
-    found = [read_card(file) for file in files]
+    found = [read_card(find_filter(file)) for file in files]
     if as_json:
         print_json({"filters": [as_object(f) for f in found], "differ": differing(found)})
         return
@@ -84,8 +93,9 @@ def export(
         raise SettingsError(f"{to} exists: choose another --to, or give --overwrite")
     from stemscale.denoising import load_filter
     from stemscale.denoising.onnx_file import export_onnx
+    from stemscale.shipped import find_filter
 
-    export_onnx(load_filter(file), to)
+    export_onnx(load_filter(find_filter(file)), to)
     n_bytes = to.stat().st_size
     if as_json:
         print_json({"filter": file, "onnx": to, "bytes": n_bytes})

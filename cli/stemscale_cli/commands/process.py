@@ -15,10 +15,10 @@ def process(
         str | None,
         typer.Option(
             metavar="FILTER",
-            help="A filter file (.safetensors), or dcfi, gaussian, nlm, bm3d, lag, none.",
-            show_default=False,
+            help="A filter file (.safetensors); standard or live, which come with the package; or "
+            "dcfi, gaussian, nlm, bm3d, lag, none.",
         ),
-    ] = None,
+    ] = "standard",
     name: Annotated[
         str | None,
         typer.Option(

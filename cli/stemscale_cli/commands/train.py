@@ -73,6 +73,16 @@ def train(
             "--equalize", help="Equalise contrast by regions; the output is not quantitative."
         ),
     ] = False,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILTER",
+            help="Train this filter further on these FOVs (.safetensors; standard and live come "
+            "with the package), at a quarter of the rate.",
+            show_default=False,
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(metavar="N", help="Instead of the recipe's.")
     ] = None,
@@ -135,6 +145,7 @@ def train(
             width=width,
             rate=rate,
             equalize=equalize,
+            start_from=start_from,
             epochs=epochs,
             minutes=minutes,
             seed=seed,

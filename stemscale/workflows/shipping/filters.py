@@ -1,0 +1,106 @@
+"""From simulated FOVs to a filter that comes with the package."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from stemscale.denoising import (
+    Filter,
+    Recipe,
+    TrainingFov,
+    TrainingProgress,
+    find_recipe,
+    save_filter,
+    train_filter,
+)
+from stemscale.workflows.shipping.data import Data
+
+_HELD_OUT = 0.03  # of the FOVs: there are thousands
+
+
+def shipped_recipe(preset: str) -> Recipe:
+    """Give the recipe of a shipped filter: its preset, for targets that fit and data without end.
+
+    Parameters
+    ----------
+    preset : str
+
+    Returns
+    -------
+    Recipe
+    """
+    return replace(
+        find_recipe(preset),
+        background_px=None,  # frames and targets have the same
+        patience=None,
+        validation_share=_HELD_OUT,
+        average_decay=0.999,
+    )
+
+
+def make_filter(
+    data: Data,
+    preset: str,
+    file: Path,
+    *,
+    seed: int,
+    epochs: int,
+    threads: int | None = None,
+    about: dict[str, Any] | None = None,
+    listener: Callable[[TrainingProgress], None] | None = None,
+) -> Filter:
+    """Train a filter on simulated FOVs, going on where a training was cut short.
+
+    Parameters
+    ----------
+    data : Data
+    preset : str
+        Name of a recipe.
+    file : Path
+        The filter file; beside it lies the checkpoint of a training that is not finished.
+    seed : int
+    epochs : int
+    threads : int, optional
+        Of torch. The same number gives the same weights.
+    about : dict, optional
+        JSON values for the card: of the data.
+    listener : callable, optional
+        See `train_filter`.
+
+    Returns
+    -------
+    Filter
+    """
+    checkpoint = file.with_name(f"{file.name}.checkpoint")
+    fovs = [
+        TrainingFov(name=f"{i:05d}", frames=frames, target=target)
+        for i, (frames, target) in enumerate(zip(data.frames, data.targets, strict=True))
+    ]
+    made = train_filter(
+        fovs,
+        recipe=shipped_recipe(preset),
+        target="truth",
+        epochs=epochs,
+        seed=seed,
+        threads=threads,
+        checkpoint=checkpoint,
+        listener=listener,
+        card_extras={
+            "preset": preset,
+            "corrected": True,
+            "fovs": [],
+            "simulated": about or {},
+            "licence": "GPL-3.0-or-later",
+        },
+    )
+    made = Filter(made.network, {**made.card, "training": _without_names(made.card["training"])})
+    save_filter(made, file)
+    checkpoint.unlink(missing_ok=True)
+    return made
+
+
+def _without_names(training: dict[str, Any]) -> dict[str, Any]:
+    """Count the FOVs, of which the names say nothing."""
+    names = ("fovs", "validation_fovs")
+    return {**training, **{name: [f"{len(training[name])} simulated"] for name in names}}
