@@ -166,3 +166,37 @@ def test_the_rate_rises_then_falls_along_a_cosine():
 def test_pixels_without_weight_do_not_count_in_the_loss():
     output, target = torch.tensor([1.0, 2.0, 9.0]), torch.tensor([0.0, 0.0, 0.0])
     assert weighted_mse(output, target, torch.tensor([1.0, 1.0, 0.0])) == 2.5  # (1 + 4) / 2
+
+
+def test_a_training_may_start_from_a_filter():
+    first = small_training(seed=1)
+    barely = tiny_recipe(patch_px=32, rate=1e-12, average_decay=None, patience=None)
+    further = small_training(seed=2, recipe=barely, start_from=first)
+    torch.testing.assert_close(weights(further), weights(first), atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"network": tiny_recipe().network.__class__(width=4, depth=1)}, "network"),
+        ({"normalisation": "frame_min_max"}, "normalisation"),
+    ],
+    ids=["network", "normalisation"],
+)
+def test_a_filter_of_another_kind_is_no_start(changed, message):
+    recipe = tiny_recipe(patch_px=32, **changed)
+    with pytest.raises(SettingsError, match=f"has {message}"):
+        small_training(recipe=recipe, start_from=small_training())
+
+
+def test_a_checkpoint_of_a_training_from_another_filter_is_refused(tmp_path):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    checkpoint = tmp_path / "f.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        small_training(
+            start_from=small_training(seed=1), checkpoint=checkpoint, listener=interrupt, epochs=9
+        )
+    with pytest.raises(TrainingError, match="cut short"):
+        small_training(start_from=small_training(seed=2), checkpoint=checkpoint, epochs=9)

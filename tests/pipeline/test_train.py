@@ -180,3 +180,24 @@ def test_devices_train_together(calibrated, tmp_path):
 def test_a_gpu_that_is_not_there_is_refused(calibrated, tmp_path):
     with pytest.raises(SettingsError, match=r"--device cuda:99: torch finds \d+ GPUs here"):
         card_of(calibrated, tmp_path, device="cuda:99")
+
+
+def test_a_filter_is_trained_further_on_other_fovs(calibrated, tmp_path, client):
+    parent = tmp_path / "parent.safetensors"
+    stemscale.train(calibrated, output=parent, **QUICK, fovs=["fov01"])
+    card = card_of(calibrated, tmp_path, width=None, fovs=["fov02"], start_from=parent)
+    assert card["architecture"] == load_filter(parent).card["architecture"]
+    assert card["recipe"]["rate"] == load_filter(parent).card["recipe"]["rate"] / 4
+    assert [f["fov"] for f in card["fovs"]] == ["fov02"]
+    assert [f["fov"] for f in card["started_from"]["fovs"]] == ["fov01"]
+    stemscale.process(calibrated, filter=tmp_path / "f.safetensors", client=client)
+    store = AcquisitionStore(calibrated)
+    seen = {f: store.attrs(f"{f}/filtered/f")["trained_on"] for f in ("fov01", "fov02")}
+    assert seen == {"fov01": True, "fov02": True}  # the one before counts as well
+
+
+def test_a_filter_trained_further_keeps_its_network(calibrated, tmp_path):
+    parent = tmp_path / "parent.safetensors"
+    stemscale.train(calibrated, output=parent, **QUICK)
+    with pytest.raises(SettingsError, match="network"):
+        card_of(calibrated, tmp_path, width=8, start_from=parent)
