@@ -17,7 +17,9 @@ Q6        power of the vertical streak above the truth's [dB]
 tail      share of the response along x that is more than 2 px late; its mean delay [px]
 frames/s  on the threads given; parameters; peak memory above that before the data are there [MB]
 
-Then the same for series in which structures move (``--moving``), for one frame in and for five.
+Then the same for series in which structures move (``--moving``), for one frame in and for five; and
+for views of ``--drawn`` microscopes, each of settings of its own, drawn as widely as those that the
+shipped filters are trained on, by another seed (there, the truth stands in for the slow scan).
 Every filter runs in a process of its own; ``bm3d`` needs the extra of that name, and CARE an
 environment of its own (`peer_care.py`), named by ``--care``.
 """
@@ -44,6 +46,7 @@ Image = NDArray[np.float64]
 
 PIXEL_NM = 2.1
 SCORED = 4  # frames of each test FOV
+_DRAWN_SEED = 1000  # far from that of the training
 PEERS = ("CARE (CAREamics)",)
 
 
@@ -68,6 +71,7 @@ def simulate(folder: Path, options: argparse.Namespace) -> None:
     """Write training, test and moving FOVs, corrected."""
     from stemscale.distortion import Warp, fit_spline, integrate_frames
     from stemscale.simulation import FieldOfView, preset_settings
+    from stemscale.workflows.shipping.fovs import make_fov, read_scenes
 
     settings = preset_settings("reference")
     numbers = range(1, 1 + options.training + options.test)
@@ -94,6 +98,11 @@ def simulate(folder: Path, options: argparse.Namespace) -> None:
         few = integrate_frames([series[:20]]).image
         dcfi = Warp(found)(np.stack([few, average.image]))
         _save(folder / f"{number:02d}.npz", np.stack(corrected), slow, truth, dcfi)
+    scenes = read_scenes()
+    for number in range(options.drawn):
+        made_fov = make_fov(_DRAWN_SEED + options.seed, number, scenes)
+        clean = made_fov.target.astype(np.float64)
+        _save(folder / f"drawn{number:02d}.npz", made_fov.frames, clean, clean, made_fov.frames[:2])
     for number in range(options.moving):
         fov = FieldOfView(
             100 + number,
@@ -206,6 +215,27 @@ def learned(preset: str, target: str = "slow", **changes: Any) -> Callable[..., 
     return make
 
 
+def shipped(name: str) -> Callable[[list[Fov], argparse.Namespace], Made]:
+    def make(training: list[Fov], options: argparse.Namespace) -> Made:
+        from stemscale.denoising import denoise_frames, load_filter, series_scale
+        from stemscale.shipped import find_filter
+
+        found = load_filter(find_filter(name))
+
+        def apply(fov: Fov, which: list[int]) -> Frames:
+            return denoise_frames(fov.frames[which], found, scale=series_scale(fov.frames))
+
+        trained = found.card["training"]
+        return Made(
+            apply=apply,
+            parameters=sum(p.numel() for p in found.network.parameters()),
+            patches=trained["patches"],
+            seconds=trained["seconds"],
+        )
+
+    return make
+
+
 def peer(training: list[Fov], options: argparse.Namespace) -> Made:
     """Train CAREamics' CARE in the environment named, which filters the test frames as well."""
     out = Path(options.cache) / "peer" / "care.npz"
@@ -238,8 +268,14 @@ FILTERS: dict[str, Callable[..., Made]] = {
     "CARE (CAREamics)": peer,
     "standard": learned("standard"),
     "standard, 5 in": learned("standard", frames_in=5),
+    "live": learned("live"),
+    "shipped standard": shipped("standard"),
+    "shipped live": shipped("live"),
 }
-MOVING = ("rapid", "CARE (CAREamics)", "standard", "standard, 5 in")
+MOVING = (
+    "rapid", "CARE (CAREamics)", "standard", "standard, 5 in", "shipped standard", "shipped live"
+)  # fmt: skip
+DRAWN = ("rapid", "gaussian", "standard", "live", "shipped standard", "shipped live")
 
 
 # ---------------------------------------------------------------- scores
@@ -297,6 +333,8 @@ def run_one(name: str, options: argparse.Namespace) -> dict[str, Any]:
     sets = {"still": files[options.training :]}
     if name in MOVING:
         sets["moving"] = sorted(Path(options.cache).glob("moving*.npz"))
+    if name in DRAWN:
+        sets["drawn"] = sorted(Path(options.cache).glob("drawn*.npz"))
     forget_peak()
     seconds, filtered, before = 0.0, 0, peak_mb()
     for kind, of_kind in sets.items():
@@ -304,14 +342,16 @@ def run_one(name: str, options: argparse.Namespace) -> dict[str, Any]:
         for file in of_kind:
             fov = load(file)
             middle = len(fov.frames) // 2
-            which = list(range(middle - SCORED // 2, middle + SCORED // 2))
+            which = list(range(max(0, middle - SCORED // 2), middle + SCORED // 2))
+            which = which[: len(fov.frames)]
             made.apply(fov, which[:1])  # tables, parameters
             began = time.perf_counter()
             outputs = made.apply(fov, which)
             seconds += time.perf_counter() - began
             filtered += len(outputs)
             scores += [score(fov, i, f) for i, f in zip(which, outputs, strict=False)]
-        found[kind] = {k: float(np.mean([s[k] for s in scores])) for k in scores[0]}
+        if scores:
+            found[kind] = {k: float(np.nanmean([s[k] for s in scores])) for k in scores[0]}
     return {
         **found,
         "frames/s": made.rate or (filtered / seconds if seconds > 1e-3 else None),
@@ -350,6 +390,7 @@ def main() -> None:
     parser.add_argument("--training", type=int, default=8, help="FOVs")
     parser.add_argument("--test", type=int, default=4, help="FOVs")
     parser.add_argument("--moving", type=int, default=2, help="in-situ FOVs; 0: none")
+    parser.add_argument("--drawn", type=int, default=24, help="microscopes; 0: none")
     parser.add_argument("--moving-from", type=int, default=20, help="first frame that is shown")
     parser.add_argument("--minutes", type=float, default=4.0, help="of each training")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
@@ -379,7 +420,7 @@ def main() -> None:
                 continue
             rows[name] = json.loads(done.stdout.splitlines()[-1])
             print(f"{name}: done", file=sys.stderr, flush=True)
-        for kind in ("still", "moving"):
+        for kind in ("still", "moving", "drawn"):
             if any(kind in row for row in rows.values()):
                 show(kind, rows)
 

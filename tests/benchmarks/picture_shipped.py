@@ -1,0 +1,99 @@
+"""What the shipped filters make of real frames, with what can be known without truth.
+
+    python tests/benchmarks/picture_shipped.py [--out shipped.png] [--filters standard live]
+        [FILE.mrc]
+
+By default of the pair of rapid frames in tests/data (HAADF, 0.5 µs a pixel, one scene twice). In
+the difference of two frames the scene cancels. Printed are its autocorrelation along x and along y
+at 1 to 5 px, raw and filtered, its standard deviation over the raw one's; and of the residual,
+input less output: how it goes with the structure that the filter found in the *other* frame, whose
+noise is another one (ZNCC; 0: nothing of the structure was taken away), and how much of the
+residual the two frames have in common (ZNCC of both residuals; 0: it is noise).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from rsciio.mrc import file_reader
+from scipy.ndimage import gaussian_filter
+
+from stemscale.denoising import denoise_frames, load_filter, series_scale
+from stemscale.quality import zncc
+from stemscale.shipped import SHIPPED, find_filter
+
+DATA = Path(__file__).parents[1] / "data" / "rapid_scan_pair_512.mrc"
+LAGS = range(1, 6)
+SMOOTH_PX = 24  # of what is taken from both before they are compared: slow changes of brightness
+SHOWN = np.s_[128:384, 128:384]
+
+
+def autocorrelation(noise: NDArray[np.floating], axis: int) -> list[float]:
+    """Correlation of an image with itself, moved along an axis."""
+    moved = np.moveaxis(noise - noise.mean(), axis, -1)
+    return [float((moved[..., k:] * moved[..., :-k]).mean() / moved.var()) for k in LAGS]
+
+
+def flat(image: NDArray[np.floating]) -> NDArray[np.floating]:
+    values = image.astype(np.float64)
+    return values - gaussian_filter(values, SMOOTH_PX)
+
+
+def show_numbers(name: str, frames: NDArray[np.floating], raw: NDArray[np.floating]) -> None:
+    noise = frames[0].astype(float) - frames[1]
+    words = {
+        a: " ".join(f"{c:5.2f}" for c in autocorrelation(noise, i)) for i, a in enumerate("yx")
+    }
+    left = noise.std() / (raw[0].astype(float) - raw[1]).std()
+    print(f"{name:10} noise left {left:5.3f}   along x {words['x']}   along y {words['y']}")
+    if frames is raw:
+        return
+    residuals = [flat(before - after) for before, after in zip(raw, frames, strict=True)]
+    taken = np.mean([zncc(residuals[i], flat(frames[1 - i])) for i in (0, 1)])
+    print(
+        f"{'':10} residual with the structure of the other frame {taken:+.3f}, with the other "
+        f"residual {zncc(*residuals):+.3f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path, nargs="?", default=DATA)
+    parser.add_argument("--out", type=Path, default=Path("shipped.png"))
+    parser.add_argument("--filters", nargs="+", default=list(SHIPPED), help="names or files")
+    options = parser.parse_args()
+    raw = np.asarray(file_reader(str(options.file))[0]["data"], dtype=np.float32)
+    images = {"raw": raw}
+    for name in options.filters:
+        filter = load_filter(find_filter(name))
+        images[Path(name).stem] = denoise_frames(raw, filter, scale=series_scale(raw))
+    for name, frames in images.items():
+        show_numbers(name, frames, raw)
+    low, high = np.percentile(raw[0][SHOWN], [0.5, 99.5])
+    figure = Figure(figsize=(4 * len(images), 12), layout="constrained")
+    panels = figure.subplots(3, len(images), squeeze=False)
+    spread = (raw[0] - raw[1]).std()
+    for (name, frames), column in zip(images.items(), panels.T, strict=True):
+        residual = raw[0] - frames[0] if frames is not raw else raw[0] - raw.mean(axis=0)
+        for panel, (title, image, limits) in zip(
+            column,
+            [
+                (name, frames[0], (low, high)),
+                (f"{name}: frame 0 - frame 1", frames[0] - frames[1], (-2 * spread, 2 * spread)),
+                (f"{name}: input - output", residual, (-2 * spread, 2 * spread)),
+            ],
+            strict=True,
+        ):
+            panel.imshow(image[SHOWN], cmap="gray", vmin=limits[0], vmax=limits[1])
+            panel.set_title(title, fontsize=10)
+            panel.set_axis_off()
+    figure.savefig(options.out, dpi=80)
+    print(options.out)
+
+
+if __name__ == "__main__":
+    main()
