@@ -106,8 +106,7 @@ PRESETS: Mapping[str, Recipe] = MappingProxyType(
     }
 )
 """Recipes by name: ``standard`` is the one to use, ``live`` where the microscope does not wait,
-``paper`` row F3, ``dlf-N`` the single-FOV
-filters of row F4, to be used with one ``--fov``."""
+``paper`` row F3, ``dlf-N`` the single-FOV filters of row F4, to be used with one ``--fov``."""
 
 
 def find_recipe(name: str) -> Recipe:

@@ -46,7 +46,8 @@ def train(
         str,
         typer.Option(
             metavar="NAME",
-            help="Recipe: standard; live (quicker); paper; dlf-100, dlf-500, dlf-1000, dlf-2500 (of one --fov).",
+            help="Recipe: standard; live (quicker); paper; dlf-100, dlf-500, dlf-1000, dlf-2500 "
+            "(of one --fov).",
         ),
     ] = "standard",
     frames: Annotated[
