@@ -166,9 +166,11 @@ class SeenFrames:
         scale : SeriesScale
             Of its series.
         """
-        return self.compare(
-            frame_character(frame, frame_min_max(frame) if self.own_scale else scale)
-        )
+        return self.compare(self.character(frame, scale))
+
+    def character(self, frame: NDArray[Any], scale: SeriesScale) -> FrameCharacter:
+        """Measure a frame on the scale on which it enters the network."""
+        return frame_character(frame, frame_min_max(frame) if self.own_scale else scale)
 
     def compare(self, character: FrameCharacter) -> OutOfRange:
         """Say how far outside a frame of this character lies."""

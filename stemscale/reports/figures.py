@@ -108,7 +108,8 @@ def series_figure(fov: FovView) -> str | None:
     Returns
     -------
     str or None
-        SVG in a data URI; None where the series has no temperatures.
+        SVG in a data URI; None where the series has no temperatures. Frames that lie outside what
+        their filter was trained on are crossed.
     """
     if fov.temperature is None or fov.temperature.size < 2:
         return None
@@ -124,6 +125,8 @@ def series_figure(fov: FovView) -> str | None:
             _series_line(
                 panels[0], time[known], psnr[numbers < time.size], styles[name], type_label(name)
             )
+        for numbers, psnr in _outside_points(fov, time.size):
+            panels[0].plot(time[numbers], psnr, "x", color="black", ms=4, label="out of range")
         if lines:
             panels[0].set_ylabel("PSNR [dB]")
             legend_above(figure, panels[0])
@@ -196,3 +199,18 @@ def _psnr_lines(fov: FovView) -> list[tuple[str, npt.NDArray[np.int64], FloatArr
         if known.any():
             lines.append((filtered.name, filtered.frame_numbers[known], psnr[known]))
     return lines
+
+
+def _outside_points(fov: FovView, n_times: int) -> list[tuple[npt.NDArray[np.int64], FloatArray]]:
+    """Numbers and PSNR of the frames that lie outside what a filter was trained on."""
+    points = []
+    for filtered in fov.filters:
+        psnr = filtered.scores.get("psnr")
+        if filtered.flagged is None or psnr is None or psnr.size < 2:
+            continue
+        places = np.array(filtered.flagged.frames, dtype=np.int64)
+        places = places[np.isfinite(psnr[places]) & (filtered.frame_numbers[places] < n_times)]
+        places = places[:: -(-places.size // _MAX_POINTS) or 1]
+        if places.size:
+            points.append((filtered.frame_numbers[places], psnr[places]))
+    return points
