@@ -245,6 +245,11 @@ def _seen(card: Mapping[str, Any]) -> Section:
         if seen.get(name):
             low, high = (_number(v) for v in seen[name])
             found[label] = (low if low == high else f"{low} to {high}") + f" {unit}".rstrip()
+    frames = _mapping(seen.get("frames"))
+    if frames:
+        found["single frames"] = (
+            f"{_count(frames.get('count'))} of {_count(frames.get('series'))} FOVs"
+        )
     spectrum = _mapping(seen.get("spectrum"))
     if spectrum:
         low, high = spectrum["ln_power_min"], spectrum["ln_power_max"]

@@ -1,9 +1,11 @@
 """Corrected frames and a filter come in, denoised frames go out; training makes the filter."""
 
+from stemscale.denoising.character import FrameCharacter, frame_character
 from stemscale.denoising.classical import CLASSICAL, apply_classical, tune_classical
 from stemscale.denoising.devices import find_devices
 from stemscale.denoising.filter_file import Filter, filter_hash, load_filter, save_filter
 from stemscale.denoising.inference import denoise_frames
+from stemscale.denoising.ranges import RESPECTS, CharacterRanges, OutOfRange, SeenFrames
 from stemscale.denoising.recipe import PRESETS, Recipe, find_recipe
 from stemscale.denoising.scaling import SeriesScale, scratch_frames, series_scale
 from stemscale.denoising.training import TrainingProgress, train_filter
@@ -13,8 +15,13 @@ from stemscale.denoising.unet import UNet, UNetSettings
 __all__ = [
     "CLASSICAL",
     "PRESETS",
+    "RESPECTS",
+    "CharacterRanges",
     "Filter",
+    "FrameCharacter",
+    "OutOfRange",
     "Recipe",
+    "SeenFrames",
     "SeriesScale",
     "TrainingFov",
     "TrainingProgress",
@@ -25,6 +32,7 @@ __all__ = [
     "filter_hash",
     "find_devices",
     "find_recipe",
+    "frame_character",
     "load_filter",
     "save_filter",
     "scratch_frames",

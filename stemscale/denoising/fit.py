@@ -2,15 +2,29 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import median
+from statistics import median, mode
 from typing import Any
 
 from stemscale.acquisition import ScanSettings
+from stemscale.denoising.character import FrameCharacter
+from stemscale.denoising.ranges import RESPECTS, SeenFrames
 from stemscale.denoising.scaling import SeriesScale
 
 SETTING_TOLERANCE = 1.2
 NOISE_TOLERANCE = 1.5
 CONTRAST_TOLERANCE = 3.0
+_HARM = {
+    "lag": "smear may stay, or be taken for structure",
+    "spectrum": "structures have another size or kind, and the filter may draw those that it knows",
+}
+_WORDS = {
+    **{f"along_{k}": f"correlation of the noise {k} px apart along x is" for k in (1, 2, 3, 6)},
+    **{f"across_{k}": f"correlation of the noise {k} px apart along y is" for k in (1, 2)},
+    "fine": "ln ratio of structure at 2 to 4 px to that at 4 to 8 px is",
+    "coarse": "ln ratio of structure at 4 to 8 px to that at 8 to 16 px is",
+    "peak_x": "ln height of the sharpest peak in the spectrum along x is",
+    "peak_y": "ln height of the sharpest peak in the spectrum along y is",
+}
 _LEAST_NOISE, _MOST_NOISE = math.sqrt(0.5), 2.0  # of mixtures of frames, see `dose_weights`
 
 
@@ -20,6 +34,7 @@ def explain_misfit(
     settings: ScanSettings,
     scale: SeriesScale,
     noise: Sequence[float] = (),
+    frames: Sequence[FrameCharacter] = (),
 ) -> list[str]:
     """Say where a series is clearly unlike what a filter was trained for.
 
@@ -32,7 +47,10 @@ def explain_misfit(
     scale : SeriesScale
         Of the series.
     noise : sequence of float
-        Noise of some corrected frames against the series' spread (`seen.relative_noise`).
+        Noise of some corrected frames against the series' spread (`seen.relative_noise`), for
+        cards that say nothing of single frames.
+    frames : sequence of FrameCharacter
+        What some corrected frames are like (`SeenFrames.character`), for cards that do.
 
     Returns
     -------
@@ -48,17 +66,23 @@ def explain_misfit(
       wider or narrower, the least that a network which sees single pixels can take for something
       else. Microscopes offer both in steps of 1.25 and more, so what is nominally the same passes,
       however it was rounded.
-    - Noise: a factor of 1.5 beyond the range seen, which is 2.25 in dose. Single frames of one
-      setting differ by less (interpolation at half a pixel alone takes a factor of up to 2.4 away
-      from the noise along y, and training frames lie at every fraction of a pixel, so that
-      spread is in the range already). Where the training varied the dose, the range is wider by
-      one standard deviation of that.
+    - Noise, lag, sizes of structures: where more than half of the frames are out of range in that
+      respect, as `SeenFrames` flags them one by one when they are filtered.
+    - Noise, on cards of before that: a factor of 1.5 beyond the range seen, which is 2.25 in
+      dose. Single frames of one setting differ by less (interpolation at half a pixel alone takes
+      a factor of up to 2.4 away from the noise along y, and training frames lie at every fraction
+      of a pixel, so that spread is in the range already). Where the training varied the dose, the
+      range is wider by one standard deviation of that.
     - Contrast (spread / centre): a factor of 3 beyond the range seen. Frames are scaled by centre
       and spread before the network sees them, so gain and dark level of the detector alone do no
       harm; but they move the contrast, and only a large change tells of another kind of specimen
       or detector mode.
     """
-    return [*_of_settings(card, settings), *_of_images(card, scale, noise)]
+    return [
+        *_of_settings(card, settings),
+        *_of_frames(card, frames),
+        *_of_images(card, scale, noise),
+    ]
 
 
 def _of_settings(card: Mapping[str, Any], settings: ScanSettings) -> Iterator[str]:
@@ -78,20 +102,43 @@ def _of_settings(card: Mapping[str, Any], settings: ScanSettings) -> Iterator[st
             )
 
 
+def _of_frames(card: Mapping[str, Any], frames: Sequence[FrameCharacter]) -> Iterator[str]:
+    seen = SeenFrames.of_card(card)
+    if seen is None:
+        return
+    judged = [seen.compare(frame) for frame in frames]
+    for respect, bit in RESPECTS.items():
+        outside = [found.worst[respect] for found in judged if found.flag & bit]
+        if 2 * len(outside) <= len(frames):
+            continue
+        name = mode(outside)
+        value = median(getattr(f, name) for f in frames if math.isfinite(getattr(f, name)))
+        low, high, _ = seen.ranges[name]
+        if respect == "noise":
+            yield from _of_noise(math.exp(value), math.exp(low), math.exp(high), tolerance=1.0)
+        elif respect in _HARM:
+            yield (
+                f"{_WORDS[name]} {value:.3g}, but {low:.3g} to {high:.3g} was seen in training: "
+                f"{_HARM[respect]}; train on series like this one"
+            )
+
+
+def _of_noise(ours: float, low: float, high: float, *, tolerance: float) -> Iterator[str]:
+    if times := _times(ours, low, high, tolerance):
+        harm = "noise may stay, or turn into structure" if ours > high else "detail may be lost"
+        yield (
+            f"noise of a frame is {ours:.3g} of the series' spread, but {low:.3g} to {high:.3g} "
+            f"was seen in training ({times}): {harm}; train on series of this dose and contrast"
+        )
+
+
 def _of_images(
     card: Mapping[str, Any], scale: SeriesScale, noise: Sequence[float]
 ) -> Iterator[str]:
     less, more = _varied_dose(card)
     seen, ours = _range(card, "noise"), median(noise) if noise else None
     if seen is not None and ours is not None:
-        low, high = seen[0] * less, seen[1] * more
-        if times := _times(ours, low, high, NOISE_TOLERANCE):
-            harm = "noise may stay, or turn into structure" if ours > high else "detail may be lost"
-            yield (
-                f"noise of a frame is {ours:.3g} of the series' spread, but {low:.3g} to "
-                f"{high:.3g} was seen in training ({times}): {harm}; train on series of this dose "
-                "and contrast"
-            )
+        yield from _of_noise(ours, seen[0] * less, seen[1] * more, tolerance=NOISE_TOLERANCE)
     seen = _range(card, "contrast")
     if seen is not None and scale.center > 0:
         contrast = scale.spread / scale.center

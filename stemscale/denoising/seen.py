@@ -7,15 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemscale.denoising.augmentation import Batch, augment, dose_weights
 from stemscale.denoising.classical.noise import noise_sigma
+from stemscale.denoising.ranges import CharacterRanges
+from stemscale.denoising.recipe import Recipe
 from stemscale.denoising.scaling import (
     SCALE_FRAMES,
     SeriesScale,
+    frame_min_max,
     mean_frame,
     normalise,
     series_scale,
 )
 from stemscale.denoising.training_set import TrainingFov
+from stemscale.denoising.unseen import fill_unseen
 from stemscale.errors import FrameShapeError, SeriesError
 from stemscale.quality import horizontal_profile, lag_tail
 
@@ -77,6 +82,59 @@ def training_ranges(fovs: Sequence[TrainingFov], *, frames: int | None = None) -
     }
 
 
+def frame_ranges(
+    fovs: Sequence[TrainingFov], recipe: Recipe, rng: np.random.Generator
+) -> dict[str, Any] | None:
+    """Measure what single frames of a training are like, as they are and varied by the recipe.
+
+    Parameters
+    ----------
+    fovs : sequence of TrainingFov
+        Those trained on, without those held out.
+    recipe : Recipe
+        Frames, scale, and by how much gain, offset, dose and lag are varied.
+    rng : numpy.random.Generator
+        Draws the variations, one of each frame that is measured.
+
+    Returns
+    -------
+    dict or None
+        `CharacterRanges.to_card` over 8 frames of each FOV, evenly spread; None where no FOV
+        tells. A FOV that is constant tells nothing.
+    """
+    ranges = CharacterRanges()
+    for fov in fovs:
+        frames = fov.frames if recipe.frames is None else fov.frames[: recipe.frames]
+        try:
+            scale = series_scale(frames) if recipe.normalisation == "series" else None
+        except (SeriesError, FrameShapeError):  # constant, or no frame
+            continue
+        for i in _spread(len(frames), _NOISE_FRAMES):
+            frame = np.asarray(frames[i])
+            ranges.add(frame, scale, series=fov.name)
+            if recipe.dose_jitter and fov.target is not None:
+                own, other = dose_weights(rng, recipe.dose_jitter)
+                frame = own * frame + other * np.asarray(frames[int(rng.integers(len(frames)))])
+            varied = _varied(normalise(frame, scale or frame_min_max(frame)), recipe, rng)
+            ranges.add(varied, SeriesScale(center=0.0, spread=1.0), series=fov.name)
+    return ranges.to_card()
+
+
+def _varied(
+    frame: NDArray[np.float32], recipe: Recipe, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Vary a frame, NaN = not seen, on the network's scale, as its patches are in training."""
+    stack = fill_unseen(frame)[None, None]  # (batch, frames in, y, x)
+    batch = augment(
+        Batch(inputs=stack, targets=stack[:, 0], weights=stack[:, 0]),
+        rng,
+        gain_jitter=recipe.gain_jitter,
+        offset_jitter=recipe.offset_jitter,
+        lag_jitter=recipe.lag_jitter,
+    )
+    return np.where(np.isfinite(frame), batch.inputs[0, 0], np.float32(np.nan))
+
+
 def relative_noise(frames: Any, scale: SeriesScale, *, at_most: int = _NOISE_FRAMES) -> list[float]:
     """Measure the noise of some frames of a series against the series' spread.
 
@@ -93,10 +151,14 @@ def relative_noise(frames: Any, scale: SeriesScale, *, at_most: int = _NOISE_FRA
     list of float
         Standard deviation / spread; without frames that show nothing of it.
     """
-    n = int(frames.shape[0])
-    picked = sorted({i * n // at_most for i in range(at_most)}) if n else []
+    picked = _spread(int(frames.shape[0]), at_most)
     sigmas = [noise_sigma(np.asarray(frames[i])) / scale.spread for i in picked]
     return [s for s in sigmas if s > 0]
+
+
+def _spread(n: int, at_most: int) -> list[int]:
+    """Pick some of n frames, evenly spread."""
+    return sorted({i * n // at_most for i in range(at_most)}) if n else []
 
 
 def _measure(fov: TrainingFov, frames: int | None) -> dict[str, Any]:

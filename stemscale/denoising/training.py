@@ -22,7 +22,7 @@ from stemscale.denoising.checkpoint import Checkpoint, load_checkpoint, save_che
 from stemscale.denoising.filter_file import Filter, architecture_card
 from stemscale.denoising.ranks import Ranks, started
 from stemscale.denoising.recipe import Recipe
-from stemscale.denoising.seen import training_ranges
+from stemscale.denoising.seen import frame_ranges, training_ranges
 from stemscale.denoising.steps import Steps
 from stemscale.denoising.training_run import Listener, TrainingProgress, TrainingRun
 from stemscale.denoising.training_set import (
@@ -146,9 +146,13 @@ def train_filter(
         summary = run.summary()
     logger.info("trained on %d FOVs: %.2f dB held out", len(split.training), score)
     held_out = {part.name for part in split.validation} - {part.name for part in split.training}
+    trained = [fov for fov in fovs if fov.name not in held_out]
     card = {
         **_card(recipe, target),
-        "seen": training_ranges([f for f in fovs if f.name not in held_out], frames=recipe.frames),
+        "seen": {
+            **training_ranges(trained, frames=recipe.frames),
+            "frames": frame_ranges(trained, recipe, np.random.default_rng(seed)),
+        },
         "training": {**summary, "seed": seed, **_split_card(split)},
         "scores": {
             "measure": _MEASURE,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
-from stemscale.denoising import Filter, SeriesScale, load_filter
+from stemscale.denoising import Filter, SeenFrames, SeriesScale, load_filter
 from stemscale.distortion import integrate_frames
 from stemscale.errors import (
     DamagedDataError,
@@ -33,6 +33,8 @@ from stemscale.pipeline.telling import tell_block
 from stemscale.quality import PaperScore
 from stemscale.store import (
     FRAME_STATUS,
+    OUT_OF_RANGE,
+    OUT_OF_RANGE_FLAG,
     AcquisitionStore,
     BlockRecord,
     be_brief,
@@ -224,14 +226,17 @@ class _Work:
         self.slow: Image | None = slow.astype(np.float64) if slow is not None and on_grid else None
         self._paper_score = None if self.slow is None else PaperScore(self.slow)
         sha256 = self.choice.sha256
+        filter = None if sha256 is None else _filter(str(filter_file(self.store.path, sha256)))
+        self._scale = None if run["scale"] is None else SeriesScale(**run["scale"])
+        self._seen = None if filter is None else SeenFrames.of_card(filter.card)
         self.pixels = PixelWork(
             self.choice,
             distortion=load_distortion(self.ledger),
             rapid_shape=self.input.shape[1:],
             interpolation=run["interpolation"],
             drift=load_drift(self.ledger) if run.get("drift") else None,
-            filter=None if sha256 is None else _filter(str(filter_file(self.store.path, sha256))),
-            scale=None if run["scale"] is None else SeriesScale(**run["scale"]),
+            filter=filter,
+            scale=self._scale,
             parameters=load_parameters(self.ledger) if self.choice.classical else None,
         )
 
@@ -243,13 +248,23 @@ class _Work:
         """Give the PSNR of frames against the slow scan; none where it is on another grid."""
         return [] if self._paper_score is None else [self._paper_score(f) for f in frames]
 
+    def judge(self, corrected: FloatFrames) -> dict[str, list[Any]]:
+        """Say how far outside what the filter was trained on frames lie, where its card tells."""
+        if self._seen is None or self._scale is None:
+            return {}
+        found = [self._seen.judge(frame, self._scale) for frame in corrected]
+        return {
+            OUT_OF_RANGE: [_finite(round(f.score, 3)) for f in found],
+            OUT_OF_RANGE_FLAG: [f.flag for f in found],
+        }
+
 
 def _make(work: _Work, start: int, stop: int) -> _Made:
     clock = _Clock()
     if work.choice.whole_series:
-        filtered, psnr_rapid, crcs = _whole_dcfi(work, clock)
+        filtered, of_input, crcs = _whole_dcfi(work, clock)
     else:
-        filtered, psnr_rapid, crcs = _frame_by_frame(work, start, stop, clock)
+        filtered, of_input, crcs = _frame_by_frame(work, start, stop, clock)
     n_frames = min(stop, work.output.shape[0]) - start
     stored = np.empty((n_frames, *work.output.shape[1:]), dtype=work.output.dtype)
     counts = {"clipped": 0, "masked": 0}
@@ -262,12 +277,12 @@ def _make(work: _Work, start: int, stop: int) -> _Made:
         with clock("score"):
             psnr += work.score([seen])
     if work.choice.kind == "none":  # what is written are the corrected rapid frames
-        psnr_rapid = _named("psnr_rapid", psnr)
+        of_input = _named("psnr_rapid", psnr)
     return _Made(
         frames=stored,
         input_crc32=crcs,
         status=[FRAME_STATUS["done"]] * len(stored),
-        scores=_named("psnr", psnr) | psnr_rapid,
+        scores=_named("psnr", psnr) | of_input,
         counts=counts,
         seconds=clock.seconds,
     )
@@ -288,7 +303,7 @@ def _frame_by_frame(
     with clock("wait"), work.pixels.one_at_a_time, clock("filter"):
         filtered = work.pixels.filter(frames, corrected, first=first, which=mine)
     with clock("score"):
-        scores = _named("psnr_rapid", work.score(corrected[mine]))
+        scores = _named("psnr_rapid", work.score(corrected[mine])) | work.judge(corrected[mine])
     return filtered, scores, crcs
 
 

@@ -3,7 +3,7 @@
 import logging
 
 from stemscale.acquisition import ScanSettings
-from stemscale.denoising import SeriesScale
+from stemscale.denoising import SeenFrames, SeriesScale
 from stemscale.denoising.fit import explain_misfit
 from stemscale.denoising.seen import relative_noise
 from stemscale.distortion import Interpolation, Warp
@@ -13,7 +13,7 @@ from stemscale.store import AcquisitionStore
 
 logger = logging.getLogger(__name__)
 
-_FRAMES = 4  # whose noise is measured
+_FRAMES = 4  # that are measured
 
 
 def find_misfit(
@@ -52,9 +52,14 @@ def find_misfit(
     frames = store.first_frames(fov, _FRAMES)
     if calibration is not None:
         frames = Warp(calibration.distortion, interpolation=interpolation)(frames)
+    seen = SeenFrames.of_card(choice.card)
     said = tuple(
         explain_misfit(
-            choice.card, settings=settings, scale=scale, noise=relative_noise(frames, scale)
+            choice.card,
+            settings=settings,
+            scale=scale,
+            noise=relative_noise(frames, scale) if seen is None else (),
+            frames=() if seen is None else [seen.character(f, scale) for f in frames],
         )
     )
     for sentence in said:

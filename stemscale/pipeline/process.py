@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stemscale.acquisition import image_coordinates
 from stemscale.clusters import Jobs, Tls, check_place, connect
 from stemscale.dashboard import attach
-from stemscale.denoising import find_devices
+from stemscale.denoising import RESPECTS, find_devices
 from stemscale.distortion import Interpolation
 from stemscale.errors import ProcessingError, StoreUnavailableError
 from stemscale.pipeline.block import BlockTask, process_block
@@ -41,11 +41,15 @@ from stemscale.pipeline.telling import telling
 from stemscale.pipeline.tuning import find_parameters
 from stemscale.store import (
     FRAME_STATUS,
+    OUT_OF_RANGE,
+    OUT_OF_RANGE_FLAG,
     AcquisitionStore,
+    FlaggedFrames,
     FrameVariable,
     StorePath,
     block_bounds,
     finish_frames,
+    flagged_frames,
     hold_lease,
     rapid_group,
 )
@@ -53,6 +57,25 @@ from stemscale.store import (
 logger = logging.getLogger(__name__)
 
 _BANDS = (("band", 3),)
+_RANGE_VARIABLES = {
+    OUT_OF_RANGE: FrameVariable(
+        attrs={
+            "units": "1",
+            "long_name": "how far the rapid frame lies outside what the filter was trained on, in "
+            "tolerances: 0 inside, 1 or more clearly outside; the largest of all respects",
+        },
+        dtype="float32",
+    ),
+    OUT_OF_RANGE_FLAG: FrameVariable(
+        attrs={
+            "long_name": "in which respects the rapid frame lies outside what the filter was "
+            "trained on",
+            "flag_masks": list(RESPECTS.values()),
+            "flag_meanings": " ".join(RESPECTS),
+        },
+        dtype="uint8",
+    ),
+}
 _VERBS = {"none": "correct", "dcfi": "average"}  # of tasks, as Dask's pages name them
 
 
@@ -86,6 +109,12 @@ class ProcessSummary:
         Where the distortion is from, by FOV, if from another store.
     misfits : dict of str to tuple of str
         Where a series is clearly unlike what the filter was trained for, by FOV, in sentences.
+    out_of_range : dict of str to FlaggedFrames
+        Frames that lie outside what the filter was trained on, by FOV; of all frames there are,
+        made in this run or before. FOVs without one are left out.
+    judged : bool
+        Whether frames were held against what the filter was trained on: only a filter file can
+        tell, and those of older versions do not.
     seconds : float
         Time the blocks took, without the start of the workers [s].
     state : str
@@ -104,6 +133,8 @@ class ProcessSummary:
     masked: int
     transfers: dict[str, str]
     misfits: dict[str, tuple[str, ...]]
+    out_of_range: dict[str, FlaggedFrames]
+    judged: bool
     seconds: float
     state: str
 
@@ -464,10 +495,12 @@ def _grow(store: AcquisitionStore, series: SeriesPlan, coordinates: dict[str, An
 def _finish(store: AcquisitionStore, series: SeriesPlan, given_up: Mapping[int, str]) -> None:
     ledger = store.ledger(series.group)
     records = ledger.records()
-    variables = {}
+    variables: dict[str, FrameVariable] = {}
     if any("psnr" in r.scores for r in records.values()):
         relation = store.attrs(f"{series.fov}/slow").get("relation", "same")
-        variables = _psnr_variables(relation, whole=bool(series.run["whole_series"]))
+        variables |= _psnr_variables(relation, whole=bool(series.run["whole_series"]))
+    if any(OUT_OF_RANGE in r.scores for r in records.values()):
+        variables |= _RANGE_VARIABLES
     drift = load_drift(ledger) if series.run.get("drift") else None
     if drift is not None:
         store.write_dataset(series.group, shift_variables(drift))
@@ -514,12 +547,18 @@ def _summary(
     failed: dict[str, list[int]] = {}
     damaged: dict[str, list[int]] = {}
     reasons: dict[str, str] = {}
+    out_of_range: dict[str, FlaggedFrames] = {}
+    judged = False
     complete = True
     for series in plan.series:
         complete &= store.attrs(series.group).get("state") == "complete"
         reasons.update((series.fov, why) for why in store.ledger(series.group).failures().values())
         with store.dataset(series.group) as dataset:
             status = dataset["frame_status"].values
+            flagged = flagged_frames(dataset)
+        judged |= flagged is not None
+        if flagged is not None and flagged.frames:
+            out_of_range[series.fov] = flagged
         for kind, found in (("failed", failed), ("damaged_input", damaged)):
             frames = np.flatnonzero(status == FRAME_STATUS[kind])
             if len(frames):
@@ -537,6 +576,8 @@ def _summary(
         masked=counts.get("masked", 0),
         transfers={s.fov: s.correction for s in plan.series if s.transfer is not None},
         misfits={s.fov: s.misfit for s in plan.series if s.misfit},
+        out_of_range=out_of_range,
+        judged=judged,
         seconds=seconds,
         state="complete" if complete else "partial",
     )

@@ -9,6 +9,7 @@ import numpy as np
 from stemscale.errors import StoreConflictError
 from stemscale.store import (
     FRAME_STATUS,
+    OUT_OF_RANGE,
     AcquisitionStore,
     BlockRecord,
     FramesArray,
@@ -214,7 +215,7 @@ def _records_of_copy(store: AcquisitionStore, group: str) -> dict[int, BlockReco
         return {}
     frames = store.frames(group)
     with store.dataset(group) as dataset:
-        names = [str(n) for n in dataset.data_vars if str(n).startswith("psnr")]
+        names = [str(n) for n in dataset.data_vars if str(n).startswith(("psnr", OUT_OF_RANGE))]
         columns = {n: dataset[n].values for n in names}
         status = dataset["frame_status"].values if "frame_status" in dataset else None
     found = {}

@@ -1,6 +1,6 @@
 """Scores of every FOV and filter, gathered into the group ``summary``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,14 @@ from stemscale.quality import (
     psnr_paper,
     psnr_without_background,
 )
-from stemscale.store import SUMMARY, AcquisitionStore, filtered_group, rapid_group
+from stemscale.store import (
+    SUMMARY,
+    AcquisitionStore,
+    FlaggedFrames,
+    filtered_group,
+    flagged_frames,
+    rapid_group,
+)
 
 FloatImage = NDArray[np.float64]
 
@@ -47,12 +54,15 @@ class Scores:
         The same by band of intensity.
     psnr_truth, lag_tail : list of float
         Against the truth, where there is one.
+    flagged : FlaggedFrames or None
+        Frames outside what the filter was trained on, where it tells.
     """
 
     psnr: Sequence[float] = ()
     psnr_band: Sequence[Sequence[float]] = ()
     psnr_truth: Sequence[float] = ()
     lag_tail: Sequence[float] = ()
+    flagged: FlaggedFrames | None = None
 
 
 def summarize(
@@ -78,6 +88,9 @@ def summarize(
     Dataset
         ``psnr_mean``, ``psnr_std``, ``n_frames``, ``trained`` over (fov, filter) and so on; names
         in the attributes ``fov_names`` and ``filter_names``, "rapid" first (row Q2, Q3).
+        ``n_out_of_range`` over (fov, filter), -1 where it is not known, and by respect over
+        ``n_out_of_range_by_respect`` (fov, filter, respect): frames outside what the filter was
+        trained on; there only where a filter tells.
 
     Raises
     ------
@@ -114,18 +127,22 @@ def _scores(
 ) -> Scores | None:
     if name != RAPID and name not in store.filters(fov):
         return None
+    flagged = None
     if name == RAPID:
         psnr, bands = _rapid_scores(store, fov)
     else:
         psnr, bands = _stored_scores(store, filtered_group(fov, name), "psnr")
+        with store.dataset(filtered_group(fov, name)) as dataset:
+            flagged = flagged_frames(dataset)
     if scene is None:
-        return Scores(psnr=psnr, psnr_band=bands)
+        return Scores(psnr=psnr, psnr_band=bands, flagged=flagged)
     against = [_against_truth(f, scene) for f in _frames(store, fov, name, scene.shape)]
     return Scores(
         psnr=psnr,
         psnr_band=bands,
         psnr_truth=[a for a, _ in against],
         lag_tail=[b for _, b in against],
+        flagged=flagged,
     )
 
 
@@ -225,8 +242,32 @@ def _dataset(
             mean, std = _statistics(values)
             variables[f"{score}_mean"][1][place] = mean
             variables[f"{score}_std"][1][place] = std
+    variables |= _flagged({p: s.flagged for p, s in table.items() if s.flagged}, shape)
     about = {"fov_names": fovs, "filter_names": names, "band_edges": [0, 20000, 40000, 65535]}
     return xr.Dataset(variables, attrs=about)
+
+
+def _flagged(
+    found: Mapping[tuple[int, int], FlaggedFrames], shape: tuple[int, int]
+) -> dict[str, Any]:
+    """Count frames out of range; -1 where it is not known."""
+    if not found:
+        return {}
+    respects = list(dict.fromkeys(name for f in found.values() for name in f.by_respect))
+    total = np.full(shape, -1, dtype=np.int64)
+    by_respect = np.full((*shape, len(respects)), -1, dtype=np.int64)
+    for place, flagged in found.items():
+        total[place] = len(flagged.frames)
+        by_respect[place] = [flagged.by_respect.get(name, 0) for name in respects]
+    long_name = "frames outside what the filter was trained on"
+    return {
+        "n_out_of_range": (("fov", "filter"), total, {"long_name": long_name}),
+        "n_out_of_range_by_respect": (
+            ("fov", "filter", "respect"),
+            by_respect,
+            {"long_name": f"{long_name}, by respect", "respects": respects},
+        ),
+    }
 
 
 def _statistics(values: NDArray[np.float64]) -> tuple[Any, Any]:

@@ -5,17 +5,19 @@ from stemscale.reports.correction_plot import check_plot, plot_corrections
 from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
 from stemscale.reports.output import checked_output
 from stemscale.reports.page import write_report
-from stemscale.reports.scores import ScoreRow, score_table, type_label
+from stemscale.reports.scores import RangeRow, ScoreRow, range_table, score_table, type_label
 
 report = write_report  # the verb's name, as on the command line
 
 __all__ = [
     "CURVE_ENDINGS",
+    "RangeRow",
     "ScoreRow",
     "check_plot",
     "checked_output",
     "plot_corrections",
     "plot_learning_curve",
+    "range_table",
     "report",
     "score_table",
     "type_label",

@@ -16,6 +16,7 @@ FloatArray = npt.NDArray[np.float64]
 
 WIDTH_IN = 6.4
 _MAX_POINTS = 1500  # of a series: more than a figure has pixels
+_MAX_CROSSES = 300
 _MAX_LEGEND = 8
 
 
@@ -108,7 +109,8 @@ def series_figure(fov: FovView) -> str | None:
     Returns
     -------
     str or None
-        SVG in a data URI; None where the series has no temperatures.
+        SVG in a data URI; None where the series has no temperatures. Frames that lie outside what
+        their filter was trained on are crossed.
     """
     if fov.temperature is None or fov.temperature.size < 2:
         return None
@@ -124,6 +126,9 @@ def series_figure(fov: FovView) -> str | None:
             _series_line(
                 panels[0], time[known], psnr[numbers < time.size], styles[name], type_label(name)
             )
+        outside, heights = _outside(fov, time.size)
+        if outside.size:
+            panels[0].plot(time[outside], heights, "x", color="black", ms=4, label="out of range")
         if lines:
             panels[0].set_ylabel("PSNR [dB]")
             legend_above(figure, panels[0])
@@ -196,3 +201,19 @@ def _psnr_lines(fov: FovView) -> list[tuple[str, npt.NDArray[np.int64], FloatArr
         if known.any():
             lines.append((filtered.name, filtered.frame_numbers[known], psnr[known]))
     return lines
+
+
+def _outside(fov: FovView, n_times: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Numbers and PSNR of the frames that lie outside what a filter was trained on."""
+    numbers, scores = [np.zeros(0, dtype=np.int64)], [np.zeros(0)]
+    for filtered in fov.filters:
+        psnr = filtered.scores.get("psnr")
+        if filtered.flagged is None or psnr is None or psnr.size < 2:
+            continue
+        places = np.array(filtered.flagged.frames, dtype=np.int64)
+        known = np.isfinite(psnr[places]) & (filtered.frame_numbers[places] < n_times)
+        numbers.append(filtered.frame_numbers[places[known]])
+        scores.append(psnr[places[known]])
+    found, heights = np.concatenate(numbers), np.concatenate(scores)
+    step = max(1, -(-found.size // _MAX_CROSSES))
+    return found[::step], heights[::step]

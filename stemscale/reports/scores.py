@@ -1,5 +1,6 @@
 """The table of row Q2: PSNR by type of image, held-out FOVs apart from trained ones."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from stemscale.reports.store_view import (
     StoreView,
     read_store,
 )
+from stemscale.store import FlaggedFrames
 
 RAPID, DCFI = "rapid", "dcfi"
 HELD_OUT, TRAINED, ALL, AFTER = "held-out", "trained", "all", "slow scan after"
@@ -44,6 +46,10 @@ class ScoreRow:
         PSNR against the known truth [dB], background removed; None without a truth.
     smear : float or None
         Mean weight of the lag tail against the truth; None without one.
+    n_out_of_range : int or None
+        Frames outside what the filter was trained on; None where no filter file tells.
+    out_of_range : dict of str to int, or None
+        The same in each respect; a frame may count in several.
     """
 
     type: str
@@ -55,6 +61,33 @@ class ScoreRow:
     truth_mean_db: float | None = None
     truth_std_db: float | None = None
     smear: float | None = None
+    n_out_of_range: int | None = None
+    out_of_range: dict[str, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RangeRow:
+    """How many frames of one FOV lie outside what one filter was trained on.
+
+    Attributes
+    ----------
+    fov, filter : str
+    n_frames : int
+        Frames that were held against it.
+    n_out_of_range : int
+        Frames outside, in any respect.
+    out_of_range : dict of str to int
+        In each respect; a frame may count in several.
+    words : str
+        The same in words, with the frames; empty where there are none.
+    """
+
+    fov: str
+    filter: str
+    n_frames: int
+    n_out_of_range: int
+    out_of_range: dict[str, int]
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,13 +135,54 @@ def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
     """
     view = store if isinstance(store, StoreView) else read_store(store)
     collected: dict[tuple[str, str], list[_FovScore]] = {}
+    flagged: dict[tuple[str, str], list[FlaggedFrames]] = {}
     any_trained = any(f.trained for f in view.fovs) or bool(_trained_in_summary(view.summary))
     for fov in view.fovs:
         group = _group_of(fov, view.summary, any_trained=any_trained)
         for score in _fov_scores(fov, view.summary):
             collected.setdefault((group, score.type), []).append(score)
-    rows = [_pooled(type_, group, scores) for (group, type_), scores in collected.items()]
+        for filtered in fov.filters:
+            if filtered.flagged is not None:
+                flagged.setdefault((group, filtered.name), []).append(filtered.flagged)
+    rows = [
+        _pooled(type_, group, scores, flagged.get((group, type_), []))
+        for (group, type_), scores in collected.items()
+    ]
     return sorted(rows, key=_row_order)
+
+
+def range_table(store: str | Path | StoreView) -> list[RangeRow]:
+    """Count the frames that lie outside what their filter was trained on.
+
+    Parameters
+    ----------
+    store : str or Path
+        Folder of the store.
+
+    Returns
+    -------
+    list of RangeRow
+        Of each FOV and filter file whose card tells; FOVs without a slow scan as well.
+
+    Raises
+    ------
+    StoreError
+        If there is no stemscale store, or it holds no field of view.
+    """
+    view = store if isinstance(store, StoreView) else read_store(store)
+    return [
+        RangeRow(
+            fov=fov.name,
+            filter=filtered.name,
+            n_frames=filtered.flagged.of,
+            n_out_of_range=len(filtered.flagged.frames),
+            out_of_range=filtered.flagged.by_respect,
+            words=filtered.flagged.words() if filtered.flagged.frames else "",
+        )
+        for fov in view.fovs
+        for filtered in fov.filters
+        if filtered.flagged is not None
+    ]
 
 
 def type_label(type_: str) -> str:
@@ -213,10 +287,15 @@ def _cell(summary: xr.Dataset, name: str, i: int, j: int) -> float:
         return float("nan")
 
 
-def _pooled(type_: str, fov_group: str, scores: Sequence[_FovScore]) -> ScoreRow:
+def _pooled(
+    type_: str, fov_group: str, scores: Sequence[_FovScore], flagged: Sequence[FlaggedFrames]
+) -> ScoreRow:
     mean, std = _pool([(s.n, s.mean, s.std) for s in scores])
     truth_mean, truth_std = _pool([(s.n, s.truth_mean, s.truth_std) for s in scores])
     smear, _ = _pool([(s.n, s.smear, 0.0) for s in scores])
+    by_respect: Counter[str] = Counter()
+    for found in flagged:
+        by_respect.update(found.by_respect)
     return ScoreRow(
         type=type_,
         fov_group=fov_group,
@@ -227,6 +306,8 @@ def _pooled(type_: str, fov_group: str, scores: Sequence[_FovScore]) -> ScoreRow
         truth_mean_db=None if np.isnan(truth_mean) else truth_mean,
         truth_std_db=None if np.isnan(truth_std) else truth_std,
         smear=None if np.isnan(smear) else smear,
+        n_out_of_range=sum(len(f.frames) for f in flagged) if flagged else None,
+        out_of_range=dict(by_respect) if flagged else None,
     )
 
 

@@ -11,7 +11,15 @@ import xarray as xr
 import zarr
 
 from stemscale.errors import StoreError
-from stemscale.store import FRAME_STATUS, SUMMARY, natural_order, store_path, zarr_store
+from stemscale.store import (
+    FRAME_STATUS,
+    SUMMARY,
+    FlaggedFrames,
+    flagged_frames,
+    natural_order,
+    store_path,
+    zarr_store,
+)
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -77,6 +85,7 @@ class FilterView:
     status: npt.NDArray[np.int64]  # (frame,)
     frame_numbers: npt.NDArray[np.int64]  # (frame,) of the rapid series
     scores: Mapping[str, FloatArray]  # psnr, psnr_rapid: (frame,) [dB]
+    flagged: FlaggedFrames | None = None  # frames outside what the filter was trained on
 
     @property
     def kind(self) -> str:
@@ -318,6 +327,7 @@ def _read_filter(path: str, group: str, name: str) -> FilterView:
             for score in ("psnr", "psnr_rapid")
             if (values := _per_frame(found, score)) is not None
         },
+        flagged=flagged_frames(found),
     )
 
 

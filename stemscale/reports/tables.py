@@ -86,6 +86,8 @@ def _filter_warnings(fov: str, filtered: FilterView) -> list[str]:
             listed = _listed([str(n) for n in numbers])
             frames = f"{numbers.size} frame{'s' if numbers.size > 1 else ''}"
             found.append(f"{fov}/{filtered.name}: {what}: {frames} ({listed})")
+    if filtered.flagged is not None and filtered.flagged.frames:
+        found.append(f"{fov}/{filtered.name}: {filtered.flagged.words()}")
     pending = filtered.count(PENDING)
     if pending:
         found.append(f"{fov}/{filtered.name}: {pending} of {filtered.shape[0]} frames not done yet")
@@ -190,6 +192,7 @@ def fov_row(fov: FovView) -> dict[str, Any]:
                 "done": f"{f.shape[0] - f.count(PENDING) - f.count(FAILED) - f.count(DAMAGED):,}"
                 f" of {f.shape[0]:,}",
                 "failed": f.count(FAILED) + f.count(DAMAGED),
+                "out_of_range": 0 if f.flagged is None else len(f.flagged.frames),
                 "trained_on": f.trained_on,
             }
             for f in fov.filters

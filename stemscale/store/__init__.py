@@ -16,6 +16,13 @@ from stemscale.store.files import (
     zarr_store,
 )
 from stemscale.store.finish import FrameVariable, finish_frames
+from stemscale.store.flags import (
+    OUT_OF_RANGE,
+    OUT_OF_RANGE_FLAG,
+    FlaggedFrames,
+    flagged_frames,
+    listed_frames,
+)
 from stemscale.store.frames import FramesArray, fill_value
 from stemscale.store.layout import (
     FORMAT,
@@ -51,11 +58,14 @@ from stemscale.store.verify import (
 __all__ = [
     "FORMAT",
     "FRAME_STATUS",
+    "OUT_OF_RANGE",
+    "OUT_OF_RANGE_FLAG",
     "SUMMARY",
     "AcquisitionStore",
     "BlockRecord",
     "Contents",
     "Damage",
+    "FlaggedFrames",
     "FrameVariable",
     "FramesArray",
     "Ledger",
@@ -79,12 +89,14 @@ __all__ = [
     "find_contents",
     "find_damage",
     "finish_frames",
+    "flagged_frames",
     "folder_sizes",
     "frames_per_block",
     "hold_lease",
     "is_on_disk",
     "lease_holder",
     "ledger_root",
+    "listed_frames",
     "multiscales",
     "natural_order",
     "rapid_group",

@@ -28,10 +28,13 @@ class FrameVariable:
         CF ``units`` and ``long_name``.
     more : tuple of (str, int)
         Further dimensions after ``frame``, with their lengths.
+    dtype : str
+        As stored. Frames without a result have NaN, and 0 where it is an integer.
     """
 
     attrs: Mapping[str, Any]
     more: tuple[tuple[str, int], ...] = field(default=())
+    dtype: str = "float64"
 
 
 def finish_frames(
@@ -84,7 +87,10 @@ def finish_frames(
     for name, variable in (variables or {}).items():
         shape = (n_frames, *(n for _, n in variable.more))
         dims = ("frame", *(d for d, _ in variable.more))
-        written[name] = (dims, _gather(name, records, shape), dict(variable.attrs))
+        values = _gather(name, records, shape)
+        if np.dtype(variable.dtype).kind in "ui":
+            values = np.nan_to_num(values)
+        written[name] = (dims, values.astype(variable.dtype), dict(variable.attrs))
     state = "complete" if bool((status == FRAME_STATUS["done"]).all()) else "partial"
     store.write_dataset(group, xr.Dataset(written))
     store.set_attrs(group, {"state": state})

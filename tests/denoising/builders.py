@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.signal import lfilter
 
 from stemscale.denoising import PRESETS, Recipe, TrainingFov, UNet, UNetSettings
 from stemscale.denoising.filter_file import Filter, architecture_card
@@ -78,3 +80,25 @@ def smeared(images, tail_px=4.0, reach_px=32) -> np.ndarray:
     before = np.repeat(images[..., :1], reach_px - 1, axis=-1)
     padded = np.concatenate([before, images], axis=-1)
     return np.apply_along_axis(np.convolve, -1, padded, response, mode="valid")
+
+
+def grainy_frame(
+    size=256, *, grain_px=5.0, dose=24.0, tail_px=1.5, scene=None, seed=0
+) -> np.ndarray:
+    """One rapid frame (y, x) float32 of grains, of the same kind wherever one looks.
+
+    Poisson noise of ``dose`` electrons a pixel, then a causal exponential lag of ``tail_px``.
+    ``scene`` is the seed of the grains; by default, each frame has its own.
+    """
+    clean = dose * grains(size, grain_px, seed if scene is None else scene)
+    noisy = np.random.default_rng((seed, 1)).poisson(clean).astype(np.float64)
+    keep = np.exp(-1 / tail_px) if tail_px else 0.0
+    late, _ = lfilter([1 - keep], [1, -keep], noisy, axis=-1, zi=keep * noisy[:, :1])
+    return np.float32(late)
+
+
+def grains(size, grain_px, seed) -> np.ndarray:
+    """Transmission (y, x), 1 ± 0.25, with structures of about ``grain_px``."""
+    white = np.random.default_rng((seed, 0)).normal(0, 1, (size, size))
+    smooth = gaussian_filter(white, grain_px / 2, mode="wrap")
+    return 1 + 0.25 * np.clip(smooth / smooth.std(), -3, 3)

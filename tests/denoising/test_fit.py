@@ -1,8 +1,11 @@
+import math
+from dataclasses import replace
+
 import pytest
 from denoising.builders import scan_of, tiny_filter
 
 from stemscale.acquisition import ScanSettings
-from stemscale.denoising import SeriesScale, series_scale
+from stemscale.denoising import FrameCharacter, SeriesScale, series_scale
 from stemscale.denoising.fit import explain_misfit
 from stemscale.denoising.seen import relative_noise, training_ranges
 
@@ -100,3 +103,24 @@ def test_the_dose_of_a_series_decides_whether_it_fits():
 
     assert words(24) == []
     assert any("noise" in sentence for sentence in words(3))
+
+
+def test_frames_that_are_flagged_one_by_one_make_a_sentence_of_the_whole_series():
+    ranges = {"noise": [-1.0, 0.0, 0.3], "along_1": [0.5, 0.6, 0.05], "fine": [-1.0, 0.5, 0.3]}
+    card = {"seen": {"noise": [0.01, 0.02], "frames": {"ranges": ranges}}}
+
+    def words(*frames):
+        settings, scale = ScanSettings(n_x=8, n_y=8), SeriesScale(center=-5, spread=1)
+        return explain_misfit(card, settings=settings, scale=scale, frames=frames)
+
+    usual = FrameCharacter(noise=-0.5, along_1=0.55, fine=0.0)
+    assert words(usual, usual) == []  # the noise of an older card is not looked at
+    assert words(usual, replace(usual, noise=2.0)) == []  # half of them
+    noisy = replace(usual, noise=math.log(2))
+    (sentence,) = words(noisy, noisy, usual)
+    assert "noise of a frame is 2 " in sentence
+    assert "0.368 to 1 was seen" in sentence
+    (sentence,) = words(*[replace(usual, along_1=0.1)] * 3)
+    assert "correlation of the noise 1 px apart along x is 0.1, but 0.5 to 0.6" in sentence
+    (sentence,) = words(*[replace(usual, fine=2.0)] * 3)
+    assert "structures have another size" in sentence

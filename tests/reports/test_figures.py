@@ -19,6 +19,7 @@ from stemscale.reports.pixels import read_shots
 from stemscale.reports.spectra import running_mean, spectrum_cutoffs, spectrum_figure
 from stemscale.reports.store_view import read_store
 from stemscale.reports.style import figure_text, looks
+from stemscale.store import FlaggedFrames
 
 
 def svg(uri):
@@ -112,6 +113,18 @@ def test_a_series_with_temperatures_is_drawn_against_time(tmp_path, slow):
     scores = {} if slow else {"psnr": None, "psnr_rapid": None}
     add_filtered(path, n_frames=5, temperature=True, status=[1, 1, 2, 1, 0], **scores)
     assert "<svg" in svg(series_figure(read_store(path).fovs[0]))
+
+
+def test_frames_out_of_range_are_crossed_in_the_figure_of_a_series(tmp_path):
+    path = new_store(tmp_path / "a.zarr")
+    add_fov(path, n_frames=5, temperature=True)
+    add_filtered(path, n_frames=5, temperature=True)
+    (fov,) = read_store(path).fovs
+    (filtered,) = fov.filters
+    flagged = FlaggedFrames(frames=[1, 3], of=5, by_respect={"noise": 2})
+    assert "out of range" not in svg(series_figure(fov))
+    crossed = replace(fov, filters=(replace(filtered, flagged=flagged),))
+    assert "out of range" in svg(series_figure(crossed))
 
 
 def test_a_long_series_is_averaged_not_thinned(tmp_path):

@@ -136,6 +136,7 @@ def process(
     from stemscale.clusters import check_place
     from stemscale.pipeline import plan_process
     from stemscale.pipeline import process as run
+    from stemscale.store import listed_frames
     from stemscale_cli.output import print_json, talk
     from stemscale_cli.progress import bar, processing
 
@@ -181,6 +182,7 @@ def process(
             fovs = [name for name, said in done.transfers.items() if said == words]
             talk(f"{', '.join(fovs)}: distortion {words}")
         _warn(done.misfits)
+        _say_what_is_outside(done, learned=str(filter).endswith(".safetensors"))
         if done.masked:
             talk(f"{done.masked} pixels were not seen by the rapid scan, and are masked")
         if done.clipped:
@@ -188,7 +190,7 @@ def process(
     for what, by_fov in (("failed", done.failed), ("have damaged raw data", done.damaged)):
         for one, frames in by_fov.items():
             why = f" ({done.reasons[one]})" if one in done.reasons else ""
-            talk(f"{one}: {len(frames)} frames {what}: {_ranges(frames)}{why}")
+            talk(f"{one}: {len(frames)} frames {what}: {listed_frames(frames)}{why}")
     if done.failed:
         talk("the same command with --retry-failed tries those frames once more")
     if done.damaged:
@@ -274,12 +276,16 @@ def _warn(misfits: Mapping[str, Sequence[str]]) -> None:
         talk(f"Warning: {', '.join(fovs)}: {sentence}")
 
 
-def _ranges(frames: list[int]) -> str:
-    """Write frame numbers as people read them: 0-31, 64."""
-    parts: list[list[int]] = []
-    for frame in frames:
-        if parts and frame == parts[-1][1] + 1:
-            parts[-1][1] = frame
-        else:
-            parts.append([frame, frame])
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
+def _say_what_is_outside(done: Any, *, learned: bool) -> None:
+    """Count the frames that the filter was not trained for, and say in which respects."""
+    from stemscale_cli.output import talk
+
+    for fov, flagged in done.out_of_range.items():
+        talk(f"{fov}: {flagged.words()}")
+    if done.out_of_range:
+        talk("compare them with --filter dcfi, or train on fields of view of your own")
+    elif learned and not done.judged:
+        talk(
+            "whether single frames lie outside what the filter was trained on is not known: its "
+            "card does not say what they were like; train it again with this version"
+        )
