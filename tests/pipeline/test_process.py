@@ -11,9 +11,11 @@ from pipeline.builders import BLOCK, N_FRAMES, RAPID_SHAPE, scene
 
 import stemscale
 from stemscale.errors import FilterError, SeriesError, SettingsError, StoreConflictError
+from stemscale.filter_card import read_card
 from stemscale.pipeline import BlockDone, BlockFailed, RunStarted, plan_process
 from stemscale.pipeline.pixels import as_seen, store_frame
 from stemscale.quality import psnr_paper
+from stemscale.shipped import find_filter
 from stemscale.store import AcquisitionStore, hold_lease, ledger_root
 
 pytestmark = pytest.mark.cluster
@@ -282,3 +284,11 @@ def test_float_frames_keep_their_values():
     np.testing.assert_array_equal(stored, frame)
     np.testing.assert_array_equal(seen, frame)
     assert (clipped, masked) == (0, 1)
+
+
+def test_process_filters_with_the_standard_one_where_none_is_named(store, client):
+    done = stemscale.process(store, client=client)
+    assert (done.name, done.state) == ("standard", "complete")
+    found = AcquisitionStore(store).attrs("fov01/filtered/standard")
+    assert found["filter"] == "standard"
+    assert found["filter_sha256"] == read_card(find_filter("standard")).sha256
