@@ -17,6 +17,7 @@ from stemscale.store.files import (
 )
 from stemscale.store.finish import FrameVariable, finish_frames
 from stemscale.store.frames import FramesArray, fill_value
+from stemscale.store.growing import GrowingFrames, NewBlock, create_growing
 from stemscale.store.layout import (
     FORMAT,
     SUMMARY,
@@ -58,7 +59,9 @@ __all__ = [
     "Damage",
     "FrameVariable",
     "FramesArray",
+    "GrowingFrames",
     "Ledger",
+    "NewBlock",
     "ObjectPath",
     "StorePath",
     "array_damage",
@@ -72,6 +75,7 @@ __all__ = [
     "check_fov",
     "checksum",
     "commit_block",
+    "create_growing",
     "current_epoch",
     "damaged_blocks",
     "fill_value",
