@@ -86,6 +86,8 @@ class IngestedFov:
     left_out : mapping of str to mapping
         By file, which of its signals are no series of real images, and why; empty where one
         signal was asked for by its name.
+    not_taken : mapping of str to str
+        Files that a watch left out, and why.
     """
 
     fov: str
@@ -98,6 +100,7 @@ class IngestedFov:
     mended: int = 0
     log: LogReport | None = None
     left_out: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    not_taken: Mapping[str, str] = field(default_factory=dict)
 
 
 def ingest(

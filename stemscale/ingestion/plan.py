@@ -138,10 +138,20 @@ class FovPlan:
     log: LogReport | None
     left_out: Mapping[str, Mapping[str, str]]
 
-    def sha256(self) -> str:
-        """Name what goes into the store by its content: reads all files but the slow scan."""
+    def sha256(self, *without: str) -> str:
+        """Name what goes into the store by its content: reads all files but the slow scan.
+
+        Parameters
+        ----------
+        *without : str
+            Names of files in the folders that did not go in.
+
+        Returns
+        -------
+        str
+        """
         how = f"{self.source.detector} {self.options.log_offset_s} {self.options.log_how}"
-        return content_hash([*self.files, *self.side_files], how)
+        return content_hash([*self.files, *self.side_files], how, *without)
 
 
 def plan_fovs(

@@ -100,6 +100,7 @@ def finish(store: AcquisitionStore, plan: FovPlan, sha256: str, *, base: int = 0
         {
             "source_files": files,
             "source_sha256": sha256,
+            "watched": None,
             **appended,
         },
     )
