@@ -8,7 +8,6 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import xarray as xr
 from builders import write_stack
 
@@ -120,12 +119,11 @@ def opened(store, fov="a", *, consolidated=True):
 def content(store, fov="a"):
     """All that a series is: shards byte by byte, values, attributes."""
     root = Path(store) / fov
-    shards = {
+    return {
         f.relative_to(root).as_posix(): f.read_bytes()
         for f in root.rglob("*")
         if f.is_file() and f.name != "zarr.json"
     }
-    return shards
 
 
 def assert_as_ingested_at_once(store, at_once, fov="a"):
@@ -150,5 +148,3 @@ def watch_process(store, source, *options):
         if process.poll() is None:
             process.kill()
         process.communicate()
-
-
