@@ -209,11 +209,24 @@ def processing(progress: Any, task: Any) -> Listener:
 
 
 def simulating(progress: Any, task: Any) -> Listener:
-    """Follow `simulate`, frame by frame."""
+    """Follow `simulate`, frame by frame; then the replay, and how many frames of it are late."""
+    late = 0
 
     def listen(event: Any) -> None:
+        nonlocal late
+        what, note = "simulate", ""
+        if hasattr(event, "late"):
+            what = "replay"
+            if event.frame == 0:
+                progress.reset(task)
+            late += event.late
+            note = f"{late} late"
         progress.update(
-            task, description=f"simulate {event.fov}", completed=event.done, total=event.total
+            task,
+            description=f"{what} {event.fov}",
+            completed=event.done,
+            total=event.total,
+            note=note,
         )
 
     return listen
