@@ -2,7 +2,7 @@
 
 import os
 import time
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,7 @@ class WatchedFolder:
         self._pending: list[PendingFile] = []
         self._told: set[Path] = set()
         self._taken: list[tuple[Path, Signature]] = []
+        self._newest: Any = None
         self._sources: list[FrameSource] = []
         self._starts = [0]
         self.pause_s = 0.0
@@ -92,15 +93,14 @@ class WatchedFolder:
         news = [self._path / f for f in self._found()]
         self.pause_s = _LISTING_SHARE * (time.perf_counter() - began)
         said = []
-        for path in sorted(news, key=self._order):
-            if self._taken and self._order(path) < self._order(self._taken[-1][0]):
+        for path in news:
+            order = self._order(path)
+            if self._taken and order < self._newest:
                 said.append(self._leave_out(path, "came after its turn"))
             else:
                 is_stack = path == self._path and path.suffix.lower() in (".tif", ".tiff")
-                still_s = _STACK_STILL_S if is_stack else 0.0
-                self._pending.append(PendingFile(path, still_s))
-        if news:
-            self._pending.sort(key=lambda p: self._order(p.path))
+                one = PendingFile(path, order, _STACK_STILL_S if is_stack else 0.0)
+                insort(self._pending, one, key=lambda p: p.order)
         return said + list(self._take())
 
     def read(self, start: int, stop: int) -> Frames:
@@ -151,7 +151,7 @@ class WatchedFolder:
             if one.seen is None:  # renamed, or taken away
                 self._known.discard(self._relative(one.path))
             elif source is not None:
-                yield from self._add(one.path, one.seen, source)
+                yield from self._add(one, one.seen, source)
             elif time.monotonic() - one.since < self._patience_s:
                 return
             elif len(self._pending) > 1:
@@ -163,7 +163,8 @@ class WatchedFolder:
                 return
             self._pending.pop(0)
 
-    def _add(self, path: Path, seen: Signature, source: FrameSource) -> Iterator[str]:
+    def _add(self, one: PendingFile, seen: Signature, source: FrameSource) -> Iterator[str]:
+        path = one.path
         if self._sources:
             first = self._sources[0]
             kinds = [(s.settings.shape, s.dtype.name) for s in (source, first)]
@@ -177,6 +178,7 @@ class WatchedFolder:
                 )
                 return
             source.per_frame, source.original_metadata = {}, {}  # of thousands of files
+        self._newest = one.order
         self._taken.append((path, seen))
         self._sources.append(source)
         self._starts.append(self._starts[-1] + source.n_frames)
