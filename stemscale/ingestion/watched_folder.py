@@ -18,7 +18,7 @@ from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.whole_file import PendingFile, Signature, signature
 
 _TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".lock")
-_LISTING_SHARE = 10  # of the time, at most one part goes into listing a folder
+_LISTING_SHARE = 30  # at most one part of this many of a core goes into listing a folder
 _STACK_STILL_S = 2.0  # a stack that gets page after page looks whole after each
 
 
@@ -89,9 +89,9 @@ class WatchedFolder:
     def look(self) -> list[str]:
         """See which files are whole by now; see `Watched.look`."""
         self._check_last()
-        began = time.perf_counter()
+        began = time.thread_time()
         news = [self._path / f for f in self._found()]
-        self.pause_s = _LISTING_SHARE * (time.perf_counter() - began)
+        self.pause_s = _LISTING_SHARE * (time.thread_time() - began)
         said = []
         for path in news:
             order = self._order(path)
@@ -126,11 +126,9 @@ class WatchedFolder:
 
     def _found(self) -> list[str]:
         """Names, relative to the folder, of files that were not there before."""
-        if not self._path.is_dir():
-            names = [""] if self._path.is_file() else []
-        else:
-            names = list(_names(os.fspath(self._path)))
-        news = [name for name in names if name not in self._known]
+        news = list(_names(os.fspath(self._path), self._known))
+        if not news and "" not in self._known and self._path.is_file():
+            news = [""]
         self._known.update(news)
         return [name for name in news if self._counts(self._path / name, name)]
 
@@ -147,7 +145,7 @@ class WatchedFolder:
     def _take(self) -> Iterator[str]:
         while self._pending:
             one = self._pending[0]
-            source = one.open(self._detector)
+            source = one.open(self._detector, self._sources[0] if self._sources else None)
             if one.seen is None:  # renamed, or taken away
                 self._known.discard(self._relative(one.path))
             elif source is not None:
@@ -207,14 +205,17 @@ class WatchedFolder:
         return path_order(Path(self._name(path)))
 
 
-def _names(folder: str, prefix: str = "") -> Iterator[str]:
-    """Names of all files below a folder; what vanishes meanwhile is no matter."""
+def _names(folder: str, known: Collection[str], prefix: str = "") -> Iterator[str]:
+    """Names of all files below a folder but those known; what vanishes meanwhile is no matter."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
+                name = prefix + entry.name
+                if name in known:
+                    continue
                 if entry.is_dir():
-                    yield from _names(entry.path, f"{prefix}{entry.name}/")
+                    yield from _names(entry.path, known, f"{name}/")
                 else:
-                    yield prefix + entry.name
+                    yield name
     except (FileNotFoundError, NotADirectoryError):
         return

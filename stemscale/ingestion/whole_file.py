@@ -68,13 +68,15 @@ class PendingFile:
     def __post_init__(self) -> None:
         self.seen, self.since = signature(self.path), time.monotonic()
 
-    def open(self, detector: str | None) -> FrameSource | None:
+    def open(self, detector: str | None, first: FrameSource | None = None) -> FrameSource | None:
         """Open it where it is whole by now.
 
         Parameters
         ----------
         detector : str or None
             As for `open_one`.
+        first : FrameSource, optional
+            The first file of the series: those that are like it need not be parsed.
 
         Returns
         -------
@@ -94,13 +96,18 @@ class PendingFile:
             return None
         self._next_try = now + _AGAIN_S
         try:
-            source = self._opened(kind, detector)
+            source = self._opened(kind, detector, first)
         except (StemscaleError, OSError) as error:  # gone this moment, or half of it there
             self.why = str(error)
             return None
         return source if signature(self.path) == found else None
 
-    def _opened(self, kind: str, detector: str | None) -> FrameSource | None:
+    def _opened(
+        self, kind: str, detector: str | None, first: FrameSource | None
+    ) -> FrameSource | None:
+        alike = first.like(self.path) if isinstance(first, TiffSource) else None
+        if alike is not None:
+            return alike
         if kind in (".tif", ".tiff") and detector is None:
             found = TiffSource(self.path, dialects=False)
             if found.n_channels == 1:

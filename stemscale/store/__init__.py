@@ -17,7 +17,7 @@ from stemscale.store.files import (
 )
 from stemscale.store.finish import FrameVariable, finish_frames
 from stemscale.store.frames import FramesArray, fill_value
-from stemscale.store.growing import GrowingFrames, NewBlock, create_growing
+from stemscale.store.growing import GrowingFrames, NewBlock, create_growing, get_ready
 from stemscale.store.layout import (
     FORMAT,
     SUMMARY,
@@ -85,6 +85,7 @@ __all__ = [
     "finish_frames",
     "folder_sizes",
     "frames_per_block",
+    "get_ready",
     "hold_lease",
     "is_on_disk",
     "lease_holder",
