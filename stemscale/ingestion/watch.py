@@ -231,6 +231,8 @@ class _Watch:
         plan = self._plan()
         without = sorted(self._watched.left_out)
         if self._taking.is_complete and not without and is_same(self._store, plan):
+            if not self._store.is_consolidated():  # a watch may be killed just before
+                self._store.consolidate()
             return self.summary(plan, skipped=True)
         sha256 = plan.sha256(*without)
         run = Todo(plan=plan, what="resume").run()
