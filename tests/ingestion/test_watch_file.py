@@ -75,6 +75,7 @@ def test_while_it_grows_readers_see_only_frames_that_are_there(tmp_path):
     frames, file, store = ramp_frames(40), tmp_path / "a.mrc", tmp_path / "s.zarr"
     seen = []
     with Watching(store, file) as watching:
+        until(lambda: watching.events)  # it has imported all that it needs
         append(file, mrc_header((12, 16), 0))
         for frame in frames:
             append(file, frame.tobytes())
