@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stemscale_cli.output import talk
+from stemscale_cli.output import plain, talk
 
 Listener = Callable[[Any], None]
 
@@ -140,18 +140,42 @@ def training(progress: Any, task: Any) -> Listener:
     return listen
 
 
+def watching(progress: Any, task: Any) -> Listener:
+    """Follow `ingest --watch`: frames so far, frames/s, and what it waits for."""
+
+    def listen(event: Any) -> None:
+        if _is(event, "stemscale.ingestion", "WatchNotice"):
+            progress.console.print(plain(event.text), highlight=False, markup=False)
+            return
+        behind = f"{event.behind} behind, " if event.behind else ""
+        progress.update(
+            task,
+            description=f"watch {event.fov}",
+            completed=event.frames,
+            note=f"{behind}waiting for {event.waiting_for}",
+        )
+
+    return listen
+
+
 def _waits() -> Listener:
     """Say in a line what work waits for, so that a log tells why nothing goes on."""
     said: list[str] = []
 
     def listen(event: Any) -> None:
-        from stemscale.pipeline import Waiting
-
-        if isinstance(event, Waiting) and said[-1:] != [event.reason]:
+        if _is(event, "stemscale.ingestion", "WatchNotice"):
+            talk(event.text)
+        elif _is(event, "stemscale.pipeline", "Waiting") and said[-1:] != [event.reason]:
             said.append(event.reason)
             talk(f"waiting: {event.reason}")
 
     return listen
+
+
+def _is(event: Any, room: str, name: str) -> bool:
+    # A room that was not imported sends no events, and takes seconds to import.
+    found = sys.modules.get(room)
+    return found is not None and isinstance(event, getattr(found, name))
 
 
 def processing(progress: Any, task: Any) -> Listener:
@@ -185,11 +209,24 @@ def processing(progress: Any, task: Any) -> Listener:
 
 
 def simulating(progress: Any, task: Any) -> Listener:
-    """Follow `simulate`, frame by frame."""
+    """Follow `simulate`, frame by frame; then the replay, and how many frames of it are late."""
+    late = 0
 
     def listen(event: Any) -> None:
+        nonlocal late
+        what, note = "simulate", ""
+        if hasattr(event, "late"):
+            what = "replay"
+            if event.frame == 0:
+                progress.reset(task)
+            late += event.late
+            note = f"{late} late"
         progress.update(
-            task, description=f"simulate {event.fov}", completed=event.done, total=event.total
+            task,
+            description=f"{what} {event.fov}",
+            completed=event.done,
+            total=event.total,
+            note=note,
         )
 
     return listen

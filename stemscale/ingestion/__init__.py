@@ -4,6 +4,8 @@ from stemscale.ingestion.ingest import IngestedFov, IngestProgress, ingest
 from stemscale.ingestion.manifest import ManifestRow, read_manifest
 from stemscale.ingestion.plan import LogReport
 from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.watch import watch
+from stemscale.ingestion.watch_events import WatchNotice, WatchProgress
 
 __all__ = [
     "FrameSource",
@@ -11,6 +13,9 @@ __all__ = [
     "IngestedFov",
     "LogReport",
     "ManifestRow",
+    "WatchNotice",
+    "WatchProgress",
     "ingest",
     "read_manifest",
+    "watch",
 ]

@@ -24,6 +24,7 @@ from stemscale.store.flags import (
     listed_frames,
 )
 from stemscale.store.frames import FramesArray, fill_value
+from stemscale.store.growing import GrowingFrames, NewBlock, create_growing, get_ready
 from stemscale.store.layout import (
     FORMAT,
     SUMMARY,
@@ -68,7 +69,9 @@ __all__ = [
     "FlaggedFrames",
     "FrameVariable",
     "FramesArray",
+    "GrowingFrames",
     "Ledger",
+    "NewBlock",
     "ObjectPath",
     "StorePath",
     "array_damage",
@@ -82,6 +85,7 @@ __all__ = [
     "check_fov",
     "checksum",
     "commit_block",
+    "create_growing",
     "current_epoch",
     "damaged_blocks",
     "fill_value",
@@ -92,6 +96,7 @@ __all__ = [
     "flagged_frames",
     "folder_sizes",
     "frames_per_block",
+    "get_ready",
     "hold_lease",
     "is_on_disk",
     "lease_holder",

@@ -75,6 +75,31 @@ def write_bytes(file: StorePath, content: bytes) -> None:
     fsync_folder(file.parent)
 
 
+def write_together(contents: Mapping[StorePath, bytes]) -> None:
+    """Replace files one right after the other, in the order given; each whole or not at all.
+
+    That they are replaced need not survive a crash; that each is whole does.
+    """
+    temporaries: dict[Path, Path] = {}
+    try:
+        for file, content in contents.items():
+            if isinstance(file, ObjectPath):
+                file.write_bytes(content)
+                continue
+            temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
+            temporaries[file] = temporary
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+    except OSError:  # as on a full disk
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+        raise
+    for file, temporary in temporaries.items():
+        temporary.replace(file)
+
+
 def write_json(file: StorePath, content: Mapping[str, Any]) -> None:
     """Write a JSON file, see `write_bytes`."""
     write_bytes(file, json.dumps(content).encode())
