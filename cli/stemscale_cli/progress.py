@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from stemscale_cli.output import talk
@@ -145,32 +146,78 @@ def _waits() -> Listener:
     said: list[str] = []
 
     def listen(event: Any) -> None:
-        from stemscale.pipeline import Waiting
+        from stemscale.pipeline import Following, Ready, Waiting
 
-        if isinstance(event, Waiting) and said[-1:] != [event.reason]:
+        if isinstance(event, Ready):
+            _announce(event.dashboard, talk)
+        elif isinstance(event, Following):
+            words = "keeps up again" if event.keeps_up else f"cannot keep up: {_rates(event)}"
+            if event.keeps_up != (said[-1:] != ["slow"]):
+                said.append("" if event.keeps_up else "slow")
+                talk(words)
+        elif isinstance(event, Waiting) and said[-1:] != [event.reason]:
             said.append(event.reason)
             talk(f"waiting: {event.reason}")
 
     return listen
 
 
+def _announce(dashboard: str, say: Callable[[str], Any]) -> None:
+    if dashboard:
+        say(f"dashboard: {dashboard}")
+
+
+def _rates(event: Any) -> str:
+    return (
+        f"{event.made_per_s:.0f} of {event.arriving_per_s:.0f} frames/s, newest first, "
+        f"{event.behind} frames behind"
+    )
+
+
+def _kept_up(event: Any) -> str:
+    """Say in a note how a run keeps up with what comes."""
+    if not event.keeps_up:
+        return f"cannot keep up: {_rates(event)}"
+    late = "" if event.latency_s is None else f", latency {event.latency_s:.2f} s"
+    return f"{event.behind} frames behind{late}"
+
+
 def processing(progress: Any, task: Any) -> Listener:
     """Follow `process`: frames, failed ones, PSNR, and the address of the dashboard."""
     failed = 0
+    told = follows = False
 
     def listen(event: Any) -> None:
-        from stemscale.pipeline import BlockDone, BlockFailed, FramesAligned, RunStarted, Waiting
+        from stemscale.pipeline import (
+            BlockDone,
+            BlockFailed,
+            Following,
+            FramesAligned,
+            Ready,
+            RunStarted,
+            Waiting,
+        )
 
-        nonlocal failed
+        nonlocal failed, told, follows
+        if isinstance(event, Ready | RunStarted) and not told:
+            told = True
+            _announce(event.dashboard, partial(progress.console.print, highlight=False))
         if isinstance(event, FramesAligned):
             progress.update(
                 task, description=f"align {event.fov}", completed=event.done, total=event.total
             )
         if isinstance(event, RunStarted):
-            if event.dashboard:
-                progress.console.print(f"dashboard: {event.dashboard}", highlight=False)
             progress.update(task, description="process", completed=0, total=event.frames)
-        elif isinstance(event, BlockDone):
+        elif isinstance(event, Following):
+            follows = True
+            progress.update(
+                task,
+                description="follow",
+                completed=event.frames - event.behind,
+                total=event.frames,
+                note=_kept_up(event) + (f", {failed} failed" if failed else ""),
+            )
+        elif isinstance(event, BlockDone) and not follows:
             note = "" if event.psnr is None else f"PSNR {event.psnr:.2f} dB"
             lost = f", {failed} failed" if failed else ""
             progress.update(

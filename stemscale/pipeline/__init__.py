@@ -4,27 +4,32 @@ from stemscale.pipeline.calibrate import calibrate
 from stemscale.pipeline.events import (
     BlockDone,
     BlockFailed,
+    Following,
     FovDone,
     FramesAligned,
+    Ready,
     RunStarted,
     TrainingStep,
     Waiting,
 )
 from stemscale.pipeline.info import info
 from stemscale.pipeline.plan import ProcessPlan, plan_process
-from stemscale.pipeline.process import ProcessSummary, process
+from stemscale.pipeline.process import process
 from stemscale.pipeline.status import SeriesStatus, status
 from stemscale.pipeline.summarize import summarize
+from stemscale.pipeline.summary import ProcessSummary
 from stemscale.pipeline.train import train
 from stemscale.pipeline.verify import verify
 
 __all__ = [
     "BlockDone",
     "BlockFailed",
+    "Following",
     "FovDone",
     "FramesAligned",
     "ProcessPlan",
     "ProcessSummary",
+    "Ready",
     "RunStarted",
     "SeriesStatus",
     "TrainingStep",

@@ -110,6 +110,8 @@ def find_standing(
         return anew
     frames = store.frames(output.group)
     conflict = _conflict(earlier, output, frames)
+    if frames.shape[0] < output.n_frames:  # a run that followed a growing series may be ahead of it
+        frames = frames.at_length(output.n_frames)
     ledger = store.ledger(output.group)
     records = {} if conflict else (ledger.records() or _records_of_copy(store, output.group))
     blocks = _Input(store, output)
@@ -177,7 +179,8 @@ class _Input:
     def __init__(self, store: AcquisitionStore, output: Output) -> None:
         group = rapid_group(output.fov)
         raw = store.frames(group)
-        self._n_frames, self._block = raw.shape[0], raw.block
+        self._n_frames = raw.shape[0] if output.whole_series else output.n_frames
+        self._block = raw.block
         self._crcs = {i: crc for i, (_, crc) in block_checksums(store, group).items()}
         self._output = output
 

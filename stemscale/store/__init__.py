@@ -35,6 +35,7 @@ from stemscale.store.ledger import (
     Ledger,
     ledger_root,
 )
+from stemscale.store.lengthen import lengthen, make_growable
 from stemscale.store.ngff import multiscales
 from stemscale.store.object_path import ObjectPath, be_brief
 from stemscale.store.verify import (
@@ -85,6 +86,8 @@ __all__ = [
     "is_on_disk",
     "lease_holder",
     "ledger_root",
+    "lengthen",
+    "make_growable",
     "multiscales",
     "natural_order",
     "rapid_group",

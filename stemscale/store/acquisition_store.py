@@ -142,7 +142,7 @@ class AcquisitionStore:
 
     def set_attrs(self, group: str, attrs: Mapping[str, Any]) -> None:
         """Add or change attributes of a group; None takes one away."""
-        self._mark(group)
+        self.mark(group)
         node = read_node(self.path, group)
         if node is None:
             raise StoreError(f"{self.path} has nothing at /{group}")
@@ -195,7 +195,14 @@ class AcquisitionStore:
         """Open the ledger of a group's frames."""
         return Ledger(self.path, group)
 
-    def write_dataset(self, group: str, dataset: xr.Dataset, *, replace: bool = False) -> None:
+    def write_dataset(
+        self,
+        group: str,
+        dataset: xr.Dataset,
+        *,
+        replace: bool = False,
+        chunk: int | None = None,
+    ) -> None:
         """Write small variables (all but frames) into a group.
 
         Parameters
@@ -206,8 +213,10 @@ class AcquisitionStore:
             Variables, coordinates and attributes, in memory.
         replace : bool
             Whether to take away first what the group held.
+        chunk : int, optional
+            Values along the first dimension in a chunk, for what is to grow; by default all.
         """
-        self._mark(group)
+        self.mark(group)
         if replace:
             remove_tree(self.path / group)
         elif self.has(group):
@@ -222,7 +231,10 @@ class AcquisitionStore:
         # One chunk each: they are written by one process and read whole. A chunk that holds only
         # fill values is written too, so that one that is not there is missing.
         encoding = {
-            str(n): {"compressors": codecs(), **({"chunks": v.shape} if v.ndim else {})}
+            str(n): {
+                "compressors": codecs(),
+                **({"chunks": (chunk or v.shape[0], *v.shape[1:])} if v.ndim else {}),
+            }
             for n, v in dataset.variables.items()
         }
         dataset.to_zarr(
@@ -304,7 +316,7 @@ class AcquisitionStore:
         attrs : mapping
             ``units`` and ``long_name``.
         """
-        self._mark(group)
+        self.mark(group)
         image = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
         array = self.group(group).create_array(
             name,
@@ -367,7 +379,8 @@ class AcquisitionStore:
         root = ledger_root(self.path) / _MARKS
         return {m.parent.relative_to(root).as_posix() for m in self._marks()}
 
-    def _mark(self, group: str) -> None:
+    def mark(self, group: str) -> None:
+        """Note that a group is being changed, until the next `consolidate`."""
         if group:  # of the root, its own zarr.json tells
             mark = ledger_root(self.path) / _MARKS / group / _MARK
             mark.parent.mkdir(parents=True, exist_ok=True)

@@ -75,6 +75,27 @@ def write_bytes(file: StorePath, content: bytes) -> None:
     fsync_folder(file.parent)
 
 
+def write_together(contents: Mapping[StorePath, bytes]) -> None:
+    """Write files, see `write_bytes`, so that all of them change within a moment, in their order.
+
+    Nothing makes that one step: a reader may see some of them changed.
+    """
+    staged = {}
+    for file, content in contents.items():
+        if isinstance(file, ObjectPath):
+            file.write_bytes(content)
+            continue
+        staged[file] = temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    for file, temporary in staged.items():
+        temporary.replace(file)
+    for folder in {file.parent for file in staged}:
+        fsync_folder(folder)
+
+
 def write_json(file: StorePath, content: Mapping[str, Any]) -> None:
     """Write a JSON file, see `write_bytes`."""
     write_bytes(file, json.dumps(content).encode())

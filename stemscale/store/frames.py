@@ -1,11 +1,12 @@
 """The array ``frames`` of a group: created at full length, written in whole shards only."""
 
+import copy
 import json
 import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,19 @@ class FramesArray:
         """Change the length of the series; blocks beyond it are deleted, none is added."""
         self._array.resize((n_frames, *self.shape[1:]))
         self._array = self._open()
+
+    def at_length(self, n_frames: int) -> "FramesArray":
+        """Give the same array as one of another length, whatever is said of it in the store.
+
+        For blocks of a growing series: they are written, and read, before or after its zarr.json.
+        """
+        longer = copy.copy(self)
+        inner = self._array.async_array
+        metadata = inner.metadata.update_shape((n_frames, *self.shape[1:]))
+        inner = replace(inner, metadata=metadata)
+        object.__setattr__(inner, "codec_pipeline", self._array.async_array.codec_pipeline)
+        longer._array = zarr.Array(inner)
+        return longer
 
     def set_coordinates(self, names: Iterable[str]) -> None:
         """Say which variables are coordinates along ``frame``, so that xarray finds them."""

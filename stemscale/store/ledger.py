@@ -155,6 +155,13 @@ class Ledger:
         found = file_times(self._blocks)
         return {int(name.partition(".")[0]): when for name, when in sorted(found.items())}
 
+    def commit_time(self, block: int) -> float | None:
+        """Give when a block was recorded [s since 1970], or None where it is not."""
+        try:
+            return float(self._record_file(block).stat().st_mtime)
+        except FileNotFoundError:
+            return None
+
     def records(self) -> dict[int, BlockRecord]:
         """Read all records, by number of the block."""
         files = [self._blocks / name for name in sorted(file_times(self._blocks))]
