@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stemscale.exporting import export
-    from stemscale.ingestion import ingest
+    from stemscale.ingestion import ingest, watch
     from stemscale.pipeline import calibrate, info, process, status, summarize, train, verify
     from stemscale.pipeline.lazy import denoise
     from stemscale.reports import report
@@ -35,6 +35,7 @@ __all__ = [
     "summarize",
     "train",
     "verify",
+    "watch",
 ]
 
 _ROOMS = {
@@ -51,6 +52,7 @@ _ROOMS = {
     "summarize": "pipeline",
     "train": "pipeline",
     "verify": "pipeline",
+    "watch": "ingestion",
 }
 
 

@@ -4,6 +4,7 @@ from stemscale.ingestion.ingest import IngestedFov, IngestProgress, ingest
 from stemscale.ingestion.manifest import ManifestRow, read_manifest
 from stemscale.ingestion.plan import LogReport
 from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.watch import WatchNotice, WatchProgress, watch
 
 __all__ = [
     "FrameSource",
@@ -11,6 +12,9 @@ __all__ = [
     "IngestedFov",
     "LogReport",
     "ManifestRow",
+    "WatchNotice",
+    "WatchProgress",
     "ingest",
     "read_manifest",
+    "watch",
 ]

@@ -124,7 +124,7 @@ def _complete(store: AcquisitionStore, plan: FovPlan, append: bool) -> Todo:
     group = rapid_group(plan.fov)
     there, names = store.attrs(group).get("source_files", []), [f.name for f in plan.files]
     n_there, n_given = store.frames(group).shape[0], plan.source.n_frames
-    if _is_same(store, plan):
+    if is_same(store, plan):
         _check_settings(store, plan)
         damaged = tuple(damaged_blocks(store, group))
         if damaged or (plan.slow is not None and slow_damage(store, plan.fov) is not None):
@@ -146,7 +146,8 @@ def _complete(store: AcquisitionStore, plan: FovPlan, append: bool) -> Todo:
     raise StoreConflictError(describe_conflict(store, plan, append=append))
 
 
-def _is_same(store: AcquisitionStore, plan: FovPlan) -> bool:
+def is_same(store: AcquisitionStore, plan: FovPlan) -> bool:
+    """Tell whether a complete FOV was made from just this input."""
     group, slow = rapid_group(plan.fov), slow_group(plan.fov)
     attrs = store.attrs(group)
     if plan.slow is not None and (

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ from stemscale.errors import InputFileError
 _GATAN = re.compile(r"Hour_(\d+).*?Minute_(\d+).*?Second_(\d+).*?Frame_(\d+)", re.DOTALL)
 
 
-def files_of(folder: Path, extensions: Sequence[str]) -> list[Path]:
+def files_of(
+    folder: Path, extensions: Sequence[str], leave_out: Collection[Path] = ()
+) -> list[Path]:
     """List the microscope files of a folder and all below it.
 
     Parameters
@@ -23,6 +25,8 @@ def files_of(folder: Path, extensions: Sequence[str]) -> list[Path]:
         Hidden files and files without a reader (logs, previews of other kinds) do not count.
     extensions : sequence of str
         Of files that have a reader.
+    leave_out : collection of Path
+        Resolved paths of files that are something else, such as the slow scan.
 
     Returns
     -------
@@ -39,6 +43,7 @@ def files_of(folder: Path, extensions: Sequence[str]) -> list[Path]:
         for f in folder.rglob("*")
         if f.suffix.lower() in extensions
         and f.is_file()
+        and (not leave_out or f.resolve() not in leave_out)
         and not any(p.startswith(".") for p in f.relative_to(folder).parts)
     ]
     kinds = Counter(f.suffix.lower() for f in found)

@@ -4,12 +4,12 @@ import json
 import logging
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
 
-from stemscale.acquisition import FrameColumn, ScanSettings, frame_coordinates
+from stemscale.acquisition import FrameColumn, Frames, ScanSettings, frame_coordinates
 from stemscale.errors import StoreConflictError, StoreError
 from stemscale.ingestion.joined import join_columns
 from stemscale.ingestion.source import FrameSource
@@ -32,14 +32,27 @@ logger = logging.getLogger(__name__)
 _STAGED = "coordinates_before.npz"  # in the ledger, until the growth is complete
 
 
+class ReadsFrames(Protocol):
+    """What pixels are compared with: `FrameSource`, without all that it says of them."""
+
+    @property
+    def n_frames(self) -> int:
+        """Frames that can be read."""
+        ...
+
+    def read(self, start: int, stop: int) -> Frames:
+        """Read frames, shape (frame, y, x)."""
+        ...
+
+
 def same_pixels(
-    source: FrameSource, frames: FramesArray, *, base: int, blocks: Iterable[int]
+    source: ReadsFrames, frames: FramesArray, *, base: int, blocks: Iterable[int]
 ) -> bool:
     """Tell whether the blocks on disk hold what a source gives now.
 
     Parameters
     ----------
-    source : FrameSource
+    source : ReadsFrames
         Reads the series from frame ``base`` on.
     frames : FramesArray
         Those in the store.

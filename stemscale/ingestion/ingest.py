@@ -1,47 +1,36 @@
 """Microscope files into a store: all or nothing, whole blocks, recorded one by one."""
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import xarray as xr
-
-from stemscale.acquisition import check_name, frame_coordinates, image_coordinates
+from stemscale.acquisition import check_name
 from stemscale.errors import InputFileError, SeriesError, SettingsError, StoreError
 from stemscale.ingestion.blocks import BlockWriter, write_blocks
 from stemscale.ingestion.decide import Todo, decide
 from stemscale.ingestion.growth import grow, grown, is_growing, lose_blocks, shrink
 from stemscale.ingestion.hdf5_check import check_hdf5
-from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.manifest import ManifestRow, read_manifest
 from stemscale.ingestion.plan import (
     FovPlan,
     IngestOptions,
     LogReport,
-    SlowScan,
     fov_name,
     plan_fovs,
 )
 from stemscale.ingestion.readers import input_files
+from stemscale.ingestion.series import finish, finish_blocks, lay_out, write_slow
 from stemscale.store import (
     AcquisitionStore,
     FramesArray,
     StorePath,
-    block_checksums,
     blocks_on_disk,
-    checksum,
-    finish_frames,
-    frames_per_block,
     hold_lease,
-    multiscales,
     rapid_group,
-    slow_group,
     store_path,
 )
 
@@ -97,6 +86,8 @@ class IngestedFov:
     left_out : mapping of str to mapping
         By file, which of its signals are no series of real images, and why; empty where one
         signal was asked for by its name.
+    not_taken : mapping of str to str
+        Files that a watch left out, and why.
     """
 
     fov: str
@@ -109,6 +100,7 @@ class IngestedFov:
     mended: int = 0
     log: LogReport | None = None
     left_out: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    not_taken: Mapping[str, str] = field(default_factory=dict)
 
 
 def ingest(
@@ -203,7 +195,8 @@ def ingest(
         log_how=log_how,
     )
     slow_files = [row.slow for row in rows if row.slow is not None]
-    check_hdf5(input_files([*(row.rapid for row in rows), *more, *slow_files]))
+    rapid_files = [*(row.rapid for row in rows), *more]
+    check_hdf5([*input_files(rapid_files, leave_out=slow_files), *slow_files])
     plans = [p for row in rows for p in plan_fovs(row, more, options)]
     with _all_or_nothing(store_path(store), plans, append) as (target, everything):
         todo = [t for t in everything if t.what != "skip"]
@@ -335,11 +328,12 @@ def _write_fov(
         for index in write_blocks(writer, missing, workers=workers):
             tell(_frames_of_input(frames, index, todo.base))
         if plan.slow is not None:
-            _write_slow(store, plan.fov, plan.slow)
+            write_slow(store, plan.fov, plan.slow)
         if todo.what == "mend":
-            _finish_blocks(store, group)
+            finish_blocks(store, group)
         else:
-            _finish(store, todo, digest.result())
+            finish(store, plan, digest.result(), base=todo.base)
+            grown(store, group)
     logger.info("%s: %d frames of %s", plan.fov, frames.shape[0], plan.source.settings.shape)
     return frames.shape[0] - before
 
@@ -353,7 +347,7 @@ def _lay_out(store: AcquisitionStore, todo: Todo, block: int | None) -> tuple[in
     """Make the group, or room in it; give its length before and the array."""
     plan, group, run = todo.plan, rapid_group(todo.plan.fov), todo.run()
     if todo.what == "write":
-        return 0, _create(store, plan, block, run)
+        return 0, lay_out(store, plan, block, run)
     if todo.what == "mend":
         frames = lose_blocks(store, group, todo.damaged)
         return frames.shape[0], frames
@@ -362,93 +356,6 @@ def _lay_out(store: AcquisitionStore, todo: Todo, block: int | None) -> tuple[in
     if todo.what == "grow" or run != store.ledger(group).run():
         frames = grow(store, group, run, plan.per_frame, plan.source)
     return before, frames
-
-
-def _create(
-    store: AcquisitionStore, plan: FovPlan, block: int | None, run: Mapping[str, Any]
-) -> FramesArray:
-    group, source = rapid_group(plan.fov), plan.source
-    coordinates = frame_coordinates(source.settings, plan.per_frame, source.n_frames)
-    attrs = {
-        "source_files": [f.name for f in plan.files],
-        "state": "partial",
-        **_start_time(plan),
-        "original_metadata": json_values(source.original_metadata),
-    }
-    array = store.create_frames(
-        plan.fov,
-        group,
-        xr.Dataset(coords=coordinates, attrs=attrs),
-        source.settings,
-        n_frames=source.n_frames,
-        dtype=source.dtype,
-        with_fill=False,
-        long_name="rapid frames as recorded",
-        block=block or frames_per_block(source.n_frames, *source.settings.shape),
-    )
-    store.ledger(group).start(run)
-    return array
-
-
-def _start_time(plan: FovPlan) -> dict[str, str]:
-    began = plan.source.start_time
-    if began is None:
-        return {}
-    seconds, rest = divmod(began, 10**9)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return {"start_time": f"{text}.{rest // 1000:06d}Z"}
-
-
-def _finish(store: AcquisitionStore, todo: Todo, sha256: str) -> None:
-    plan, group = todo.plan, rapid_group(todo.plan.fov)
-    attrs = store.attrs(group)
-    files = [f.name for f in plan.files]
-    if todo.base:  # these continue the files that are there
-        there = [f for f in attrs["source_files"] if f not in files]
-        files = [*there, *files]
-        chain = f"{attrs['source_sha256']} {sha256}".encode()
-        sha256 = hashlib.sha256(chain).hexdigest()
-    _finish_blocks(store, group)
-    appended = {"appended": True} if todo.base or attrs.get("appended") else {}
-    store.set_attrs(
-        group,
-        {
-            "source_files": files,
-            "source_sha256": sha256,
-            **appended,
-        },
-    )
-    store.set_attrs(plan.fov, {"use": plan.use, "scanned_together": plan.together or None})
-    grown(store, group)
-
-
-def _finish_blocks(store: AcquisitionStore, group: str) -> None:
-    finish_frames(store, group, store.ledger(group).records(), with_status=False)
-    store.set_attrs(group, {"content_hash": _content_hash(store, group)})
-
-
-def _write_slow(store: AcquisitionStore, fov: str, slow: SlowScan) -> None:
-    group = slow_group(fov)
-    attrs = {
-        **slow.settings.to_attrs(),
-        "relation": slow.relation,
-        "source_files": [slow.file],
-        "source_sha256": slow.sha256,
-        "ome": multiscales("image", slow.settings, name=f"{fov} slow scan", series=False),
-    }
-    coordinates = image_coordinates(slow.settings)
-    store.write_dataset(group, xr.Dataset(coords=coordinates, attrs=attrs), replace=True)
-    store.write_image(group, "image", slow.image, {"units": "counts", "long_name": "slow scan"})
-    written = store.path / group / "image" / "c" / "0" / "0"
-    store.set_attrs(group, {"image_crc32": checksum(written)[1]})
-
-
-def _content_hash(store: AcquisitionStore, group: str) -> str:
-    """Name a series by what is in it, so that a filter knows on which it was trained."""
-    digest = hashlib.sha256(repr(store.frames(group).shape).encode())
-    for index, (size, crc32) in sorted(block_checksums(store, group).items()):
-        digest.update(f"{index} {size} {crc32}".encode())
-    return digest.hexdigest()
 
 
 def _summary(todo: Todo, added: int | None, mended: int) -> IngestedFov:

@@ -21,7 +21,7 @@ from stemscale.ingestion.frame_log import read_frame_log
 from stemscale.ingestion.heating_log import join_log, read_log
 from stemscale.ingestion.joined import CorrectedSource, JoinedSource
 from stemscale.ingestion.manifest import ManifestRow
-from stemscale.ingestion.readers import ALL, open_series, plain_name
+from stemscale.ingestion.readers import ALL, input_files, open_series, plain_name
 from stemscale.ingestion.source import FrameSource
 
 
@@ -138,14 +138,28 @@ class FovPlan:
     log: LogReport | None
     left_out: Mapping[str, Mapping[str, str]]
 
-    def sha256(self) -> str:
-        """Name what goes into the store by its content: reads all files but the slow scan."""
+    def sha256(self, *without: str) -> str:
+        """Name what goes into the store by its content: reads all files but the slow scan.
+
+        Parameters
+        ----------
+        *without : str
+            Names of files in the folders that did not go in.
+
+        Returns
+        -------
+        str
+        """
         how = f"{self.source.detector} {self.options.log_offset_s} {self.options.log_how}"
-        return content_hash([*self.files, *self.side_files], how)
+        return content_hash([*self.files, *self.side_files], how, *without)
 
 
 def plan_fovs(
-    row: ManifestRow, more_rapid: Sequence[Path], options: IngestOptions
+    row: ManifestRow,
+    more_rapid: Sequence[Path],
+    options: IngestOptions,
+    *,
+    opened: Sequence[JoinedSource] | None = None,
 ) -> list[FovPlan]:
     """Open and check all files of one FOV, or of one for each detector.
 
@@ -157,6 +171,8 @@ def plan_fovs(
         Files that continue the series.
     options : IngestOptions
         How to read them.
+    opened : sequence of JoinedSource, optional
+        The series in these files, where they are open already.
 
     Returns
     -------
@@ -170,7 +186,10 @@ def plan_fovs(
         If the slow scan shows another field of view, or has pixels that are no numbers.
     """
     files = [row.rapid, *more_rapid]
-    joined = open_series(files, detector=options.detector)
+    if opened is None:
+        named = [f for f in (row.slow, row.frame_metadata, options.log) if f is not None]
+        opened = open_series(input_files(files, leave_out=named), detector=options.detector)
+    joined = list(opened)
     slow_scans = {} if row.slow is None else _open_slow(row.slow, row, options, joined)
     names = _names(row.fov, joined)
     return [

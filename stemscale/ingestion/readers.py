@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from stemscale.acquisition import known_column
@@ -78,22 +78,45 @@ def _parts(
         yield _choose(signals, file, name)
 
 
-def input_files(paths: Sequence[Path]) -> list[Path]:
+def open_one(path: Path, *, detector: str | None = None) -> FrameSource:
+    """Open the signal that is meant in one file.
+
+    Raises
+    ------
+    InputFileError, SeriesError
+        As for `open_series`.
+    """
+    return _choose(_signals(path), path, detector)
+
+
+def input_files(paths: Sequence[Path], *, leave_out: Collection[Path] = ()) -> list[Path]:
     """List files and those in folders, in order.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files or folders.
+    leave_out : collection of Path
+        Files that are no frames, though they may lie in one of the folders.
+
+    Returns
+    -------
+    list of Path
 
     Raises
     ------
     InputFileError
         If there is no such file or folder, or nothing in it that can be read.
     """
-    return [f for p in paths for f in _files(p)]
+    but = {f.resolve() for f in leave_out}
+    return [f for p in paths for f in _files(p, but)]
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path, but: Collection[Path]) -> list[Path]:
     if not path.exists():
         raise InputFileError(f"{path} does not exist: check the path")
     if path.is_dir() and not _is_one_array(path):
-        return files_of(path, readable_extensions())
+        return files_of(path, readable_extensions(), but)
     return [path]
 
 

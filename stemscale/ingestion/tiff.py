@@ -41,6 +41,9 @@ class TiffSource:
     channel : int
         Which of its channels, where an OME-TIFF or an ImageJ file has some beside the frames, or
         names them.
+    dialects : bool
+        Whether to ask RosettaSciIO for the settings in a TIFF that is none of ImageJ or OME, which
+        takes a hundred times as long as all else.
 
     Raises
     ------
@@ -49,7 +52,7 @@ class TiffSource:
         that are not square.
     """
 
-    def __init__(self, path: Path, channel: int = 0) -> None:
+    def __init__(self, path: Path, channel: int = 0, *, dialects: bool = True) -> None:
         self.name = path.name
         self._path = path
         try:
@@ -91,7 +94,7 @@ class TiffSource:
         self.settings = ScanSettings(
             n_x=shape[-1], n_y=shape[-2], **{k: v for k, v in known.items() if v}
         )
-        if not info and not ome:
+        if dialects and not info and not ome:
             self._take_other_dialects(path)
         said, labels = exported_text(text)
         if said:

@@ -1,11 +1,11 @@
 """The raw frames of a series that grows: which blocks are there by now."""
 
-import json
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from stemscale.errors import StoreError
-from stemscale.store import AcquisitionStore, rapid_group
+from stemscale.store import AcquisitionStore, lease_holder, rapid_group, read_node
 
 _AT_ONCE = 64  # blocks that are looked for: room may be made long before they come
 _STATE_EVERY_S = 0.25
@@ -42,11 +42,10 @@ class RawSeries:
     """
 
     def __init__(self, store: AcquisitionStore, fov: str) -> None:
-        group = rapid_group(fov)
-        self.block = store.frames(group).block
+        self._store, self._group = store, rapid_group(fov)
+        self.block = store.frames(self._group).block
         self.n_frames = 0
-        self._ledger = store.ledger(group)
-        self._node, self._about = (store.path / group / n / "zarr.json" for n in ("frames", ""))
+        self._ledger = store.ledger(self._group)
         self._stops: dict[int, int] = {}
         self._awaited: set[int] = set()  # blocks that there is room for, but no record
         self._short: set[int] = set()  # blocks that may get more frames
@@ -82,19 +81,16 @@ class RawSeries:
         return all(self._stops.get(i, 0) >= min(last, (i + 1) * self.block) for i in blocks)
 
     def is_complete(self) -> bool:
-        """Tell whether whoever writes the series says that it is complete."""
+        """Tell whether whoever writes the series says that it is complete, and is through."""
         now = time.monotonic()
         if now - self._state_seen > _STATE_EVERY_S:
             self._state_seen = now
-            self._complete = self._read(self._about)["attributes"].get("state") == "complete"
+            with suppress(StoreError):  # as while it is being written anew
+                state = self._store.attrs(self._group).get("state")
+                at_work = lease_holder(self._ledger.lease_file) is not None
+                self._complete = state == "complete" and not at_work
         return self._complete
 
     def _room(self) -> int:
-        return int(self._read(self._node)["shape"][0])
-
-    @staticmethod
-    def _read(file) -> dict:  # type: ignore[no-untyped-def, type-arg]
-        try:
-            return dict(json.loads(file.read_bytes()))
-        except (ValueError, OSError) as error:
-            raise StoreError(f"{file} cannot be read ({error}): run `stemscale verify`") from error
+        node = read_node(self._store.path, f"{self._group}/frames")
+        return 0 if node is None else int(node["shape"][0])

@@ -17,6 +17,7 @@ from stemscale.store.files import (
 )
 from stemscale.store.finish import FrameVariable, finish_frames
 from stemscale.store.frames import FramesArray, fill_value
+from stemscale.store.growing import GrowingFrames, NewBlock, create_growing
 from stemscale.store.layout import (
     FORMAT,
     SUMMARY,
@@ -36,6 +37,7 @@ from stemscale.store.ledger import (
     ledger_root,
 )
 from stemscale.store.lengthen import lengthen, make_growable
+from stemscale.store.metadata import read_node
 from stemscale.store.ngff import multiscales
 from stemscale.store.object_path import ObjectPath, be_brief
 from stemscale.store.verify import (
@@ -59,7 +61,9 @@ __all__ = [
     "Damage",
     "FrameVariable",
     "FramesArray",
+    "GrowingFrames",
     "Ledger",
+    "NewBlock",
     "ObjectPath",
     "StorePath",
     "array_damage",
@@ -73,6 +77,7 @@ __all__ = [
     "check_fov",
     "checksum",
     "commit_block",
+    "create_growing",
     "current_epoch",
     "damaged_blocks",
     "fill_value",
@@ -93,6 +98,7 @@ __all__ = [
     "rapid_group",
     "read_arrays",
     "read_json",
+    "read_node",
     "remove_tree",
     "slow_damage",
     "slow_group",

@@ -50,6 +50,23 @@ def commit_block(
     DamagedDataError
         If the shard is not there after the write.
     """
+    record = write_block(array, ledger, index, frames, still_mine=still_mine, over=over, **details)
+    still_mine()
+    ledger.commit(record)
+    return record
+
+
+def write_block(
+    array: FramesArray,
+    ledger: Ledger,
+    index: int,
+    frames: Frames,
+    *,
+    still_mine: Callable[[], None] = lambda: None,
+    over: bool = False,
+    **details: Any,
+) -> BlockRecord:
+    """Write the pixels of a block, and give its record, to be committed; see `commit_block`."""
     shard = array.shard(index)
     still_mine()
     ledger.forget(index)
@@ -57,7 +74,7 @@ def commit_block(
         shard.unlink(missing_ok=True)
     written = array.write(index, frames)
     start, stop = array.bounds(index)
-    record = BlockRecord(
+    return BlockRecord(
         block=index,
         start=start,
         stop=stop,
@@ -68,9 +85,6 @@ def commit_block(
         host=socket.gethostname(),
         **details,
     )
-    still_mine()
-    ledger.commit(record)
-    return record
 
 
 def is_on_disk(array: FramesArray, record: BlockRecord | None) -> bool:

@@ -76,24 +76,28 @@ def write_bytes(file: StorePath, content: bytes) -> None:
 
 
 def write_together(contents: Mapping[StorePath, bytes]) -> None:
-    """Write files, see `write_bytes`, so that all of them change within a moment, in their order.
+    """Replace files one right after the other, in the order given; each whole or not at all.
 
-    Nothing makes that one step: a reader may see some of them changed.
+    That they are replaced need not survive a crash; that each is whole does.
     """
-    staged = {}
-    for file, content in contents.items():
-        if isinstance(file, ObjectPath):
-            file.write_bytes(content)
-            continue
-        staged[file] = temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-    for file, temporary in staged.items():
+    temporaries: dict[Path, Path] = {}
+    try:
+        for file, content in contents.items():
+            if isinstance(file, ObjectPath):
+                file.write_bytes(content)
+                continue
+            temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}.tmp")
+            temporaries[file] = temporary
+            with temporary.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+    except OSError:  # as on a full disk
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
+        raise
+    for file, temporary in temporaries.items():
         temporary.replace(file)
-    for folder in {file.parent for file in staged}:
-        fsync_folder(folder)
 
 
 def write_json(file: StorePath, content: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import zarr
 from obstore.store import LocalStore
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.core.metadata import ArrayV3Metadata
 from zarr.storage import MemoryStore, ObjectStore
 from zarr.storage import StorePath as ZarrPath
 from zarrs import ZarrsCodecPipeline
@@ -22,7 +23,7 @@ from zarrs._internal import CodecPipelineImpl
 
 from stemscale.acquisition import Frames
 from stemscale.errors import DamagedDataError, ProcessingError, StemscaleError, StoreError
-from stemscale.store.files import StorePath, checksum, fsync_folder, zarr_store
+from stemscale.store.files import StorePath, checksum, fsync_folder, write_bytes, zarr_store
 from stemscale.store.layout import block_bounds, block_count
 from stemscale.store.object_path import ObjectPath, ObjectStat
 
@@ -148,6 +149,15 @@ def _encode_fill(fill: int | float, dtype: np.dtype[Any]) -> Any:
     return fill
 
 
+def at_length(array: zarr.Array[Any], length: int) -> zarr.Array[Any]:
+    """Give an array as if its first axis had another length, which nobody else sees."""
+    inner = copy.copy(array.async_array)
+    metadata = inner.metadata
+    assert isinstance(metadata, ArrayV3Metadata)
+    object.__setattr__(inner, "metadata", metadata.update_shape((length, *array.shape[1:])))
+    return zarr.Array(inner)
+
+
 class FramesArray:
     """One array of frames, seen as a row of blocks.
 
@@ -261,17 +271,20 @@ class FramesArray:
         self._array = self._open()
 
     def at_length(self, n_frames: int) -> "FramesArray":
-        """Give the same array as one of another length, whatever is said of it in the store.
+        """Give the array as if it were longer, which nobody else sees: blocks first, length last.
 
-        For blocks of a growing series: they are written, and read, before or after its zarr.json.
+        Parameters
+        ----------
+        n_frames : int
+            Its length here; in the store it stays as it is.
+
+        Returns
+        -------
+        FramesArray
         """
-        longer = copy.copy(self)
-        inner = self._array.async_array
-        metadata = inner.metadata.update_shape((n_frames, *self.shape[1:]))
-        inner = replace(inner, metadata=metadata)
-        object.__setattr__(inner, "codec_pipeline", self._array.async_array.codec_pipeline)
-        longer._array = zarr.Array(inner)
-        return longer
+        found = copy.copy(self)
+        found._array = at_length(self._array, n_frames)
+        return found
 
     def set_coordinates(self, names: Iterable[str]) -> None:
         """Say which variables are coordinates along ``frame``, so that xarray finds them."""
@@ -399,8 +412,8 @@ class FramesArray:
             return self._put(shard, index, frames)
         self._array[start:stop] = frames
         if not shard.is_file():  # zarrs writes no shard that is all fill value
-            plain = zarr.open_array(shard.parents[3], mode="r+")
-            plain.with_config({"write_empty_chunks": True})[start:stop] = frames
+            shard.parent.mkdir(parents=True, exist_ok=True)
+            write_bytes(shard, self._pack(index, frames))
         if not shard.is_file():
             raise DamagedDataError(f"{shard} is missing right after it was written")
         with shard.open("rb") as stream:
@@ -411,10 +424,13 @@ class FramesArray:
         size, crc32 = checksum(shard)
         return Written(size=size, crc32=crc32, mtime_ns=mtime_ns)
 
-    def _put(self, shard: ObjectPath, index: int, frames: Frames) -> Written:
+    def _pack(self, index: int, frames: Frames) -> bytes:
         held: dict[str, Buffer] = {}
         self._in_memory(held)[slice(*self.bounds(index))] = frames
-        content = held[self._key(index)].to_bytes()
+        return held[self._key(index)].to_bytes()
+
+    def _put(self, shard: ObjectPath, index: int, frames: Frames) -> Written:
+        content = self._pack(index, frames)
         e_tag = shard.write_bytes(content)  # the server compares it with its checksum
         there = shard.stat()
         if (there.st_size, there.e_tag) != (len(content), e_tag):

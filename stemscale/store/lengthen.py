@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import xarray as xr
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from stemscale.errors import StoreError
 from stemscale.store.acquisition_store import AcquisitionStore
 from stemscale.store.files import write_together, zarr_store
-from stemscale.store.frames import NAME
+from stemscale.store.frames import NAME, at_length
 from stemscale.store.metadata import FILE, read_node, record_changed
 
 _CHUNK = 4096  # values: what is written of an array as it grows does not rise with its length
@@ -75,20 +74,11 @@ def lengthen(
         if node is None:
             raise StoreError(f"{store.path} has nothing at /{path}")
         if name in columns and since < n_frames:
-            _at_length(store, path, n_frames)[since:] = columns[name][since:n_frames]
+            array = zarr.open_array(zarr_store(store.path), path=path, mode="r+")
+            longer = at_length(array, n_frames).with_config({"write_empty_chunks": True})
+            longer[since:] = columns[name][since:n_frames]
         if node["shape"][0] != n_frames:
             node["shape"][0] = n_frames
             nodes[path] = node
     write_together({store.path / p / FILE: json.dumps(n).encode() for p, n in nodes.items()})
     record_changed(store.path, nodes)
-
-
-def _at_length(store: AcquisitionStore, path: str, n_frames: int) -> zarr.Array[Any]:
-    array: zarr.Array[Any] = zarr.open_array(
-        zarr_store(store.path), path=path, mode="r+", zarr_format=3
-    )
-    inner = array.async_array
-    shape = (n_frames, *array.shape[1:])
-    return zarr.Array(replace(inner, metadata=inner.metadata.update_shape(shape))).with_config(
-        {"write_empty_chunks": True}
-    )
