@@ -33,7 +33,7 @@ class Grower:
         self.short = (
             np.empty((0, *shape), self.dtype),
             [],
-        )  # frames of the last block, when they came
+        )
 
     def __enter__(self):
         ledger = self.store.ledger(self.group)

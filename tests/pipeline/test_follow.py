@@ -98,11 +98,11 @@ def test_what_is_followed_is_what_one_run_makes_of_the_whole(
     follow, path, client, frames_of, asked
 ):
     def write(grower):
-        paced(grower, series(58), per_s=60)
+        paced(grower, series(98), per_s=40)
         grower.finish()
 
     done, events = follow(write, **asked)
-    assert (done.frames, done.state, done.failed) == (58, "complete", {})
+    assert (done.frames, done.state, done.failed) == (98, "complete", {})
     assert done.latency.frames > 0
     assert any(isinstance(e, Following) for e in events)
     assert_as_in_one_go(path, client, frames_of, **asked)
@@ -158,7 +158,7 @@ def test_the_group_can_be_opened_at_any_time_and_shows_what_came(follow, path):
     def watch():
         while not over.is_set():
             time.sleep(0.02)
-            if not (path / GROUP / "frame_status").is_dir():
+            if f"{GROUP}/frame_status" not in (path / "zarr.json").read_text():
                 continue
             try:
                 with xr.open_zarr(path, group=GROUP) as opened:
@@ -168,9 +168,9 @@ def test_the_group_can_be_opened_at_any_time_and_shows_what_came(follow, path):
                 failed.append(error)
 
     viewer = threading.Thread(target=watch)
-    viewer.start()
 
     def write(grower):
+        viewer.start()
         paced(grower, series(300), per_s=60)
         over.set()
         grower.finish()
@@ -343,7 +343,7 @@ def test_killed_it_goes_on_where_it_was_and_ctrl_c_ends_it_in_order(path, filter
         writer.start()
         try:
             first = subprocess.Popen(command(path, filter_file), stderr=subprocess.PIPE, text=True)
-            wait_for(lambda: blocks_made(path) >= 20, first)
+            wait_for(lambda: blocks_made(path) >= 10, first)
             os.kill(first.pid, signal.SIGKILL)
             first.communicate()
             time.sleep(2)  # its worker lives on for a moment, and may still record
@@ -356,7 +356,7 @@ def test_killed_it_goes_on_where_it_was_and_ctrl_c_ends_it_in_order(path, filter
                 text=True,
                 start_new_session=True,
             )
-            wait_for(lambda: blocks_made(path) >= len(before) + 40, second)
+            wait_for(lambda: blocks_made(path) >= len(before) + 15, second)
             os.killpg(second.pid, signal.SIGINT)  # as a terminal does: to workers as well
             said, errors = second.communicate(timeout=60)
         finally:
@@ -364,7 +364,7 @@ def test_killed_it_goes_on_where_it_was_and_ctrl_c_ends_it_in_order(path, filter
             writer.join()
     assert second.returncode == 0, errors
     assert '"median_s"' in said
-    assert len(before) >= 20
+    assert len(before) >= 9
     after = ledger.records()
     assert {i: after[i].mtime_ns for i in before} == before
     n_frames = AcquisitionStore(path).frames(GROUP).shape[0]
