@@ -119,12 +119,11 @@ def opened(store, fov="a", *, consolidated=True):
 def content(store, fov="a"):
     """All that a series is: shards byte by byte, values, attributes."""
     root = Path(store) / fov
-    shards = {
+    return {
         f.relative_to(root).as_posix(): f.read_bytes()
         for f in root.rglob("*")
         if f.is_file() and f.name != "zarr.json"
     }
-    return shards
 
 
 def assert_as_ingested_at_once(store, at_once, fov="a"):

@@ -1,29 +1,32 @@
-"""Ctrl-C for what has no end of its own: it ends in order, and exits with 0."""
+"""Ctrl-C as a wish to end, for verbs that go on until they are asked to."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType
+from typing import Any
 
 
 @contextmanager
-def stop_on_ctrl_c() -> Iterator[threading.Event]:
-    """Set an event at the first Ctrl-C; a second one ends at once, as it does elsewhere.
+def stop_when_asked() -> Iterator[threading.Event]:
+    """Set an event at the first Ctrl-C, or when the process is asked to end; a second one kills.
 
     Yields
     ------
     threading.Event
     """
     stop = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
+    before: dict[int, Any] = {}
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def ask(number: int, _: object) -> None:
         stop.set()
+        for asked, handler in before.items():
+            signal.signal(asked, handler)
 
-    signal.signal(signal.SIGINT, ask)
+    for one in (signal.SIGINT, signal.SIGTERM):
+        before[one] = signal.signal(one, ask)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for asked, handler in before.items():
+            signal.signal(asked, handler)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from stemscale_cli.output import talk
+from stemscale_cli.output import plain, talk
 
 Listener = Callable[[Any], None]
 
@@ -141,21 +141,38 @@ def training(progress: Any, task: Any) -> Listener:
     return listen
 
 
+def watching(progress: Any, task: Any) -> Listener:
+    """Follow `ingest --watch`: frames so far, frames/s, and what it waits for."""
+
+    def listen(event: Any) -> None:
+        if _is(event, "stemscale.ingestion", "WatchNotice"):
+            progress.console.print(plain(event.text), highlight=False, markup=False)
+            return
+        behind = f"{event.behind} behind, " if event.behind else ""
+        progress.update(
+            task,
+            description=f"watch {event.fov}",
+            completed=event.frames,
+            note=f"{behind}waiting for {event.waiting_for}",
+        )
+
+    return listen
+
+
 def _waits() -> Listener:
     """Say in a line what work waits for, so that a log tells why nothing goes on."""
     said: list[str] = []
 
     def listen(event: Any) -> None:
-        from stemscale.pipeline import Following, Ready, Waiting
-
-        if isinstance(event, Ready):
+        if _is(event, "stemscale.ingestion", "WatchNotice"):
+            talk(event.text)
+        elif _is(event, "stemscale.pipeline", "Ready"):
             _announce(event.dashboard, talk)
-        elif isinstance(event, Following):
-            words = "keeps up again" if event.keeps_up else f"cannot keep up: {_rates(event)}"
+        elif _is(event, "stemscale.pipeline", "Following"):
             if event.keeps_up != (said[-1:] != ["slow"]):
                 said.append("" if event.keeps_up else "slow")
-                talk(words)
-        elif isinstance(event, Waiting) and said[-1:] != [event.reason]:
+                talk("keeps up again" if event.keeps_up else f"cannot keep up: {_rates(event)}")
+        elif _is(event, "stemscale.pipeline", "Waiting") and said[-1:] != [event.reason]:
             said.append(event.reason)
             talk(f"waiting: {event.reason}")
 
@@ -180,6 +197,12 @@ def _kept_up(event: Any) -> str:
         return f"cannot keep up: {_rates(event)}"
     late = "" if event.latency_s is None else f", latency {event.latency_s:.2f} s"
     return f"{event.behind} frames behind{late}"
+
+
+def _is(event: Any, room: str, name: str) -> bool:
+    # A room that was not imported sends no events, and takes seconds to import.
+    found = sys.modules.get(room)
+    return found is not None and isinstance(event, getattr(found, name))
 
 
 def processing(progress: Any, task: Any) -> Listener:
@@ -232,11 +255,24 @@ def processing(progress: Any, task: Any) -> Listener:
 
 
 def simulating(progress: Any, task: Any) -> Listener:
-    """Follow `simulate`, frame by frame."""
+    """Follow `simulate`, frame by frame; then the replay, and how many frames of it are late."""
+    late = 0
 
     def listen(event: Any) -> None:
+        nonlocal late
+        what, note = "simulate", ""
+        if hasattr(event, "late"):
+            what = "replay"
+            if event.frame == 0:
+                progress.reset(task)
+            late += event.late
+            note = f"{late} late"
         progress.update(
-            task, description=f"simulate {event.fov}", completed=event.done, total=event.total
+            task,
+            description=f"{what} {event.fov}",
+            completed=event.done,
+            total=event.total,
+            note=note,
         )
 
     return listen

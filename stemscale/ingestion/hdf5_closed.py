@@ -35,7 +35,7 @@ def hdf5_is_closed(path: Path) -> bool:
             file.seek(start)
             head = file.read(_HEAD_BYTES)
             if head.startswith(_SIGNATURE):
-                return _is_closed(head, path.stat().st_size - start)
+                return _is_closed(head, path.stat().st_size)
     return False
 
 

@@ -96,7 +96,8 @@ class WatchedFolder:
             if self._taken and self._order(path) < self._order(self._taken[-1][0]):
                 said.append(self._leave_out(path, "came after its turn"))
             else:
-                still_s = 0.0 if self._path.is_dir() else _STACK_STILL_S
+                is_stack = path == self._path and path.suffix.lower() in (".tif", ".tiff")
+                still_s = _STACK_STILL_S if is_stack else 0.0
                 self._pending.append(PendingFile(path, still_s))
         if news:
             self._pending.sort(key=lambda p: self._order(p.path))

@@ -2,21 +2,24 @@
 
 from stemscale.simulation.field_of_view import FieldOfView, SimulatedFrame
 from stemscale.simulation.presets import PRESETS, preset_settings
+from stemscale.simulation.replay import Replay
 from stemscale.simulation.settings import (
     EFFECTS,
     HeatingSettings,
     SceneSettings,
     SimulationSettings,
 )
-from stemscale.simulation.simulate import FrameSimulated, Listener, simulate
+from stemscale.simulation.simulate import FrameReplayed, FrameSimulated, Listener, simulate
 
 __all__ = [
     "EFFECTS",
     "PRESETS",
     "FieldOfView",
+    "FrameReplayed",
     "FrameSimulated",
     "HeatingSettings",
     "Listener",
+    "Replay",
     "SceneSettings",
     "SimulatedFrame",
     "SimulationSettings",

@@ -4,7 +4,7 @@ import csv
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tifffile
@@ -15,7 +15,15 @@ from stemscale.simulation.settings import SimulationSettings
 
 MANIFEST = "fovs.csv"
 TRUTH = "truth.zarr"
-_OURS = ("fov*_rapid.tif", "fov*_slow.tif", "fov*_frames.csv", MANIFEST)
+_OURS = (
+    "fov*_rapid.tif",
+    "fov*_rapid.mrc",
+    "fov*_rapid.mrc.mdoc",
+    "fov*_rapid/frame_*.tif",
+    "fov*_slow.tif",
+    "fov*_frames.csv",
+    MANIFEST,
+)
 
 
 def prepare_folder(folder: Path, *, overwrite: bool) -> None:
@@ -44,12 +52,15 @@ def prepare_folder(folder: Path, *, overwrite: bool) -> None:
     for pattern in _OURS:
         for path in folder.glob(pattern):
             path.unlink()
+    for path in folder.glob("fov*_rapid"):
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
     if (folder / TRUTH).exists():
         shutil.rmtree(folder / TRUTH)
 
 
 def write_tiff(
-    path: Path,
+    path: Path | IO[bytes],
     pages: Iterable[NDArray[np.uint16]],
     shape: tuple[int, int, int],
     settings: SimulationSettings,
@@ -60,7 +71,7 @@ def write_tiff(
 
     Parameters
     ----------
-    path : Path
+    path : Path or binary file
     pages : iterable of ndarray of uint16, shape (y, x)
         Taken one by one, so that a series of any length needs the memory of one frame.
     shape : tuple of int

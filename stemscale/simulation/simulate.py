@@ -19,6 +19,7 @@ from stemscale.simulation.files import (
     write_tiff,
 )
 from stemscale.simulation.presets import preset_settings
+from stemscale.simulation.replay import Replay, write_at_pace
 from stemscale.simulation.settings import SimulationSettings
 from stemscale.simulation.truth import TruthFile, TruthOfFov
 
@@ -49,7 +50,29 @@ class FrameSimulated:
     total: int
 
 
-Listener = Callable[[FrameSimulated], None]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameReplayed:
+    """A rapid frame was written at its time.
+
+    Attributes
+    ----------
+    fov : str
+    frame : int
+        Index from 0 in this FOV.
+    late : bool
+        Whether it was whole only when the next one was due.
+    done, total : int
+        Frames of this FOV: those that are written, and those that will be.
+    """
+
+    fov: str
+    frame: int
+    late: bool
+    done: int
+    total: int
+
+
+Listener = Callable[[FrameSimulated | FrameReplayed], None]
 
 
 def simulate(
@@ -64,6 +87,7 @@ def simulate(
     preset: str = "reference",
     settings: SimulationSettings | None = None,
     held_out: float = 0.25,
+    replay: Replay | None = None,
     overwrite: bool = False,
     listeners: Sequence[Listener] = (),
 ) -> Path:
@@ -91,6 +115,10 @@ def simulate(
     held_out : float
         Share of the FOVs, the last ones, that are marked ``test``, not ``train``; at least one of
         two. In-situ FOVs all are.
+    replay : Replay, optional
+        Write the rapid frames one by one at a pace, once all those of a FOV are simulated: as
+        ``fov01_rapid/frame_000001.tif`` and so on, or as a growing ``fov01_rapid.mrc``. The slow
+        scan and all else come after them.
     overwrite : bool
         Replace an earlier simulation in ``folder``.
     listeners : sequence of callable
@@ -133,10 +161,16 @@ def simulate(
             for listener in listeners:
                 listener(event)
 
-        table = _write_fov(folder, name, view, truth, tell)
+        def tell_late(frame: int, late: bool, fov: str = name) -> None:
+            event = FrameReplayed(fov=fov, frame=frame, late=late, done=frame + 1, total=n_frames)
+            for listener in listeners:
+                listener(event)
+
+        rapid = f"{name}_rapid.tif" if replay is None else replay.name(name)
+        table = _write_fov(folder, name, view, truth, tell, replay, tell_late)
         use = "test" if in_situ or i >= _first_held_out(n_fovs, held_out) else "train"
         slow_is = "after" if in_situ else "same"
-        rows.append((name, f"{name}_rapid.tif", f"{name}_slow.tif", slow_is, table, use))
+        rows.append((name, rapid, f"{name}_slow.tif", slow_is, table, use))
         logger.info("simulated %s: %d frames of %d x %d", name, n_frames, size, size)
     truth.close()
     # The manifest last, as it says that all the other files are whole.
@@ -145,7 +179,13 @@ def simulate(
 
 
 def _write_fov(
-    folder: Path, name: str, view: FieldOfView, truth: TruthFile, tell: Callable[[int], None]
+    folder: Path,
+    name: str,
+    view: FieldOfView,
+    truth: TruthFile,
+    tell: Callable[[int], None],
+    replay: Replay | None,
+    tell_late: Callable[[int, bool], None],
 ) -> str:
     """Write one FOV and its truth; give the name of its table of frames, empty at rest."""
     settings, n_frames = view.settings, view.n_frames
@@ -165,7 +205,11 @@ def _write_fov(
 
     shape = (n_frames, *view.shape)
     dwell_ns = settings.rapid_dwell_ns
-    write_tiff(folder / f"{name}_rapid.tif", pages(), shape, settings, dwell_ns=dwell_ns)
+    if replay is None:
+        write_tiff(folder / f"{name}_rapid.tif", pages(), shape, settings, dwell_ns=dwell_ns)
+    else:
+        path = folder / replay.name(name)
+        write_at_pace(path, pages(), replay, view.shape, settings, tell_late)
     dwell_ns, slow = settings.slow_dwell_ns, [view.slow()]
     write_tiff(folder / f"{name}_slow.tif", slow, (1, *view.shape), settings, dwell_ns=dwell_ns)
     _write_truth(true, view, shifts)

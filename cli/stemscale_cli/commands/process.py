@@ -146,7 +146,7 @@ def process(
     from stemscale.clusters import check_place
     from stemscale.pipeline import plan_process
     from stemscale.pipeline import process as run
-    from stemscale_cli.interrupt import stop_on_ctrl_c
+    from stemscale_cli.interrupt import stop_when_asked
     from stemscale_cli.output import print_json, talk
     from stemscale_cli.progress import bar, processing
 
@@ -171,7 +171,7 @@ def process(
         return
     with (
         bar(processing, quiet=quiet or as_json, unit="frames") as listener,
-        stop_on_ctrl_c() if follow else nullcontext() as stop,
+        stop_when_asked() if follow else nullcontext() as stop,
     ):
         done = run(
             store,

@@ -37,6 +37,22 @@ def simulate(
             help="Leave an effect out; may be repeated. An unknown one lists them.",
         ),
     ] = None,
+    replay_fps: Annotated[
+        float | None,
+        typer.Option(
+            metavar="N",
+            help="Write the rapid frames at N frames/s, as a microscope's software would, once "
+            "they are simulated, which takes longer.",
+        ),
+    ] = None,
+    replay_as: Annotated[
+        str,
+        typer.Option(
+            metavar="files|mrc",
+            help="With --replay-fps, files: a TIFF file a frame, in fov01_rapid; mrc: one "
+            "fov01_rapid.mrc that grows.",
+        ),
+    ] = "files",
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -46,11 +62,20 @@ def simulate(
     FOLDER gets 16-bit TIFF stacks, one slow scan a FOV, fovs.csv (the manifest to ingest), and
     truth.zarr: noise-free images and the true distortion.
     """
-    from stemscale.simulation import preset_settings
+    from stemscale.simulation import FrameReplayed, FrameSimulated, Replay, preset_settings
     from stemscale.simulation import simulate as run
-    from stemscale_cli.output import print_json
+    from stemscale_cli.output import print_json, talk
     from stemscale_cli.progress import bar, simulating
 
+    late = replayed = 0
+
+    def count(event: FrameSimulated | FrameReplayed) -> None:
+        nonlocal late, replayed
+        if isinstance(event, FrameReplayed):
+            replayed += 1
+            late += event.late
+
+    replay = None if replay_fps is None else Replay(fps=replay_fps, kind=replay_as)
     settings = preset_settings(preset).without(*(without or []))
     with bar(simulating, quiet=quiet or as_json, unit="frames") as listener:
         manifest = run(
@@ -63,10 +88,16 @@ def simulate(
             in_situ=in_situ,
             preset=preset,
             settings=settings,
+            replay=replay,
             overwrite=overwrite,
-            listeners=[listener],
+            listeners=[listener, count],
         )
+    result: dict[str, object] = {"manifest": manifest, "truth": folder / "truth.zarr"}
+    if replay is not None:
+        result |= {"replayed": replayed, "late": late}
+        slow = ": the disk or this machine does not keep up with that" if late else ""
+        talk(f"{replayed} frames replayed at {replay.fps:g} frames/s, {late} of them late{slow}")
     if as_json:
-        print_json({"manifest": manifest, "truth": folder / "truth.zarr"})
+        print_json(result)
         return
     typer.echo(f"{manifest}: ingest it with --manifest; the truth is {folder / 'truth.zarr'}")
