@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stemscale.pipeline.lazy import denoise
     from stemscale.reports import report
     from stemscale.simulation import simulate
-    from stemscale.workflows import demo
+    from stemscale.workflows import demo, live
 
 __version__ = version("stemscale")
 
@@ -28,6 +28,7 @@ __all__ = [
     "export",
     "info",
     "ingest",
+    "live",
     "process",
     "report",
     "simulate",
@@ -45,6 +46,7 @@ _ROOMS = {
     "export": "exporting",
     "info": "pipeline",
     "ingest": "ingestion",
+    "live": "workflows",
     "process": "pipeline",
     "report": "reports",
     "simulate": "simulation",

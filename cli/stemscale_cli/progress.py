@@ -254,6 +254,26 @@ def processing(progress: Any, task: Any) -> Listener:
     return listen
 
 
+def living(progress: Any, task: Any) -> Listener:
+    """Follow `live`: one line of what is taken and what is filtered."""
+    follow, files = processing(progress, task), ""
+
+    def listen(event: Any) -> None:
+        nonlocal files
+        if _is(event, "stemscale.ingestion", "WatchNotice"):
+            progress.console.print(plain(event.text), highlight=False, markup=False)
+        elif _is(event, "stemscale.ingestion", "WatchProgress"):
+            files = f", {event.behind} in files" if event.behind else ""
+            if not event.frames:
+                progress.update(task, description="live", note=f"waiting for {event.waiting_for}")
+        else:
+            follow(event)
+            if _is(event, "stemscale.pipeline", "Following"):
+                progress.update(task, description="live", note=_kept_up(event) + files)
+
+    return listen
+
+
 def simulating(progress: Any, task: Any) -> Listener:
     """Follow `simulate`, frame by frame; then the replay, and how many frames of it are late."""
     late = 0

@@ -7,10 +7,12 @@ from stemscale.pipeline.events import (
     Following,
     FovDone,
     FramesAligned,
+    Listener,
     Ready,
     RunStarted,
     TrainingStep,
     Waiting,
+    no_listener,
 )
 from stemscale.pipeline.info import info
 from stemscale.pipeline.plan import ProcessPlan, plan_process
@@ -27,6 +29,7 @@ __all__ = [
     "Following",
     "FovDone",
     "FramesAligned",
+    "Listener",
     "ProcessPlan",
     "ProcessSummary",
     "Ready",
@@ -36,6 +39,7 @@ __all__ = [
     "Waiting",
     "calibrate",
     "info",
+    "no_listener",
     "plan_process",
     "process",
     "status",

@@ -307,7 +307,9 @@ class _Shown:
             columns = None
         if columns is not None:
             length, since = len(columns["frame"]), min(self._series.changed, self._length)
-            lengthen(self._store, self._group, length, columns, since=since)
+            rapid = rapid_group(self._series.plan.fov)
+            beside = [f"{rapid}/{n}" for n in ("frames", *self._names)]
+            lengthen(self._store, self._group, length, columns, since=since, beside=beside)
             self._length = self._series.changed = length
         now = time.monotonic()
         # It takes longer with every frame, and is done less often for that.

@@ -1,7 +1,7 @@
 """A group of frames that grows while others read it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import xarray as xr
@@ -45,6 +45,7 @@ def lengthen(
     columns: Mapping[str, NDArray[Any]],
     *,
     since: int,
+    beside: Iterable[str] = (),
 ) -> None:
     """Make a group longer: first all values, then all shapes, within a moment.
 
@@ -64,6 +65,8 @@ def lengthen(
         All that the group has along ``frame``, but the frames.
     since : int
         First frame whose values are new, or others than before.
+    beside : iterable of str
+        Paths of arrays that others make longer: the root's record of them is brought up to date.
     """
     store.mark(group)
     nodes: dict[str, dict[str, Any]] = {}
@@ -81,4 +84,5 @@ def lengthen(
             node["shape"][0] = n_frames
             nodes[path] = node
     write_together({store.path / p / FILE: json.dumps(n).encode() for p, n in nodes.items()})
-    record_changed(store.path, nodes)
+    others = {path: read_node(store.path, path) for path in beside}
+    record_changed(store.path, nodes | {p: n for p, n in others.items() if n is not None})
