@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stemscale.exporting import export
     from stemscale.ingestion import ingest, watch
-    from stemscale.pipeline import calibrate, info, process, status, summarize, train, verify
+    from stemscale.pipeline import (
+        calibrate,
+        compact,
+        info,
+        process,
+        status,
+        summarize,
+        train,
+        verify,
+    )
     from stemscale.pipeline.lazy import denoise
     from stemscale.reports import report
     from stemscale.simulation import simulate
@@ -23,6 +32,7 @@ __version__ = version("stemscale")
 __all__ = [
     "__version__",
     "calibrate",
+    "compact",
     "demo",
     "denoise",
     "export",
@@ -41,6 +51,7 @@ __all__ = [
 
 _ROOMS = {
     "calibrate": "pipeline",
+    "compact": "pipeline",
     "demo": "workflows",
     "denoise": "pipeline.lazy",
     "export": "exporting",

@@ -10,6 +10,7 @@ import typer
 from stemscale.errors import StemscaleError
 from stemscale_cli.commands import (
     calibrate,
+    compact,
     demo,
     export,
     filters,
@@ -47,6 +48,7 @@ for _verb in (
     status.status,
     summarize.summarize,
     verify.verify,
+    compact.compact,
     report.report,
     export.export,
     demo.demo,

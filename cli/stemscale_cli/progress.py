@@ -298,6 +298,24 @@ def simulating(progress: Any, task: Any) -> Listener:
     return listen
 
 
+def compacting(progress: Any, task: Any) -> Listener:
+    """Follow `compact`, block by block."""
+    fovs: set[str] = set()
+
+    def listen(event: Any) -> None:
+        if event.fov not in fovs:  # another FOV: its frames are counted anew
+            fovs.add(event.fov)
+            progress.reset(task)
+        progress.update(
+            task,
+            description=f"compact {event.group}",
+            advance=event.frames,
+            total=event.frames_in_all,
+        )
+
+    return listen
+
+
 def exporting(progress: Any, task: Any) -> Listener:
     """Follow `export`, block by block."""
 

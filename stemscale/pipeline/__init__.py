@@ -1,12 +1,14 @@
 """A store and parameters come in; calibrations, filters, filtered frames and scores go out."""
 
 from stemscale.pipeline.calibrate import calibrate
+from stemscale.pipeline.compact import CompactedSeries, compact
 from stemscale.pipeline.events import (
     BlockDone,
     BlockFailed,
     Following,
     FovDone,
     FramesAligned,
+    FramesCompacted,
     Listener,
     Ready,
     RunStarted,
@@ -26,9 +28,11 @@ from stemscale.pipeline.verify import verify
 __all__ = [
     "BlockDone",
     "BlockFailed",
+    "CompactedSeries",
     "Following",
     "FovDone",
     "FramesAligned",
+    "FramesCompacted",
     "Listener",
     "ProcessPlan",
     "ProcessSummary",
@@ -38,6 +42,7 @@ __all__ = [
     "TrainingStep",
     "Waiting",
     "calibrate",
+    "compact",
     "info",
     "no_listener",
     "plan_process",

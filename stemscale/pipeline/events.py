@@ -150,6 +150,28 @@ class FramesAligned:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FramesCompacted:
+    """Frames are written in a larger block.
+
+    Attributes
+    ----------
+    fov : str
+        Field of view.
+    group : str
+        Path of their group.
+    frames : int
+        How many of them just now.
+    frames_in_all : int
+        Of all series of that FOV that are compacted.
+    """
+
+    fov: str
+    group: str
+    frames: int
+    frames_in_all: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FovDone:
     """A step that handles one FOV after the other is through with one.
 

@@ -472,8 +472,14 @@ def _run(
         run["drift"] = drift
     if tuning is not None:
         run["tuning"] = tuning
-    content = json.dumps(run, sort_keys=True).encode()
-    return {**run, "fingerprint": hashlib.sha256(content).hexdigest()}
+    return fingerprinted(run)
+
+
+def fingerprinted(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what is recorded of a run with the fingerprint that tells it from any other."""
+    known = {k: v for k, v in run.items() if k != "fingerprint"}
+    content = json.dumps(known, sort_keys=True).encode()
+    return {**known, "fingerprint": hashlib.sha256(content).hexdigest()}
 
 
 def _trained_on(choice: FilterChoice, about: dict[str, Any]) -> bool | None:

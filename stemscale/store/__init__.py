@@ -6,6 +6,7 @@ from stemscale.store.files import (
     StorePath,
     checksum,
     folder_sizes,
+    fsync_folder,
     read_arrays,
     read_json,
     remove_tree,
@@ -15,7 +16,7 @@ from stemscale.store.files import (
     write_json,
     zarr_store,
 )
-from stemscale.store.finish import FrameVariable, finish_frames
+from stemscale.store.finish import FrameVariable, finish_frames, write_block_checksums
 from stemscale.store.frames import FramesArray, fill_value
 from stemscale.store.growing import GrowingFrames, NewBlock, create_growing
 from stemscale.store.layout import (
@@ -34,6 +35,7 @@ from stemscale.store.ledger import (
     FRAME_STATUS,
     BlockRecord,
     Ledger,
+    compaction_journal,
     ledger_root,
 )
 from stemscale.store.lengthen import lengthen, make_growable
@@ -77,6 +79,7 @@ __all__ = [
     "check_fov",
     "checksum",
     "commit_block",
+    "compaction_journal",
     "create_growing",
     "current_epoch",
     "damaged_blocks",
@@ -87,6 +90,7 @@ __all__ = [
     "finish_frames",
     "folder_sizes",
     "frames_per_block",
+    "fsync_folder",
     "hold_lease",
     "is_on_disk",
     "lease_holder",
@@ -105,6 +109,7 @@ __all__ = [
     "store_path",
     "was_left",
     "write_arrays",
+    "write_block_checksums",
     "write_bytes",
     "write_json",
     "zarr_store",

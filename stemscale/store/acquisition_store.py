@@ -16,7 +16,7 @@ from stemscale.errors import StoreError, StoreUnavailableError
 from stemscale.store.files import StorePath, remove_tree, store_path, write_json, zarr_store
 from stemscale.store.frames import FramesArray, codecs, create_frames
 from stemscale.store.layout import CONVENTIONS, FORMAT, SUMMARY, rapid_group
-from stemscale.store.ledger import Ledger, ledger_root
+from stemscale.store.ledger import Ledger, compaction_journal, ledger_root
 from stemscale.store.metadata import (
     CHECKSUM,
     FILE,
@@ -97,20 +97,30 @@ class AcquisitionStore:
         names = (f.parent.parent.name for f in self.path.glob("*/rapid/zarr.json"))
         return sorted(names, key=natural_order)
 
-    def require_fovs(self, names: tuple[str, ...] | list[str]) -> list[str]:
+    def require_fovs(
+        self, names: tuple[str, ...] | list[str], *, even_compacting: bool = False
+    ) -> list[str]:
         """Give the FOVs asked for, or all.
 
         Raises
         ------
         StoreError
-            If one is not there, or there is none at all.
+            If one is not there, or there is none at all; or, unless ``even_compacting``, if one was
+            being compacted when that was killed.
         """
         there = self.fovs()
         missing = [n for n in names if n not in there]
         if missing or not there:
             listed = ", ".join(there) or "none"
             raise StoreError(f"{self.path} has no FOV {', '.join(missing)}: it has {listed}")
-        return [n for n in there if not names or n in names]
+        found = [n for n in there if not names or n in names]
+        for fov in () if even_compacting else found:
+            if compaction_journal(self.path, fov).is_file():
+                raise StoreError(
+                    f"{self.path}: {fov} is being compacted, or that was cut short: `stemscale "
+                    f"compact {self.path}` finishes it"
+                )
+        return found
 
     def filters(self, fov: str) -> list[str]:
         """Names of what a FOV has been filtered with, in natural order."""

@@ -189,6 +189,11 @@ def ledger_root(root: StorePath) -> StorePath:
     return root.with_name(root.name + ".stemscale")
 
 
+def compaction_journal(root: StorePath, fov: str) -> StorePath:
+    """File that says that larger blocks of a FOV are all staged, and are being put in place."""
+    return ledger_root(root) / fov / "compact.json"
+
+
 def _record_from(found: dict[str, Any], file: StorePath) -> BlockRecord:
     try:
         return BlockRecord(**found)

@@ -93,7 +93,7 @@ def live(
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Filter frames while the microscope takes them: `ingest --watch` and `process --follow` in one.
+    """Filter frames while the microscope takes them: ingest --watch and process --follow in one.
 
     Ends with --until-idle or Ctrl-C, once all that has come is filtered; the same command goes on.
     If the computer cannot keep up, the newest frames come first, and nothing is lost.
