@@ -1,7 +1,9 @@
 """TIFF stacks, frame by frame: RosettaSciIO's lazy TIFF comes as one block."""
 
+import copy
 import gc
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -158,6 +160,34 @@ class TiffSource:
                 f"{self._path} is truncated: {size} bytes of {needed}; "
                 f"copy it again from the microscope"
             )
+
+    def like(self, path: Path) -> "TiffSource | None":
+        """Open a file that differs from this one in its pixels alone, which takes no parsing.
+
+        Parameters
+        ----------
+        path : Path
+            The file, as long as its header demands or shorter.
+
+        Returns
+        -------
+        TiffSource or None
+            None where it differs in anything else.
+        """
+        if self._offset is None or self._around(path) != self._around(self._path):
+            return None
+        found = copy.copy(self)
+        found.name, found._path = path.name, path
+        return found
+
+    def _around(self, path: Path) -> tuple[int, bytes, bytes]:
+        """Length of a file, and what is before and behind the pixels."""
+        assert self._offset is not None
+        with path.open("rb") as stream:
+            before = stream.read(self._offset)
+            stream.seek(int(np.prod(self._shape)) * self._stored.itemsize, os.SEEK_CUR)
+            behind = stream.read()
+            return os.fstat(stream.fileno()).st_size, before, behind
 
     def read(self, start: int, stop: int) -> Frames:
         """Read frames ``start`` to ``stop`` (exclusive).

@@ -27,6 +27,7 @@ from stemscale.store import (
     AcquisitionStore,
     StorePath,
     check_epoch,
+    get_ready,
     hold_lease,
     rapid_group,
     store_path,
@@ -351,6 +352,7 @@ def _growing_store(
         ledger = store.ledger(rapid_group(fov))
         what = f"{path}/{rapid_group(fov)}"
         with hold_lease(ledger.lease_file, what=what) as epoch:
+            get_ready()
             yield store, lambda: check_epoch(ledger.lease_file, epoch, what=what)
         if is_new and not store.fovs():
             store.destroy()

@@ -2,7 +2,7 @@
 
 import os
 import time
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.whole_file import PendingFile, Signature, signature
 
 _TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".lock")
-_LISTING_SHARE = 10  # of the time, at most one part goes into listing a folder
+_LISTING_SHARE = 30  # at most one part of this many of a core goes into listing a folder
 _STACK_STILL_S = 2.0  # a stack that gets page after page looks whole after each
 
 
@@ -62,6 +62,7 @@ class WatchedFolder:
         self._pending: list[PendingFile] = []
         self._told: set[Path] = set()
         self._taken: list[tuple[Path, Signature]] = []
+        self._newest: Any = None
         self._sources: list[FrameSource] = []
         self._starts = [0]
         self.pause_s = 0.0
@@ -88,19 +89,18 @@ class WatchedFolder:
     def look(self) -> list[str]:
         """See which files are whole by now; see `Watched.look`."""
         self._check_last()
-        began = time.perf_counter()
+        began = time.thread_time()
         news = [self._path / f for f in self._found()]
-        self.pause_s = _LISTING_SHARE * (time.perf_counter() - began)
+        self.pause_s = _LISTING_SHARE * (time.thread_time() - began)
         said = []
-        for path in sorted(news, key=self._order):
-            if self._taken and self._order(path) < self._order(self._taken[-1][0]):
+        for path in news:
+            order = self._order(path)
+            if self._taken and order < self._newest:
                 said.append(self._leave_out(path, "came after its turn"))
             else:
                 is_stack = path == self._path and path.suffix.lower() in (".tif", ".tiff")
-                still_s = _STACK_STILL_S if is_stack else 0.0
-                self._pending.append(PendingFile(path, still_s))
-        if news:
-            self._pending.sort(key=lambda p: self._order(p.path))
+                one = PendingFile(path, order, _STACK_STILL_S if is_stack else 0.0)
+                insort(self._pending, one, key=lambda p: p.order)
         return said + list(self._take())
 
     def read(self, start: int, stop: int) -> Frames:
@@ -126,11 +126,9 @@ class WatchedFolder:
 
     def _found(self) -> list[str]:
         """Names, relative to the folder, of files that were not there before."""
-        if not self._path.is_dir():
-            names = [""] if self._path.is_file() else []
-        else:
-            names = list(_names(os.fspath(self._path)))
-        news = [name for name in names if name not in self._known]
+        news = list(_names(os.fspath(self._path), self._known))
+        if not news and "" not in self._known and self._path.is_file():
+            news = [""]
         self._known.update(news)
         return [name for name in news if self._counts(self._path / name, name)]
 
@@ -147,11 +145,11 @@ class WatchedFolder:
     def _take(self) -> Iterator[str]:
         while self._pending:
             one = self._pending[0]
-            source = one.open(self._detector)
+            source = one.open(self._detector, self._sources[0] if self._sources else None)
             if one.seen is None:  # renamed, or taken away
                 self._known.discard(self._relative(one.path))
             elif source is not None:
-                yield from self._add(one.path, one.seen, source)
+                yield from self._add(one, one.seen, source)
             elif time.monotonic() - one.since < self._patience_s:
                 return
             elif len(self._pending) > 1:
@@ -163,7 +161,8 @@ class WatchedFolder:
                 return
             self._pending.pop(0)
 
-    def _add(self, path: Path, seen: Signature, source: FrameSource) -> Iterator[str]:
+    def _add(self, one: PendingFile, seen: Signature, source: FrameSource) -> Iterator[str]:
+        path = one.path
         if self._sources:
             first = self._sources[0]
             kinds = [(s.settings.shape, s.dtype.name) for s in (source, first)]
@@ -177,6 +176,7 @@ class WatchedFolder:
                 )
                 return
             source.per_frame, source.original_metadata = {}, {}  # of thousands of files
+        self._newest = one.order
         self._taken.append((path, seen))
         self._sources.append(source)
         self._starts.append(self._starts[-1] + source.n_frames)
@@ -205,14 +205,17 @@ class WatchedFolder:
         return path_order(Path(self._name(path)))
 
 
-def _names(folder: str, prefix: str = "") -> Iterator[str]:
-    """Names of all files below a folder; what vanishes meanwhile is no matter."""
+def _names(folder: str, known: Collection[str], prefix: str = "") -> Iterator[str]:
+    """Names of all files below a folder but those known; what vanishes meanwhile is no matter."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
+                name = prefix + entry.name
+                if name in known:
+                    continue
                 if entry.is_dir():
-                    yield from _names(entry.path, f"{prefix}{entry.name}/")
+                    yield from _names(entry.path, known, f"{name}/")
                 else:
-                    yield prefix + entry.name
+                    yield name
     except (FileNotFoundError, NotADirectoryError):
         return

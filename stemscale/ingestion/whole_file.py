@@ -5,8 +5,9 @@ own header demands, or is open for writing. All three are asked; what is read is
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from stemscale.errors import StemscaleError
 from stemscale.ingestion.hdf5_check import check_hdf5
@@ -17,7 +18,8 @@ from stemscale.ingestion.tiff import TiffSource
 
 _HDF5 = (".emd", ".h5", ".hspy", ".nxs")
 _CHECKED = (".tif", ".tiff", ".mrc", ".npy")  # readers compare their length with the header
-_STILL_S = 0.5  # that others have to be left alone
+_STILL_CHECKED_S = 0.04  # that a file has to be left alone
+_STILL_S = 0.5
 _STILL_HDF5_S = 1.0
 _AGAIN_S = 0.5  # until a file that did not open is tried again unchanged
 
@@ -42,11 +44,13 @@ class PendingFile:
     ----------
     path : Path
         The file.
+    order : list
+        Sort key of its name.
     still_s : float
         How long it has to be left alone at least, where several frames in it make it look whole
         after each [s].
     seen : Signature or None
-        As it was when it was last looked at.
+        As it was when it was last looked at; None where it was gone.
     since : float
         When it was first seen so [s, monotonic].
     why : str
@@ -54,19 +58,25 @@ class PendingFile:
     """
 
     path: Path
+    order: Any
     still_s: float = 0.0
-    seen: Signature | None = None
-    since: float = 0.0
+    seen: Signature | None = field(init=False)
+    since: float = field(init=False)
     why: str = "is still being written"
     _next_try: float = 0.0
 
-    def open(self, detector: str | None) -> FrameSource | None:
+    def __post_init__(self) -> None:
+        self.seen, self.since = signature(self.path), time.monotonic()
+
+    def open(self, detector: str | None, first: FrameSource | None = None) -> FrameSource | None:
         """Open it where it is whole by now.
 
         Parameters
         ----------
         detector : str or None
             As for `open_one`.
+        first : FrameSource, optional
+            The first file of the series: those that are like it need not be parsed.
 
         Returns
         -------
@@ -79,18 +89,25 @@ class PendingFile:
             self.seen, self.since, self._next_try = found, now, 0.0
             return None
         kind = self.path.suffix.lower()
-        still_s = 0.0 if kind in _CHECKED else _STILL_HDF5_S if kind in _HDF5 else _STILL_S
+        still_s = (
+            _STILL_CHECKED_S if kind in _CHECKED else _STILL_HDF5_S if kind in _HDF5 else _STILL_S
+        )
         if now - self.since < max(still_s, self.still_s) or now < self._next_try:
             return None
         self._next_try = now + _AGAIN_S
         try:
-            source = self._opened(kind, detector)
+            source = self._opened(kind, detector, first)
         except (StemscaleError, OSError) as error:  # gone this moment, or half of it there
             self.why = str(error)
             return None
         return source if signature(self.path) == found else None
 
-    def _opened(self, kind: str, detector: str | None) -> FrameSource | None:
+    def _opened(
+        self, kind: str, detector: str | None, first: FrameSource | None
+    ) -> FrameSource | None:
+        alike = first.like(self.path) if isinstance(first, TiffSource) else None
+        if alike is not None:
+            return alike
         if kind in (".tif", ".tiff") and detector is None:
             found = TiffSource(self.path, dialects=False)
             if found.n_channels == 1:

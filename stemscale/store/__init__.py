@@ -18,7 +18,7 @@ from stemscale.store.files import (
 )
 from stemscale.store.finish import FrameVariable, finish_frames, write_block_checksums
 from stemscale.store.frames import FramesArray, fill_value
-from stemscale.store.growing import GrowingFrames, NewBlock, create_growing
+from stemscale.store.growing import GrowingFrames, NewBlock, create_growing, get_ready
 from stemscale.store.layout import (
     FORMAT,
     SUMMARY,
@@ -91,6 +91,7 @@ __all__ = [
     "folder_sizes",
     "frames_per_block",
     "fsync_folder",
+    "get_ready",
     "hold_lease",
     "is_on_disk",
     "lease_holder",

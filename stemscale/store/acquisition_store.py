@@ -1,6 +1,7 @@
 """A store on disk: one Zarr v3 hierarchy that plain xarray opens as a DataTree."""
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from stemscale.store.ngff import multiscales
 from stemscale.store.object_path import ObjectPath
 
 _MARKS = "changing.marks"  # beside the ledgers; its dot keeps it, and that of a mark, apart
+_TRIES, _AGAIN_S = 20, 0.01  # to open a group that grows
 _MARK = "changing.mark"  # from the names of FOVs and filters
 
 
@@ -178,13 +180,28 @@ class AcquisitionStore:
         """
         if not self.has(group):
             raise StoreError(f"{self.path} has nothing at {group}")
-        found: xr.Dataset = xr.open_zarr(
-            zarr_store(self.path), group=group, consolidated=False, chunks=None, decode_cf=decode
-        )
+        found = self._open_dataset(group, decode)
         if not decode:  # which variables are coordinates is not a matter of values
             named = " ".join(str(v.attrs.get("coordinates", "")) for v in found.variables.values())
             named += " " + str(found.attrs.get("coordinates", ""))
             found = found.set_coords([n for n in named.split() if n in found.variables])
+        return found
+
+    def _open_dataset(self, group: str, decode: bool) -> xr.Dataset:
+        for tries_left in reversed(range(_TRIES)):
+            try:
+                found: xr.Dataset = xr.open_zarr(
+                    zarr_store(self.path),
+                    group=group,
+                    consolidated=False,
+                    chunks=None,
+                    decode_cf=decode,
+                )
+                break
+            except ValueError:  # sizes are at odds for a moment where a series grows
+                if not tries_left or not self.attrs(group).get("watched"):
+                    raise
+                time.sleep(_AGAIN_S)
         return found
 
     def frames(self, group: str) -> FramesArray:

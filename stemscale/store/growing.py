@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+import zarr.storage
 
 from stemscale.acquisition import Frames, ScanSettings, frame_coordinates
 from stemscale.errors import StoreError
@@ -212,6 +213,12 @@ def create_growing(
         long_name=long_name,
         block=block,
     )
+
+
+def get_ready() -> None:
+    """Import what the first block would wait for: what xarray needs to write takes a second."""
+    small = xr.Dataset({"any": ("any", np.zeros(1))})
+    small.to_zarr(zarr.storage.MemoryStore(), zarr_format=3, consolidated=False)
 
 
 def _along(settings: ScanSettings, n_frames: int) -> dict[str, Any]:
