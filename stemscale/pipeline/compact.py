@@ -149,6 +149,9 @@ def _compact_fov(
         series = [_Series(store, fov, group, block) for group in groups]
         before = {s.group: _size(store, s.group) for s in series}
         chosen = [s for s in series if s.group in wanted and s.is_smaller and not s.left]
+        for one in series:
+            if one not in chosen:
+                remove_tree(one.stage.folder)  # of a call that was killed
         if chosen:
             total = sum(s.array.shape[0] for s in chosen)
             for one in chosen:
@@ -230,8 +233,6 @@ class _Series:
         if self.is_raw and reblocked:
             for record in self.stage.records().values():
                 self.stage.commit(replace(record, input_crc32=[]))
-        if not reblocked:
-            remove_tree(self.stage.folder)  # of an earlier call that was killed
         if output is None:
             return
         before = RawBlocks(self._store, output)
