@@ -19,6 +19,7 @@ from stemscale.errors import (
     ProcessingError,
     StemscaleError,
     StoreConflictError,
+    StoreError,
     StoreUnavailableError,
 )
 from stemscale.pipeline.block import process_block, warm_up
@@ -180,6 +181,12 @@ def await_frames(
         for raw in found.values():
             if raw.look():
                 began = now
+        for fov, raw in found.items():
+            if raw.is_complete() and not raw.n_frames:
+                raise StoreError(
+                    f"{path}: {fov} is complete, but its records are not there, as in a copy: run "
+                    f"`stemscale process` without --follow"
+                )
         idle_s = now - began
         enough = [
             raw.n_frames >= FOLLOW_SCALE_FRAMES
