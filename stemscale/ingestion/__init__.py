@@ -4,7 +4,8 @@ from stemscale.ingestion.ingest import IngestedFov, IngestProgress, ingest
 from stemscale.ingestion.manifest import ManifestRow, read_manifest
 from stemscale.ingestion.plan import LogReport, fov_name
 from stemscale.ingestion.source import FrameSource
-from stemscale.ingestion.watch import WatchNotice, WatchProgress, watch
+from stemscale.ingestion.watch import watch
+from stemscale.ingestion.watch_events import WatchNotice, WatchProgress
 
 __all__ = [
     "FrameSource",

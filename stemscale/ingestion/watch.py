@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from stemscale.ingestion.plan import FovPlan, IngestOptions, fov_name, plan_fovs
 from stemscale.ingestion.readers import readable_extensions
 from stemscale.ingestion.series import finish, lay_out_anew, write_slow
 from stemscale.ingestion.taking import Taking, keep_left_out, left_out_before
+from stemscale.ingestion.watch_events import WatchListener, WatchNotice, WatchProgress
 from stemscale.ingestion.watched import Watched
 from stemscale.ingestion.watched_file import GROWING, WatchedFile
 from stemscale.ingestion.watched_folder import WatchedFolder
@@ -38,47 +39,6 @@ logger = logging.getLogger(__name__)
 _RAGGED_S = 0.3  # without a new frame, after which a block that is not full is committed
 _LONGEST_PAUSE_S = 1.0
 _TOLD_EVERY_S = 0.5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WatchProgress:
-    """How far a watch has come.
-
-    Attributes
-    ----------
-    fov : str
-        The FOV that grows.
-    frames : int
-        Frames in the store.
-    behind : int
-        Frames that are whole and not in the store yet.
-    waiting_for : str
-        What has to happen before there are more.
-    """
-
-    fov: str
-    frames: int
-    behind: int
-    waiting_for: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WatchNotice:
-    """Something that a user should know while a watch goes on.
-
-    Attributes
-    ----------
-    fov : str
-        The FOV that grows.
-    text : str
-        What it is.
-    """
-
-    fov: str
-    text: str
-
-
-Listener = Callable[[WatchProgress | WatchNotice], None]
 
 
 def watch(
@@ -101,7 +61,7 @@ def watch(
     stop: threading.Event | None = None,
     poll_s: float = 0.05,
     patience_s: float = 5.0,
-    listener: Listener = lambda _: None,
+    listener: WatchListener = lambda _: None,
 ) -> IngestedFov:
     """Take frames into a store as the microscope's software writes them.
 
@@ -198,7 +158,7 @@ class _Watch:
         options: IngestOptions,
         watched: Watched,
         taking: Taking,
-        listener: Listener,
+        listener: WatchListener,
     ) -> None:
         self._store, self._row, self._options = store, row, options
         self._watched, self._taking, self._listener = watched, taking, listener
@@ -231,6 +191,8 @@ class _Watch:
         plan = self._plan()
         without = sorted(self._watched.left_out)
         if self._taking.is_complete and not without and is_same(self._store, plan):
+            if not self._store.is_consolidated():  # a watch may be killed just before
+                self._store.consolidate()
             return self.summary(plan, skipped=True)
         sha256 = plan.sha256(*without)
         run = Todo(plan=plan, what="resume").run()

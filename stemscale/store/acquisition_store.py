@@ -2,6 +2,7 @@
 
 import re
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -190,13 +191,16 @@ class AcquisitionStore:
     def _open_dataset(self, group: str, decode: bool) -> xr.Dataset:
         for tries_left in reversed(range(_TRIES)):
             try:
-                found: xr.Dataset = xr.open_zarr(
-                    zarr_store(self.path),
-                    group=group,
-                    consolidated=False,
-                    chunks=None,
-                    decode_cf=decode,
-                )
+                with warnings.catch_warnings():
+                    # a zarr.json that is just being replaced
+                    warnings.filterwarnings("ignore", r"Object at \..*\.tmp is not recognized")
+                    found: xr.Dataset = xr.open_zarr(
+                        zarr_store(self.path),
+                        group=group,
+                        consolidated=False,
+                        chunks=None,
+                        decode_cf=decode,
+                    )
                 break
             except ValueError:  # sizes are at odds for a moment where a series grows
                 if not tries_left or not self.attrs(group).get("watched"):

@@ -3,6 +3,7 @@
 import signal
 import time
 from contextlib import suppress
+from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -177,6 +178,27 @@ def test_killed_in_mid_series_it_loses_no_frame_and_doubles_none(tmp_path, times
     assert process.returncode == 0, err
     assert "a: 24 frames of 12 x 16 uint16" in out
     stemscale.ingest(tmp_path / "o.zarr", file, block=4)
+    assert_as_ingested_at_once(store, tmp_path / "o.zarr")
+
+
+@pytest.mark.parametrize("step", ["lay_out_anew", "write_slow", "finish", "grown", "consolidate"])
+def test_cut_off_while_it_finishes_it_is_finished_by_the_same_command(tmp_path, monkeypatch, step):
+    frames, file, store = ramp_frames(6), tmp_path / "a.mrc", tmp_path / "s.zarr"
+    file.write_bytes(mrc_bytes(frames))
+    slow = write_image(tmp_path / "a_slow.tif", frames[0], dwell_time_ns=5000)
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    where = (
+        AcquisitionStore if step == "consolidate" else import_module("stemscale.ingestion.watch")
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(where, step, die)
+        with pytest.raises(KeyboardInterrupt):
+            Watching(store, file, slow=slow, until_idle_s=0.4).result()
+    assert Watching(store, file, slow=slow, until_idle_s=0.4).result().n_frames == 6
+    stemscale.ingest(tmp_path / "o.zarr", file, slow=slow, slow_is="after", block=4)
     assert_as_ingested_at_once(store, tmp_path / "o.zarr")
 
 
