@@ -12,22 +12,33 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stemscale.exporting import export
     from stemscale.ingestion import ingest, watch
-    from stemscale.pipeline import calibrate, info, process, status, summarize, train, verify
+    from stemscale.pipeline import (
+        calibrate,
+        compact,
+        info,
+        process,
+        status,
+        summarize,
+        train,
+        verify,
+    )
     from stemscale.pipeline.lazy import denoise
     from stemscale.reports import report
     from stemscale.simulation import simulate
-    from stemscale.workflows import demo
+    from stemscale.workflows import demo, live
 
 __version__ = version("stemscale")
 
 __all__ = [
     "__version__",
     "calibrate",
+    "compact",
     "demo",
     "denoise",
     "export",
     "info",
     "ingest",
+    "live",
     "process",
     "report",
     "simulate",
@@ -40,11 +51,13 @@ __all__ = [
 
 _ROOMS = {
     "calibrate": "pipeline",
+    "compact": "pipeline",
     "demo": "workflows",
     "denoise": "pipeline.lazy",
     "export": "exporting",
     "info": "pipeline",
     "ingest": "ingestion",
+    "live": "workflows",
     "process": "pipeline",
     "report": "reports",
     "simulate": "simulation",

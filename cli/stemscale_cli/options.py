@@ -20,6 +20,16 @@ Fovs = Annotated[
     ),
 ]
 
+UntilIdle = Annotated[
+    float | None,
+    typer.Option(
+        "--until-idle",
+        metavar="SECONDS",
+        help="End when no frame has come for so long.",
+        show_default=False,
+    ),
+]
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from stemscale_cli.output import plain, talk
@@ -165,11 +166,37 @@ def _waits() -> Listener:
     def listen(event: Any) -> None:
         if _is(event, "stemscale.ingestion", "WatchNotice"):
             talk(event.text)
+        elif _is(event, "stemscale.pipeline", "Ready"):
+            _announce(event.dashboard, talk)
+        elif _is(event, "stemscale.pipeline", "Following"):
+            if event.keeps_up != (said[-1:] != ["slow"]):
+                said.append("" if event.keeps_up else "slow")
+                talk("keeps up again" if event.keeps_up else f"cannot keep up: {_rates(event)}")
         elif _is(event, "stemscale.pipeline", "Waiting") and said[-1:] != [event.reason]:
             said.append(event.reason)
             talk(f"waiting: {event.reason}")
 
     return listen
+
+
+def _announce(dashboard: str, say: Callable[[str], Any]) -> None:
+    if dashboard:
+        say(f"dashboard: {dashboard}")
+
+
+def _rates(event: Any) -> str:
+    return (
+        f"{event.made_per_s:.0f} of {event.arriving_per_s:.0f} frames/s, newest first, "
+        f"{event.behind} frames behind"
+    )
+
+
+def _kept_up(event: Any) -> str:
+    """Say in a note how a run keeps up with what comes."""
+    if not event.keeps_up:
+        return f"cannot keep up: {_rates(event)}"
+    late = "" if event.latency_s is None else f", latency {event.latency_s:.2f} s"
+    return f"{event.behind} frames behind{late}"
 
 
 def _is(event: Any, room: str, name: str) -> bool:
@@ -181,20 +208,39 @@ def _is(event: Any, room: str, name: str) -> bool:
 def processing(progress: Any, task: Any) -> Listener:
     """Follow `process`: frames, failed ones, PSNR, and the address of the dashboard."""
     failed = 0
+    told = follows = False
 
     def listen(event: Any) -> None:
-        from stemscale.pipeline import BlockDone, BlockFailed, FramesAligned, RunStarted, Waiting
+        from stemscale.pipeline import (
+            BlockDone,
+            BlockFailed,
+            Following,
+            FramesAligned,
+            Ready,
+            RunStarted,
+            Waiting,
+        )
 
-        nonlocal failed
+        nonlocal failed, told, follows
+        if isinstance(event, Ready | RunStarted) and not told:
+            told = True
+            _announce(event.dashboard, partial(progress.console.print, highlight=False))
         if isinstance(event, FramesAligned):
             progress.update(
                 task, description=f"align {event.fov}", completed=event.done, total=event.total
             )
         if isinstance(event, RunStarted):
-            if event.dashboard:
-                progress.console.print(f"dashboard: {event.dashboard}", highlight=False)
             progress.update(task, description="process", completed=0, total=event.frames)
-        elif isinstance(event, BlockDone):
+        elif isinstance(event, Following):
+            follows = True
+            progress.update(
+                task,
+                description="follow",
+                completed=event.frames - event.behind,
+                total=event.frames,
+                note=_kept_up(event) + (f", {failed} failed" if failed else ""),
+            )
+        elif isinstance(event, BlockDone) and not follows:
             note = "" if event.psnr is None else f"PSNR {event.psnr:.2f} dB"
             lost = f", {failed} failed" if failed else ""
             progress.update(
@@ -204,6 +250,26 @@ def processing(progress: Any, task: Any) -> Listener:
             failed += event.frames
         elif isinstance(event, Waiting):
             progress.update(task, note=f"waiting: {event.reason}")
+
+    return listen
+
+
+def living(progress: Any, task: Any) -> Listener:
+    """Follow `live`: one line of what is taken and what is filtered."""
+    follow, files = processing(progress, task), ""
+
+    def listen(event: Any) -> None:
+        nonlocal files
+        if _is(event, "stemscale.ingestion", "WatchNotice"):
+            progress.console.print(plain(event.text), highlight=False, markup=False)
+        elif _is(event, "stemscale.ingestion", "WatchProgress"):
+            files = f", {event.behind} in files" if event.behind else ""
+            if not event.frames:
+                progress.update(task, description="live", note=f"waiting for {event.waiting_for}")
+        else:
+            follow(event)
+            if _is(event, "stemscale.pipeline", "Following"):
+                progress.update(task, description="live", note=_kept_up(event) + files)
 
     return listen
 
@@ -227,6 +293,24 @@ def simulating(progress: Any, task: Any) -> Listener:
             completed=event.done,
             total=event.total,
             note=note,
+        )
+
+    return listen
+
+
+def compacting(progress: Any, task: Any) -> Listener:
+    """Follow `compact`, block by block."""
+    fovs: set[str] = set()
+
+    def listen(event: Any) -> None:
+        if event.fov not in fovs:  # another FOV: its frames are counted anew
+            fovs.add(event.fov)
+            progress.reset(task)
+        progress.update(
+            task,
+            description=f"compact {event.group}",
+            advance=event.frames,
+            total=event.frames_in_all,
         )
 
     return listen

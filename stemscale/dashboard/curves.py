@@ -3,10 +3,13 @@
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 _BINS = 512
 _GROUPS = 64
+
+T = TypeVar("T", int, float)
 
 
 class Curve:
@@ -33,6 +36,18 @@ class Curve:
                 self._sums[i // self.width] += value
                 self._counts[i // self.width] += 1
 
+    def grow(self, frames: int) -> None:
+        """Make room for more frames: once there are 512 bins, two become one."""
+        while frames > self.width * _BINS:
+            self.width *= 2
+            self._sums = array("d", _in_pairs(self._sums))
+            self._counts = array("q", _in_pairs(self._counts))
+        self._bins = max(self._bins, math.ceil(frames / self.width))
+        if self._sums:
+            more = self._bins - len(self._sums)
+            self._sums.extend([0.0] * more)
+            self._counts.extend([0] * more)
+
     def points(self) -> tuple[list[float], list[float]]:
         """Give the middle frames of the bins up to the last with values, and their means or NaN."""
         known = [i for i, count in enumerate(self._counts) if count]
@@ -40,6 +55,10 @@ class Curve:
         middles = [i * self.width + (self.width - 1) / 2 for i in bins]
         counted = [(self._sums[i], self._counts[i]) for i in bins]
         return middles, [s / n if n else math.nan for s, n in counted]
+
+
+def _in_pairs(values: Sequence[T]) -> list[T]:
+    return [sum(values[i + 1 : i + 2], values[i]) for i in range(0, len(values), 2)]
 
 
 class StepHistory:

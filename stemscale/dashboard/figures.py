@@ -33,11 +33,13 @@ class SeriesFigures:
     done: int
     failed: int
     fingerprint: str
+    block: int  # frames in a block
     codes: bytearray  # of each block, what this run made of it
     psnr: Curve
     psnr_rapid: Curve
     damaged: int = 0
     steps: dict[str, float] = field(default_factory=dict)
+    short: dict[int, int] = field(default_factory=dict)  # frames of blocks that had fewer
     scores: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=AT_LEAST))
 
     @property
@@ -50,6 +52,14 @@ class SeriesFigures:
         """Mean over the frames of the last ten blocks that have a score [dB]."""
         count = sum(n for _, n in self.scores)
         return sum(s for s, _ in self.scores) / count if count else None
+
+    def grow(self, frames: int) -> None:
+        """Take that the series has so many frames by now."""
+        if frames > self.frames:
+            self.frames = frames
+            self.codes.extend(bytes(-(-frames // self.block) - len(self.codes)))
+            self.psnr.grow(frames)
+            self.psnr_rapid.grow(frames)
 
     def count(self, code: int, frames: int) -> None:
         """Count frames as done, failed or damaged; negative, take them back."""
@@ -95,12 +105,16 @@ class RunFigures:
         series = self.series.get(event["series"])
         if series is None:
             return
-        code, was = _CODES[event["status"]], series.codes[event["block"]]
-        if was in (code, _DONE):
+        frames, block = int(event["frames"]), int(event["block"])
+        series.grow(block * series.block + frames)  # it may be followed as it grows
+        code, was = _CODES[event["status"]], series.codes[block]
+        before = series.short.pop(block, frames)  # the last block, made with fewer frames
+        if was in (code, _DONE) and before >= frames:
             return
-        series.codes[event["block"]] = code
-        frames = int(event["frames"])
-        series.count(was, -frames)
+        series.codes[block] = code
+        if frames < series.block:
+            series.short[block] = frames
+        series.count(was, -before)
         series.count(code, frames)
         self.waiting = ""
         if code == _FAILED:
@@ -207,6 +221,7 @@ def _series(said: Mapping[str, Any], before: RunFigures | None) -> SeriesFigures
         done=int(said["done"]),
         failed=int(said["failed"]),
         fingerprint=said["fingerprint"],
+        block=int(said["block"]),
         codes=bytearray(-(-frames // int(said["block"]))),
         psnr=earlier.psnr if earlier else Curve(frames),
         psnr_rapid=earlier.psnr_rapid if earlier else Curve(frames),

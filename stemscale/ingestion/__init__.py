@@ -2,7 +2,7 @@
 
 from stemscale.ingestion.ingest import IngestedFov, IngestProgress, ingest
 from stemscale.ingestion.manifest import ManifestRow, read_manifest
-from stemscale.ingestion.plan import LogReport
+from stemscale.ingestion.plan import LogReport, fov_name
 from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.watch import watch
 from stemscale.ingestion.watch_events import WatchNotice, WatchProgress
@@ -15,6 +15,7 @@ __all__ = [
     "ManifestRow",
     "WatchNotice",
     "WatchProgress",
+    "fov_name",
     "ingest",
     "read_manifest",
     "watch",

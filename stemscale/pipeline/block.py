@@ -1,5 +1,6 @@
 """One task: read, correct, filter, score, write and record one block. Runs in a worker."""
 
+import copy
 import errno
 import tempfile
 import threading
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
-from stemscale.denoising import Filter, SeenFrames, SeriesScale, load_filter
+from stemscale.clusters import worker_device
+from stemscale.denoising import Filter, SeenFrames, SeriesScale, denoise_frames, load_filter
 from stemscale.distortion import integrate_frames
 from stemscale.errors import (
     DamagedDataError,
@@ -49,6 +51,9 @@ from stemscale.store import (
 
 T = TypeVar("T")
 
+_REWRITTEN_S = 5.0  # within which a raw block that is written with more frames is there again
+_LOOK_AGAIN_S = 0.02
+
 _Score = tuple[float, tuple[float, ...]]  # PSNR in all (row Q1) and by band (row Q3) [dB]
 
 
@@ -76,6 +81,8 @@ class BlockTask:
         Names the run to the dashboard.
     picture : bool
         Whether to show it a frame.
+    of : int
+        Frames that the rapid series has by now, where it grows; 0: as many as the store says.
     """
 
     store: str
@@ -87,6 +94,7 @@ class BlockTask:
     epoch: int
     run: str = ""
     picture: bool = False
+    of: int = 0
 
 
 def process_block(task: BlockTask) -> BlockRecord:
@@ -107,9 +115,13 @@ def process_block(task: BlockTask) -> BlockRecord:
     StoreConflictError
         If another run has taken over.
     """
-    work = _work(task.store, task.fov, task.group, task.fingerprint, task.epoch)
+    growing = task.of > 0
+    work = _work(task.store, task.fov, task.group, task.fingerprint, task.epoch, growing)
+    if growing:
+        work = work.grown(task.of)
     there = work.ledger.record(task.block)
-    if there and there.epoch == task.epoch and is_on_disk(work.output, there):
+    of_same = there is not None and there.input_frames == work.input.shape[0]
+    if there and of_same and there.epoch == task.epoch and is_on_disk(work.output, there):
         tell_block(task, there, seconds=there.seconds)  # whoever made it may have died over it
         return there  # a task may run twice
     start, stop = work.output.bounds(task.block)
@@ -214,10 +226,13 @@ class _Made:
 class _Work:
     """What all blocks of one FOV and filter share within a worker."""
 
-    def __init__(self, store: str, fov: str, group: str, run: dict[str, Any]) -> None:
+    def __init__(
+        self, store: str, fov: str, group: str, run: dict[str, Any], *, growing: bool = False
+    ) -> None:
         self.store = AcquisitionStore(store)
         self.input = self.store.frames(rapid_group(fov))
-        self.expected = block_checksums(self.store, rapid_group(fov))
+        self.raw = self.store.ledger(rapid_group(fov))
+        self.expected = None if growing else block_checksums(self.store, rapid_group(fov))
         self.output = self.store.frames(group)
         self.ledger = self.store.ledger(group)
         self.choice = FilterChoice.from_run(run["filter"])
@@ -240,9 +255,39 @@ class _Work:
             parameters=load_parameters(self.ledger) if self.choice.classical else None,
         )
 
+    def grown(self, n_frames: int) -> "_Work":
+        """Give the same for a series that has so many frames by now."""
+        now = copy.copy(self)
+        now.input, now.output = (a.at_length(n_frames) for a in (self.input, self.output))
+        return now
+
     def read(self, first: int, last: int) -> tuple[Frames, list[int]]:
-        """Read raw frames, and the CRC-32 of the shards that they are in, see `read_checked`."""
-        return self.input.read_checked(first, last, self.expected)
+        """Read raw frames, and the CRC-32 of the shards that they are in, see `read_checked`.
+
+        The last block of a growing series may be written once more, with more frames, just now.
+
+        Raises
+        ------
+        DamagedDataError
+            If a shard is not what was recorded.
+        ProcessingError
+            If a block of a growing series is not there any more.
+        """
+        if self.expected is not None:
+            return self.input.read_checked(first, last, self.expected)
+        until = time.monotonic() + _REWRITTEN_S
+        blocks = range(first // self.input.block, (last - 1) // self.input.block + 1)
+        while True:
+            records = {i: self.raw.record(i) for i in blocks}
+            known = {i: (r.size, r.crc32) for i, r in records.items() if r is not None}
+            try:
+                if len(known) < len(blocks):
+                    raise ProcessingError(f"{self.input.group}: raw frames are being written anew")
+                return self.input.read_checked(first, last, known)
+            except (DamagedDataError, ProcessingError):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_AGAIN_S)
 
     def score(self, frames: Iterable[FloatFrames]) -> list[_Score]:
         """Give the PSNR of frames against the slow scan; none where it is on another grid."""
@@ -430,11 +475,31 @@ def _filter(file: str) -> Filter:
         return load_filter(here.name)
 
 
+def warm_up(store: str, sha256: str | None, shape: tuple[int, int]) -> None:
+    """Load a filter and run it once, so that the first frame need not wait for that.
+
+    Parameters
+    ----------
+    store : str
+        Path of the store; what is in it does not matter.
+    sha256 : str or None
+        Of the filter, as `keep_filter` kept it; None: there is nothing to load.
+    shape : tuple of int
+        (y, x) of the frames to come.
+    """
+    if sha256 is None:
+        return
+    loaded = _filter(str(filter_file(store_path(store), sha256)))
+    frames = np.zeros((loaded.network.settings.frames_in, *shape), dtype=np.float32)
+    scale = SeriesScale(center=0.0, spread=1.0)
+    denoise_frames(frames, loaded, scale=scale, which=slice(0, 1), device=worker_device())
+
+
 @_once
-def _work(store: str, fov: str, group: str, fingerprint: str, epoch: int) -> _Work:
+def _work(store: str, fov: str, group: str, fingerprint: str, epoch: int, growing: bool) -> _Work:
     del epoch  # since the last run, the series may have grown
     be_brief()
     run = AcquisitionStore(store).ledger(group).run()
     if run is None or run.get("fingerprint") != fingerprint:
         raise ProcessingError(f"{store}/{group}: its run was replaced by another one meanwhile")
-    return _Work(store, fov, group, run)
+    return _Work(store, fov, group, run, growing=growing)

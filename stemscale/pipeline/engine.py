@@ -77,10 +77,39 @@ T = TypeVar("T", bound=Task)
 R = TypeVar("R", bound=Record)
 
 
+class Source(Protocol[T]):
+    """Where tasks come from while there are more to come."""
+
+    @property
+    def look_every_s(self) -> float:
+        """How long to wait for blocks that end, before it is asked again [s]."""
+
+    def take(self, most: int) -> list[T]:
+        """Give the tasks to be begun next: at most so many, and none where there are none yet."""
+
+    def may_come(self) -> bool:
+        """Tell whether there may be tasks later, though there is none now."""
+
+
+class _Listed(Generic[T]):
+    """Tasks that are known from the beginning, in their order."""
+
+    look_every_s = _LOOK_EVERY_S
+
+    def __init__(self, tasks: Iterable[T]) -> None:
+        self._tasks = iter(tasks)
+
+    def take(self, most: int) -> list[T]:
+        return list(islice(self._tasks, most))
+
+    def may_come(self) -> bool:
+        return False  # what there is, is taken as soon as there is room
+
+
 def run_blocks(
     client: Client,
     function: Callable[[T], R],
-    tasks: Iterable[T],
+    tasks: Iterable[T] | Source[T],
     listener: Listener,
     *,
     verb: str = "make",
@@ -97,8 +126,9 @@ def run_blocks(
         Of any scheduler.
     function : callable
         Makes one block; may run twice.
-    tasks : iterable of Task
-        Drawn as there is room, so that a million of them cost nothing.
+    tasks : iterable of Task, or Source
+        Drawn as there is room, so that a million of them cost nothing. Of a source, no more are
+        drawn than are worked on: what it gives next may be more urgent.
     listener : callable
         Told of each block done or failed, and of waiting for workers.
     verb : str
@@ -121,8 +151,14 @@ def run_blocks(
         If the scheduler is gone for good, if the store takes nothing for a minute, or its
         server is away for a quarter of an hour.
     """
+    listed = isinstance(tasks, Iterable)
     run: _Run[T] = _Run(
-        client=client, function=function, source=iter(tasks), verb=verb, pictured=pictured
+        client=client,
+        function=function,
+        source=_Listed(tasks) if isinstance(tasks, Iterable) else tasks,
+        per_thread=_WINDOW_PER_THREAD if listed else 1,
+        verb=verb,
+        pictured=pictured,
     )
     try:
         while run.fill():
@@ -146,7 +182,8 @@ class _Run(Generic[T]):
 
     client: Client
     function: Callable[[T], Any]
-    source: Iterator[T]
+    source: Source[T]
+    per_thread: int  # tasks on their way
     verb: str
     pictured: Callable[[T], T] | None
     # of all that use this scheduler: two stores may have blocks of one name
@@ -181,11 +218,12 @@ class _Run(Generic[T]):
             if room >= 1 and self._picture_is_due(now):
                 self._submit(self._next_tasks(1, now), pictured=True)
                 room = most - len(self.running)
-            if room >= max(1, most // 2):
+            if room >= (max(1, most // 2) if self.per_thread > 1 else 1):
                 self._submit(self._next_tasks(room, now))
             if not self.running and not self.later and self.alone:
                 self._submit([self.alone.pop(0)])
-        return bool(self.running or self.later or self.alone or self.lost_since)
+        left = self.running or self.later or self.alone or self.lost_since
+        return bool(left) or self.source.may_come()
 
     def next(self, listener: Listener) -> "list[Future[Any]]":
         """Wait for blocks, but not for long; none where there is something else to look after."""
@@ -193,7 +231,7 @@ class _Run(Generic[T]):
         if self.later:
             wait = max(self.later[0][0], self.pause_until) - time.monotonic()
         try:
-            ended = [self.ready.get(timeout=min(max(wait, 0.1), _LOOK_EVERY_S))]
+            ended = [self.ready.get(timeout=min(max(wait, 0.1), self.source.look_every_s))]
         except Empty:
             self._say_what_is_missing(listener)
             return []
@@ -273,7 +311,7 @@ class _Run(Generic[T]):
         tasks: list[T] = []
         while self.later and self.later[0][0] <= now and len(tasks) < most:
             tasks.append(heapq.heappop(self.later)[2])
-        return tasks + list(islice(self.source, most - len(tasks)))
+        return tasks + self.source.take(most - len(tasks))
 
     def _picture_is_due(self, now: float) -> bool:
         return (
@@ -325,7 +363,7 @@ class _Run(Generic[T]):
             if now - self.looked >= _LOOK_EVERY_S:
                 self.looked = now
                 self.threads = self._count_threads()
-                self.window = _WINDOW_PER_THREAD * max(1, self.threads)
+                self.window = self.per_thread * max(1, self.threads)
             return
         self.lost_since = self.lost_since or now
         if self.client.status in ("closed", "closing") or now - self.lost_since > _LOST_AFTER_S:

@@ -28,6 +28,19 @@ class RunStarted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Ready:
+    """Workers are ready for frames that are yet to come.
+
+    Attributes
+    ----------
+    dashboard : str
+        Address of the page that shows the run; empty where there is none.
+    """
+
+    dashboard: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BlockDone:
     """A block is on disk and recorded.
 
@@ -91,6 +104,32 @@ class Waiting:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Following:
+    """How a run keeps up with series that grow; once a second.
+
+    Attributes
+    ----------
+    frames : int
+        That there are by now.
+    behind : int
+        Of them, those that are not filtered yet.
+    arriving_per_s, made_per_s : float
+        Rates lately [frames/s].
+    keeps_up : bool
+        False while frames arrive faster than they are filtered, and have to wait for a second.
+    latency_s : float or None
+        Median of the last frames [s].
+    """
+
+    frames: int
+    behind: int
+    arriving_per_s: float
+    made_per_s: float
+    keeps_up: bool
+    latency_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FramesAligned:
     """Frames of a FOV are aligned.
 
@@ -108,6 +147,28 @@ class FramesAligned:
     frames: int
     done: int
     total: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FramesCompacted:
+    """Frames are written in a larger block.
+
+    Attributes
+    ----------
+    fov : str
+        Field of view.
+    group : str
+        Path of their group.
+    frames : int
+        How many of them just now.
+    frames_in_all : int
+        Of all series of that FOV that are compacted.
+    """
+
+    fov: str
+    group: str
+    frames: int
+    frames_in_all: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

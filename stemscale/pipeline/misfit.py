@@ -25,6 +25,7 @@ def find_misfit(
     calibration: Calibration | None,
     interpolation: Interpolation,
     scale: SeriesScale | None,
+    n_frames: int,
 ) -> tuple[str, ...]:
     """Say where a series is clearly unlike what a filter file was trained for, and log it.
 
@@ -41,6 +42,8 @@ def find_misfit(
         How they are corrected: it takes noise away.
     scale : SeriesScale or None
         Of the series.
+    n_frames : int
+        That it has by now.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def find_misfit(
     """
     if choice.card is None or scale is None:
         return ()
-    frames = store.first_frames(fov, _FRAMES)
+    frames = store.first_frames(fov, min(_FRAMES, n_frames))
     if calibration is not None:
         frames = Warp(calibration.distortion, interpolation=interpolation)(frames)
     seen = SeenFrames.of_card(choice.card)

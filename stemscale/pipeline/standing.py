@@ -111,9 +111,11 @@ def find_standing(
         return anew
     frames = store.frames(output.group)
     conflict = _conflict(earlier, output, frames)
+    if frames.shape[0] < output.n_frames:  # a run that followed a growing series may be ahead of it
+        frames = frames.at_length(output.n_frames)
     ledger = store.ledger(output.group)
-    records = {} if conflict else (ledger.records() or _records_of_copy(store, output.group))
-    blocks = _Input(store, output)
+    records = {} if conflict else (ledger.records() or records_of_copy(store, output.group))
+    blocks = RawBlocks(store, output)
     changed = [i for i, r in records.items() if i in everything and blocks.has_changed(r)]
     if changed and not conflict:
         first, _ = block_bounds(changed[0], output.n_frames, output.block)
@@ -167,18 +169,19 @@ def restore_ledger(store: AcquisitionStore, output: Output) -> bool:
     if ledger.run() is not None:
         return False
     ledger.start(output.run)
-    for record in _records_of_copy(store, output.group).values():
+    for record in records_of_copy(store, output.group).values():
         ledger.commit(record)
     return True
 
 
-class _Input:
+class RawBlocks:
     """The raw blocks behind an output, as they are now."""
 
     def __init__(self, store: AcquisitionStore, output: Output) -> None:
         group = rapid_group(output.fov)
         raw = store.frames(group)
-        self._n_frames, self._block = raw.shape[0], raw.block
+        self._n_frames = raw.shape[0] if output.whole_series else output.n_frames
+        self._block = raw.block
         self._crcs = {i: crc for i, (_, crc) in block_checksums(store, group).items()}
         self._output = output
 
@@ -209,7 +212,7 @@ class _Input:
         return first // self._block, (last - 1) // self._block
 
 
-def _records_of_copy(store: AcquisitionStore, group: str) -> dict[int, BlockRecord]:
+def records_of_copy(store: AcquisitionStore, group: str) -> dict[int, BlockRecord]:
     """Make records anew from a group that came without its ledger, as copies do."""
     if store.attrs(group).get("state") not in ("complete", "partial"):
         return {}

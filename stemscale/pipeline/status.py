@@ -110,6 +110,8 @@ def _status_of(store: AcquisitionStore, fov: str, name: str, group: str) -> Seri
         done, failed, damaged, scores = n_frames, 0, 0, []
     else:
         records = ledger.records()
+        # a run that follows a growing series is ahead of the length that it shows
+        n_frames = max([n_frames, *(r.stop for r in records.values())])
         done = _count(records, "done")
         damaged = _count(records, "damaged_input")
         bounds = (frames.bounds(i) for i in ledger.failures() if i not in records)

@@ -6,6 +6,7 @@ from stemscale.store.files import (
     StorePath,
     checksum,
     folder_sizes,
+    fsync_folder,
     read_arrays,
     read_json,
     remove_tree,
@@ -15,7 +16,7 @@ from stemscale.store.files import (
     write_json,
     zarr_store,
 )
-from stemscale.store.finish import FrameVariable, finish_frames
+from stemscale.store.finish import FrameVariable, finish_frames, write_block_checksums
 from stemscale.store.flags import (
     OUT_OF_RANGE,
     OUT_OF_RANGE_FLAG,
@@ -41,8 +42,11 @@ from stemscale.store.ledger import (
     FRAME_STATUS,
     BlockRecord,
     Ledger,
+    compaction_journal,
     ledger_root,
 )
+from stemscale.store.lengthen import lengthen, make_growable
+from stemscale.store.metadata import read_node
 from stemscale.store.ngff import multiscales
 from stemscale.store.object_path import ObjectPath, be_brief
 from stemscale.store.verify import (
@@ -85,6 +89,7 @@ __all__ = [
     "check_fov",
     "checksum",
     "commit_block",
+    "compaction_journal",
     "create_growing",
     "current_epoch",
     "damaged_blocks",
@@ -96,23 +101,28 @@ __all__ = [
     "flagged_frames",
     "folder_sizes",
     "frames_per_block",
+    "fsync_folder",
     "get_ready",
     "hold_lease",
     "is_on_disk",
     "lease_holder",
     "ledger_root",
+    "lengthen",
     "listed_frames",
+    "make_growable",
     "multiscales",
     "natural_order",
     "rapid_group",
     "read_arrays",
     "read_json",
+    "read_node",
     "remove_tree",
     "slow_damage",
     "slow_group",
     "store_path",
     "was_left",
     "write_arrays",
+    "write_block_checksums",
     "write_bytes",
     "write_json",
     "zarr_store",

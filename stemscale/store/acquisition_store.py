@@ -2,6 +2,7 @@
 
 import re
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from stemscale.errors import StoreError, StoreUnavailableError
 from stemscale.store.files import StorePath, remove_tree, store_path, write_json, zarr_store
 from stemscale.store.frames import FramesArray, codecs, create_frames
 from stemscale.store.layout import CONVENTIONS, FORMAT, SUMMARY, rapid_group
-from stemscale.store.ledger import Ledger, ledger_root
+from stemscale.store.ledger import Ledger, compaction_journal, ledger_root
 from stemscale.store.metadata import (
     CHECKSUM,
     FILE,
@@ -99,20 +100,30 @@ class AcquisitionStore:
         names = (f.parent.parent.name for f in self.path.glob("*/rapid/zarr.json"))
         return sorted(names, key=natural_order)
 
-    def require_fovs(self, names: tuple[str, ...] | list[str]) -> list[str]:
+    def require_fovs(
+        self, names: tuple[str, ...] | list[str], *, even_compacting: bool = False
+    ) -> list[str]:
         """Give the FOVs asked for, or all.
 
         Raises
         ------
         StoreError
-            If one is not there, or there is none at all.
+            If one is not there, or there is none at all; or, unless ``even_compacting``, if one was
+            being compacted when that was killed.
         """
         there = self.fovs()
         missing = [n for n in names if n not in there]
         if missing or not there:
             listed = ", ".join(there) or "none"
             raise StoreError(f"{self.path} has no FOV {', '.join(missing)}: it has {listed}")
-        return [n for n in there if not names or n in names]
+        found = [n for n in there if not names or n in names]
+        for fov in () if even_compacting else found:
+            if compaction_journal(self.path, fov).is_file():
+                raise StoreError(
+                    f"{self.path}: {fov} is being compacted, or that was cut short: `stemscale "
+                    f"compact {self.path}` finishes it"
+                )
+        return found
 
     def filters(self, fov: str) -> list[str]:
         """Names of what a FOV has been filtered with, in natural order."""
@@ -144,7 +155,7 @@ class AcquisitionStore:
 
     def set_attrs(self, group: str, attrs: Mapping[str, Any]) -> None:
         """Add or change attributes of a group; None takes one away."""
-        self._mark(group)
+        self.mark(group)
         node = read_node(self.path, group)
         if node is None:
             raise StoreError(f"{self.path} has nothing at /{group}")
@@ -180,13 +191,16 @@ class AcquisitionStore:
     def _open_dataset(self, group: str, decode: bool) -> xr.Dataset:
         for tries_left in reversed(range(_TRIES)):
             try:
-                found: xr.Dataset = xr.open_zarr(
-                    zarr_store(self.path),
-                    group=group,
-                    consolidated=False,
-                    chunks=None,
-                    decode_cf=decode,
-                )
+                with warnings.catch_warnings():
+                    # a zarr.json that is just being replaced
+                    warnings.filterwarnings("ignore", r"Object at \..*\.tmp is not recognized")
+                    found: xr.Dataset = xr.open_zarr(
+                        zarr_store(self.path),
+                        group=group,
+                        consolidated=False,
+                        chunks=None,
+                        decode_cf=decode,
+                    )
                 break
             except ValueError:  # sizes are at odds for a moment where a series grows
                 if not tries_left or not self.attrs(group).get("watched"):
@@ -212,7 +226,14 @@ class AcquisitionStore:
         """Open the ledger of a group's frames."""
         return Ledger(self.path, group)
 
-    def write_dataset(self, group: str, dataset: xr.Dataset, *, replace: bool = False) -> None:
+    def write_dataset(
+        self,
+        group: str,
+        dataset: xr.Dataset,
+        *,
+        replace: bool = False,
+        chunk: int | None = None,
+    ) -> None:
         """Write small variables (all but frames) into a group.
 
         Parameters
@@ -223,8 +244,10 @@ class AcquisitionStore:
             Variables, coordinates and attributes, in memory.
         replace : bool
             Whether to take away first what the group held.
+        chunk : int, optional
+            Values along the first dimension in a chunk, for what is to grow; by default all.
         """
-        self._mark(group)
+        self.mark(group)
         if replace:
             remove_tree(self.path / group)
         elif self.has(group):
@@ -239,7 +262,10 @@ class AcquisitionStore:
         # One chunk each: they are written by one process and read whole. A chunk that holds only
         # fill values is written too, so that one that is not there is missing.
         encoding = {
-            str(n): {"compressors": codecs(), **({"chunks": v.shape} if v.ndim else {})}
+            str(n): {
+                "compressors": codecs(),
+                **({"chunks": (chunk or v.shape[0], *v.shape[1:])} if v.ndim else {}),
+            }
             for n, v in dataset.variables.items()
         }
         dataset.to_zarr(
@@ -321,7 +347,7 @@ class AcquisitionStore:
         attrs : mapping
             ``units`` and ``long_name``.
         """
-        self._mark(group)
+        self.mark(group)
         image = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
         array = self.group(group).create_array(
             name,
@@ -384,7 +410,8 @@ class AcquisitionStore:
         root = ledger_root(self.path) / _MARKS
         return {m.parent.relative_to(root).as_posix() for m in self._marks()}
 
-    def _mark(self, group: str) -> None:
+    def mark(self, group: str) -> None:
+        """Note that a group is being changed, until the next `consolidate`."""
         if group:  # of the root, its own zarr.json tells
             mark = ledger_root(self.path) / _MARKS / group / _MARK
             mark.parent.mkdir(parents=True, exist_ok=True)

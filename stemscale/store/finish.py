@@ -78,10 +78,7 @@ def finish_frames(
         sizes[index], crcs[index] = record.size, record.crc32
     for index in failed_blocks:
         status[slice(*frames.bounds(index))] = FRAME_STATUS["failed"]
-    written: dict[str, Any] = {
-        "block_size": ("block", sizes, {"units": "byte", "long_name": "size of the shard"}),
-        "block_crc32": ("block", crcs, {"long_name": "CRC-32 of the shard"}),
-    }
+    written: dict[str, Any] = _block_columns(sizes, crcs)
     if with_status:
         written["frame_status"] = ("frame", status, _STATUS_ATTRS)
     for name, variable in (variables or {}).items():
@@ -95,6 +92,22 @@ def finish_frames(
     store.write_dataset(group, xr.Dataset(written))
     store.set_attrs(group, {"state": state})
     return state
+
+
+def write_block_checksums(
+    store: AcquisitionStore, group: str, records: Mapping[int, BlockRecord]
+) -> None:
+    """Write the per-block checksums of a group whose blocks are all on record, and nothing else."""
+    rows = [(records[i].size, records[i].crc32) for i in range(len(records))]
+    sizes, crcs = np.array(rows, dtype=np.int64).T
+    store.write_dataset(group, xr.Dataset(_block_columns(sizes, crcs)))
+
+
+def _block_columns(sizes: NDArray[np.int64], crcs: NDArray[np.int64]) -> dict[str, Any]:
+    return {
+        "block_size": ("block", sizes, {"units": "byte", "long_name": "size of the shard"}),
+        "block_crc32": ("block", crcs, {"long_name": "CRC-32 of the shard"}),
+    }
 
 
 def _gather(

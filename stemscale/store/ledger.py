@@ -155,6 +155,13 @@ class Ledger:
         found = file_times(self._blocks)
         return {int(name.partition(".")[0]): when for name, when in sorted(found.items())}
 
+    def commit_time(self, block: int) -> float | None:
+        """Give when a block was recorded [s since 1970], or None where it is not."""
+        try:
+            return float(self._record_file(block).stat().st_mtime)
+        except FileNotFoundError:
+            return None
+
     def records(self) -> dict[int, BlockRecord]:
         """Read all records, by number of the block."""
         files = [self._blocks / name for name in sorted(file_times(self._blocks))]
@@ -180,6 +187,11 @@ class Ledger:
 def ledger_root(root: StorePath) -> StorePath:
     """Folder of all ledgers: beside the store, since a foreign folder inside makes opens warn."""
     return root.with_name(root.name + ".stemscale")
+
+
+def compaction_journal(root: StorePath, fov: str) -> StorePath:
+    """File that says that larger blocks of a FOV are all staged, and are being put in place."""
+    return ledger_root(root) / fov / "compact.json"
 
 
 def _record_from(found: dict[str, Any], file: StorePath) -> BlockRecord:

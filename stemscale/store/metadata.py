@@ -171,6 +171,22 @@ def record_nodes(root: StorePath) -> None:
     write_json(root / FILE, node)
 
 
+def record_changed(root: StorePath, changed: Mapping[str, Node]) -> None:
+    """Put some zarr.json on record in that of the root anew, if they are on record there.
+
+    Readers that go by the root see all of them change in one step.
+    """
+    node = read_root(root)
+    recorded = node.get("consolidated_metadata", {}).get("metadata", {})
+    known = {p: n for p, n in changed.items() if p in recorded}
+    if not known:
+        return
+    recorded.update(known)
+    if CHECKSUM in node["attributes"]:
+        node["attributes"][CHECKSUM] = _checksum(node)
+    write_json(root / FILE, node)
+
+
 def root_damage(root: Node) -> str | None:
     """Tell what is wrong with the zarr.json of the root, or None where nothing is."""
     checksum = root["attributes"].get(CHECKSUM)

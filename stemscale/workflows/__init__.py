@@ -1,5 +1,6 @@
 """Several verbs in a row: a folder comes in; what a user would get by typing them goes out."""
 
 from stemscale.workflows.demo import demo
+from stemscale.workflows.live import LiveSummary, live
 
-__all__ = ["demo"]
+__all__ = ["LiveSummary", "demo", "live"]

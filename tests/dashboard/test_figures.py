@@ -217,3 +217,29 @@ def test_a_million_frames_take_no_more_room_than_the_first_of_them(board, clock)
             sizes.append(len(pickle.dumps(board.runs())))
     assert only(board)[0].left == 0
     assert sizes[1] < 1.1 * sizes[0]
+
+
+def test_a_series_that_is_followed_grows_with_its_blocks(board):
+    board.take(start(frames=4))
+    run, _ = only(board)
+    for frames, block in ((8, 0), (16, 1), (20, 2)):
+        board.take(made(block, of=frames))
+    assert (run.frames, run.done, run.left) == (20, 20, 0)
+    board.take(made(2, of=24))  # the last block, made again with more frames
+    assert (run.frames, run.done, run.left) == (24, 24, 0)
+    board.take(made(9, of=80))  # the newest first: those between are behind
+    assert (run.frames, run.done, run.left) == (80, 32, 48)
+
+
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=8))
+def test_a_curve_that_grows_is_as_one_of_that_length_from_the_beginning(steps):
+    growing, n = Curve(1), 0
+    for step in steps:
+        growing.grow(n + step)
+        growing.add(n, [float(i % 7) for i in range(n, n + step)])
+        n += step
+    middles, means = growing.points()
+    assert len(middles) <= 512
+    count = np.full(len(means), growing.width)
+    count[-1] = n - growing.width * (len(means) - 1)
+    np.testing.assert_allclose(np.dot(means, count), sum(i % 7 for i in range(n)), rtol=1e-9)

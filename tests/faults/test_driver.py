@@ -51,13 +51,13 @@ def test_what_was_recorded_is_not_made_again(scene, store):
 
 # Where in the protocol the driver dies: a function that it calls, before or after.
 STEPS = [
-    ("stemscale.pipeline.process", "_lay_out", "before"),
-    ("stemscale.pipeline.process", "_lay_out", "after"),
+    ("stemscale.pipeline.process", "lay_out", "before"),
+    ("stemscale.pipeline.process", "lay_out", "after"),
     ("stemscale.store.ledger", "Ledger.start", "before"),
     ("stemscale.store.ledger", "Ledger.start", "after"),
-    ("stemscale.pipeline.process", "_finish", "before"),
-    ("stemscale.pipeline.process", "finish_frames", "before"),
-    ("stemscale.pipeline.process", "finish_frames", "after"),
+    ("stemscale.pipeline.process", "finish", "before"),
+    ("stemscale.pipeline.filtered", "finish_frames", "before"),
+    ("stemscale.pipeline.filtered", "finish_frames", "after"),
     ("stemscale.store.acquisition_store", "AcquisitionStore.write_dataset", "before"),
     ("stemscale.store.acquisition_store", "AcquisitionStore.add_history", "before"),
     ("stemscale.store.acquisition_store", "AcquisitionStore.consolidate", "before"),

@@ -1,12 +1,13 @@
 """``stemscale process``."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from stemscale_cli.options import Fovs, Json, Overwrite, Quiet, Store
+from stemscale_cli.options import Fovs, Json, Overwrite, Quiet, Store, UntilIdle
 
 
 def process(
@@ -114,6 +115,15 @@ def process(
         bool,
         typer.Option("--retry-failed", help="Try frames once more that an earlier run gave up."),
     ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Keep up with series that are still ingested, the newest frames first; until "
+            "they are complete, or Ctrl-C.",
+        ),
+    ] = False,
+    until_idle: UntilIdle = None,
     performance_report: Annotated[
         Path | None,
         typer.Option(
@@ -136,7 +146,7 @@ def process(
     from stemscale.clusters import check_place
     from stemscale.pipeline import plan_process
     from stemscale.pipeline import process as run
-    from stemscale.store import listed_frames
+    from stemscale_cli.interrupt import stop_when_asked
     from stemscale_cli.output import print_json, talk
     from stemscale_cli.progress import bar, processing
 
@@ -156,12 +166,19 @@ def process(
     tls = _tls(tls_ca, tls_cert, tls_key)
     if dry_run:
         check_place(scheduler, workers=workers, device=device, tls=tls, cluster_file=cluster)
-        _show_plan(plan_process(store, **asked), _workers(scheduler, workers), as_json=as_json)
+        plan = plan_process(store, **asked, follow=follow)
+        _show_plan(plan, _workers(scheduler, workers), as_json=as_json)
         return
-    with bar(processing, quiet=quiet or as_json, unit="frames") as listener:
+    with (
+        bar(processing, quiet=quiet or as_json, unit="frames") as listener,
+        stop_when_asked() if follow else nullcontext() as stop,
+    ):
         done = run(
             store,
             **asked,
+            follow=follow,
+            until_idle_s=until_idle,
+            stop=stop,
             scheduler=scheduler,
             workers=workers,
             device=device,
@@ -178,15 +195,37 @@ def process(
             f"{done.store}: {done.frames} frames to filtered/{done.name} in {done.seconds:.1f} s "
             f"({done.frames_per_s:.1f} frames/s){there}"
         )
+        if follow:
+            typer.echo(keeping_up(done))
         for words in dict.fromkeys(done.transfers.values()):
             fovs = [name for name, said in done.transfers.items() if said == words]
             talk(f"{', '.join(fovs)}: distortion {words}")
         _warn(done.misfits)
-        _say_what_is_outside(done, learned=str(filter).endswith(".safetensors"))
+        say_what_is_outside(done)
         if done.masked:
             talk(f"{done.masked} pixels were not seen by the rapid scan, and are masked")
         if done.clipped:
             talk(f"{done.clipped} pixels were clipped to the range of the frames' dtype")
+    say_failures(done)
+
+
+def keeping_up(done: Any) -> str:
+    """Say how a run kept up with series that grew."""
+    from stemscale_cli.output import count
+
+    if done.latency is None:
+        return "no frame came meanwhile"
+    parts = [f"{count(done.latency.frames, 'frame')} came meanwhile: {done.latency.words()}"]
+    if not done.kept_up:
+        parts.append(f"could not keep up at times: {done.most_behind} frames behind at most")
+    return "; ".join(parts)
+
+
+def say_failures(done: Any) -> None:
+    """Say which frames could not be made, and end with code 3 if there are any."""
+    from stemscale.store import listed_frames
+    from stemscale_cli.output import talk
+
     for what, by_fov in (("failed", done.failed), ("have damaged raw data", done.damaged)):
         for one, frames in by_fov.items():
             why = f" ({done.reasons[one]})" if one in done.reasons else ""
@@ -276,7 +315,7 @@ def _warn(misfits: Mapping[str, Sequence[str]]) -> None:
         talk(f"Warning: {', '.join(fovs)}: {sentence}")
 
 
-def _say_what_is_outside(done: Any, *, learned: bool) -> None:
+def say_what_is_outside(done: Any) -> None:
     """Count the frames that the filter was not trained for, and say in which respects."""
     from stemscale_cli.output import talk
 
@@ -284,7 +323,7 @@ def _say_what_is_outside(done: Any, *, learned: bool) -> None:
         talk(f"{fov}: {flagged.words()}")
     if done.out_of_range:
         talk("compare them with --filter dcfi, or train on fields of view of your own")
-    elif learned and not done.judged:
+    elif done.learned and not done.judged:
         talk(
             "whether single frames lie outside what the filter was trained on is not known: its "
             "card does not say what they were like; train it again with this version"

@@ -1,0 +1,88 @@
+"""A group of frames that grows while others read it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import xarray as xr
+import zarr
+from numpy.typing import NDArray
+
+from stemscale.errors import StoreError
+from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.files import write_together, zarr_store
+from stemscale.store.frames import NAME, at_length
+from stemscale.store.metadata import FILE, read_node, record_changed
+
+_CHUNK = 4096  # values: what is written of an array as it grows does not rise with its length
+_INDEX = "frame"
+
+
+def make_growable(store: AcquisitionStore, group: str, columns: Mapping[str, Any]) -> None:
+    """Write per-frame variables of a group in small chunks, so that `lengthen` need not move them.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    group : str
+        Path of a group of frames.
+    columns : mapping of str to (dims, values, attrs)
+        The coordinates along ``frame``, and other variables along it.
+    """
+    along = {n: c for n, c in columns.items() if c[0] == _INDEX}
+    named = store.attrs(f"{group}/{NAME}").get("coordinates", "").split()
+    dataset = xr.Dataset(
+        {n: c for n, c in along.items() if n not in (*named, _INDEX)},
+        coords={n: c for n, c in along.items() if n in (*named, _INDEX)},
+    )
+    store.write_dataset(group, dataset, chunk=_CHUNK)
+
+
+def lengthen(
+    store: AcquisitionStore,
+    group: str,
+    n_frames: int,
+    columns: Mapping[str, NDArray[Any]],
+    *,
+    since: int,
+    beside: Iterable[str] = (),
+) -> None:
+    """Make a group longer: first all values, then all shapes, within a moment.
+
+    A reader that goes by the root, as xarray does by default, finds all arrays of one length at any
+    time. One that opens the group itself just then may find two lengths, and has to open it once
+    more. Blocks beyond the length in the store
+    may be there before, see `FramesArray.at_length`.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    group : str
+        Path of a group of frames, after `make_growable`.
+    n_frames : int
+        Its new length; at least the present one.
+    columns : mapping of str to ndarray, shape (n_frames,)
+        All that the group has along ``frame``, but the frames.
+    since : int
+        First frame whose values are new, or others than before.
+    beside : iterable of str
+        Paths of arrays that others make longer: the root's record of them is brought up to date.
+    """
+    store.mark(group)
+    nodes: dict[str, dict[str, Any]] = {}
+    # The index is the last: where it is long enough, all are.
+    for name in (NAME, *(n for n in columns if n != _INDEX), _INDEX):
+        path = f"{group}/{name}"
+        node = read_node(store.path, path)
+        if node is None:
+            raise StoreError(f"{store.path} has nothing at /{path}")
+        if name in columns and since < n_frames:
+            array = zarr.open_array(zarr_store(store.path), path=path, mode="r+")
+            longer = at_length(array, n_frames).with_config({"write_empty_chunks": True})
+            longer[since:] = columns[name][since:n_frames]
+        if node["shape"][0] != n_frames:
+            node["shape"][0] = n_frames
+            nodes[path] = node
+    write_together({store.path / p / FILE: json.dumps(n).encode() for p, n in nodes.items()})
+    others = {path: read_node(store.path, path) for path in beside}
+    record_changed(store.path, nodes | {p: n for p, n in others.items() if n is not None})
