@@ -179,7 +179,7 @@ class UNet(nn.Module):
 
     def _joined(self, skipped: Tensor, enlarged: Tensor) -> Tensor:
         if self.settings.skip == "add":
-            return skipped + enlarged
+            return enlarged.add_(skipped)  # in place: new memory costs more than the sum
         return torch.cat([skipped, enlarged], dim=1)
 
 

@@ -116,7 +116,7 @@ def by_int8(filter: Any, threads: int, folder: Path) -> Run:
             return self._left.pop() if self._left else None
 
     ready, file = folder / "ready.onnx", folder / "int8.onnx"
-    quant_pre_process(str(onnx_file(filter, folder)), str(ready))
+    quant_pre_process(str(onnx_file(filter, folder)), str(ready), skip_symbolic_shape=True)
     quantize_static(
         str(ready),
         str(file),
@@ -138,7 +138,7 @@ def by_openvino(filter: Any, threads: int, folder: Path) -> Run:
     model.reshape({"frames": [1, 1, *size], "center": [1], "spread": [1]})
     hint = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": str(threads)}
     compiled = core.compile_model(model, "CPU", hint)
-    return lambda frame: np.asarray(compiled(feed(frame))[0])[0]
+    return lambda frame: np.array(compiled(feed(frame))[0])[0]  # of a buffer that is used again
 
 
 MAKERS: dict[str, Callable[..., Run]] = {
@@ -151,7 +151,7 @@ MAKERS: dict[str, Callable[..., Run]] = {
 
 
 def serve(backend: str, name: str, threads: int, folder: Path) -> None:
-    """Be one backend: a line in, its time out."""
+    """Be one backend: a line in, its times out."""
     frames = np.load(folder / "frames.npy")
     run = MAKERS[backend](filter_of(name), threads, folder)
     result = np.stack([run(f) for f in frames[:4]])
@@ -198,11 +198,12 @@ def compare(name: str, options: argparse.Namespace) -> None:
         for backend in options.only:
             words = ["--serve", backend, "--networks", name, "--threads", options.threads]
             process = subprocess.Popen(
-                [sys.executable, __file__, *map(str, words), "--folder", scratch],
+                [sys.executable, Path(__file__).resolve(), *map(str, words), "--folder", scratch],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if not options.debug else None,
                 text=True,
+                cwd=scratch,  # where the quantiser leaves its files
             )
             if process.stdout.readline() != "ready\n":  # type: ignore[union-attr]
                 process.kill()
