@@ -22,7 +22,7 @@ from stemscale.denoising.scaling import (
 )
 from stemscale.denoising.target import match_target
 from stemscale.denoising.unseen import fill_unseen
-from stemscale.errors import FrameShapeError, TrainingError
+from stemscale.errors import FrameShapeError, SettingsError, TrainingError
 
 _MIN_FOVS_TO_HOLD_OUT = 3
 _MIN_SEEN = 0.5  # share of a patch; the rest of it does not count in the loss
@@ -35,9 +35,17 @@ class TrainingFov:
     name: str
     frames: Any  # array-like (frame, y, x), corrected, on the target's grid; NaN = not seen
     target: NDArray[Any] | None  # (y, x); NaN = not seen; None: the FOV's other frames
+    # (frame, y, x) [counts]: what a larger filter makes of each frame, to be learned in place of
+    # the target, which then only validates. It scatters less: a small network learns sooner.
+    taught: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Refuse frames and a target that do not fit."""
+        if self.taught is not None and self.taught.shape != tuple(self.frames.shape):
+            raise FrameShapeError(
+                f"{self.name}: frames have shape {tuple(self.frames.shape)}, but what is taught "
+                f"has {self.taught.shape}: filter these very frames"
+            )
         shape = tuple(self.frames.shape)
         if len(shape) != 3 or (self.target is not None and shape[1:] != self.target.shape):
             target = "none" if self.target is None else self.target.shape
@@ -57,6 +65,7 @@ class FovPart:
     scale: SeriesScale | None  # of the series; None: every frame by its own minimum and maximum
     which: tuple[int, ...]  # frames
     rows: slice
+    taught: NDArray[np.float32] | None = None  # (frame, y, x), on the network's scale
     of_frames: bool = False  # trained on pairs of frames; the target, their mean, only validates
 
     def frame_scale(self, index: int) -> SeriesScale:
@@ -87,9 +96,17 @@ def prepare_fov(fov: TrainingFov, recipe: Recipe) -> FovPart:
     ------
     TrainingError
         If the FOV has no frame.
+    SettingsError
+        If it is taught by a filter, and the recipe changes frames in a way that the filter has not
+        seen.
     SeriesError
         If the frames are constant or show nothing.
     """
+    if fov.taught is not None and (recipe.normalisation != "series" or recipe.dose_jitter):
+        raise SettingsError(
+            f"{fov.name} is taught by a filter: leave the normalisation at series, and the dose as "
+            f"it is (they are {recipe.normalisation} and {recipe.dose_jitter:g})"
+        )
     frames = fov.frames if recipe.frames is None else fov.frames[: recipe.frames]
     n_frames = int(frames.shape[0])
     if n_frames == 0:
@@ -114,6 +131,7 @@ def prepare_fov(fov: TrainingFov, recipe: Recipe) -> FovPart:
         scale=scale,
         which=tuple(range(n_frames)),
         rows=slice(0, target.shape[0]),
+        taught=None if fov.taught is None else normalise(fov.taught, own),
         of_frames=fov.target is None,
     )
 
@@ -264,7 +282,7 @@ class PatchSampler:
         corner = (top + part.rows.start, left)
         around = neighbours(place, self._recipe.network.frames_in, len(part.which))
         scale = self._scale(which, part.which[place])
-        target, seen = self._target(rng, part, around, corner, scale)
+        target, seen = self._target(rng, part, place, around, corner, scale)
         mixed = self._mixed(rng, part)
         stack, middle = [], self._recipe.network.frames_in // 2
         for i, at in enumerate(self._corners(rng, part, corner)):
@@ -292,12 +310,14 @@ class PatchSampler:
         self,
         rng: np.random.Generator,
         part: FovPart,
+        place: int,
         around: Sequence[int],
         corner: tuple[int, int],
         scale: SeriesScale,
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         (top, left), (height, width) = corner, self.patch_shape
-        target = part.target[top : top + height, left : left + width]
+        target = part.target if part.taught is None else part.taught[part.which[place]]
+        target = target[top : top + height, left : left + width]
         seen = np.isfinite(target)
         if part.of_frames:  # another frame has noise of its own
             others = [p for p in range(len(part.which)) if p not in around]

@@ -18,6 +18,7 @@ from stemscale.workflows.shipping.filters import make_filter
 from stemscale.workflows.shipping.fovs import SIZE, read_scenes, scenes_hash
 
 SEED = 2022
+TEACHERS = {"live": "standard"}
 
 
 def main() -> None:
@@ -59,6 +60,11 @@ def main() -> None:
                 progress.update(bar, completed=event.share, description=words)  # type: ignore[arg-type]
 
             file = options.folder / f"{preset}.safetensors"
+            teacher = (
+                options.folder / f"{TEACHERS[preset]}.safetensors" if preset in TEACHERS else None
+            )
+            if teacher is not None and not teacher.is_file():
+                teacher = find_filter(teacher.stem)
             if not file.is_file():
                 make_filter(
                     data,
@@ -68,6 +74,7 @@ def main() -> None:
                     epochs=options.epochs,
                     threads=options.threads,
                     about=about,
+                    teacher=teacher,
                     listener=tell,
                 )
     for preset in options.only:

@@ -5,13 +5,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
 from stemscale.denoising import (
     Filter,
     Recipe,
     TrainingFov,
     TrainingProgress,
+    denoise_frames,
+    filter_hash,
     find_recipe,
+    load_filter,
     save_filter,
+    series_scale,
     train_filter,
 )
 from stemscale.workflows.shipping.data import Data
@@ -48,6 +56,7 @@ def make_filter(
     epochs: int,
     threads: int | None = None,
     about: dict[str, Any] | None = None,
+    teacher: Path | None = None,
     listener: Callable[[TrainingProgress], None] | None = None,
 ) -> Filter:
     """Train a filter on simulated FOVs, going on where a training was cut short.
@@ -65,6 +74,8 @@ def make_filter(
         Of torch. The same number gives the same weights.
     about : dict, optional
         JSON values for the card: of the data.
+    teacher : Path, optional
+        Filter file: learn what it makes of the frames, in place of the truth.
     listener : callable, optional
         See `train_filter`.
 
@@ -73,9 +84,15 @@ def make_filter(
     Filter
     """
     checkpoint = file.with_name(f"{file.name}.checkpoint")
+    taught = _taught(data.frames, teacher, threads)
     fovs = [
-        TrainingFov(name=f"{i:05d}", frames=frames, target=target)
-        for i, (frames, target) in enumerate(zip(data.frames, data.targets, strict=True))
+        TrainingFov(
+            name=f"{i:05d}",
+            frames=frames,
+            target=data.targets[i],
+            taught=None if taught is None else taught[i],
+        )
+        for i, frames in enumerate(data.frames)
     ]
     made = train_filter(
         fovs,
@@ -91,12 +108,27 @@ def make_filter(
             "corrected": True,
             "fovs": [],
             "simulated": about or {},
+            "taught_by": None if teacher is None else filter_hash(teacher),
             "licence": "GPL-3.0-or-later",
         },
     )
     made = Filter(made.network, {**made.card, "training": _without_names(made.card["training"])})
     save_filter(made, file)
     checkpoint.unlink(missing_ok=True)
+    return made
+
+
+def _taught(
+    frames: NDArray[np.float32], teacher: Path | None, threads: int | None
+) -> NDArray[np.float32] | None:
+    """Filter the frames (fov, frame, y, x) of all FOVs."""
+    if teacher is None:
+        return None
+    torch.set_num_threads(threads or torch.get_num_threads())
+    filter = load_filter(teacher)
+    made = np.empty_like(frames)
+    for series, into in zip(frames, made, strict=True):
+        into[:] = denoise_frames(series, filter, scale=series_scale(series))
     return made
 
 
