@@ -1,15 +1,16 @@
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from denoising.builders import scan_of, tiny_recipe
 
-from stemscale.denoising import denoise_frames, series_scale, train_filter
+from stemscale.denoising import TrainingFov, denoise_frames, series_scale, train_filter
 from stemscale.denoising.steps import weighted_mse
 from stemscale.denoising.training_run import _rate
-from stemscale.errors import SettingsError, TrainingError
+from stemscale.errors import FrameShapeError, SettingsError, TrainingError
 from stemscale.quality import lag_tail, psnr_without_background
 
 
@@ -200,3 +201,37 @@ def test_a_checkpoint_of_a_training_from_another_filter_is_refused(tmp_path):
         )
     with pytest.raises(TrainingError, match="cut short"):
         small_training(start_from=small_training(seed=2), checkpoint=checkpoint, epochs=9)
+
+
+def taught_fov(taught):
+    fov = scan_of(48, frames=3).fov()
+    return replace(fov, taught=taught)
+
+
+def test_a_filter_learns_what_a_larger_one_makes_of_each_frame():
+    scan = scan_of(64, frames=4, seed=3)
+    doubled = np.float32(2 * (scan.rapid - scan.rapid.mean()) + scan.rapid.mean())
+    recipe = tiny_recipe(patch_px=32, background_px=None, gain_jitter=0.0, offset_jitter=0.0)
+    made = train_filter(
+        [TrainingFov(name="a", frames=scan.rapid, target=scan.slow, taught=doubled)],
+        recipe=recipe,
+        epochs=60,
+        seed=1,
+    )
+    output = denoise_frames(scan.rapid, made, scale=series_scale(scan.rapid))
+    contrast = [np.std(f - scan.rapid.mean()) for f in (output, scan.rapid)]
+    assert contrast[0] > 1.7 * contrast[1]  # the slow scan has less, for it has no noise
+
+
+@pytest.mark.parametrize(
+    "changed", [{"dose_jitter": 0.2}, {"normalisation": "frame_min_max"}], ids=str
+)
+def test_what_is_taught_must_fit_the_frames_that_are_drawn(changed):
+    fov = taught_fov(np.zeros((3, 48, 48), dtype=np.float32))
+    with pytest.raises(SettingsError, match="taught by a filter"):
+        train_filter([fov], recipe=tiny_recipe(patch_px=32, **changed), epochs=1)
+
+
+def test_what_is_taught_has_the_shape_of_the_frames():
+    with pytest.raises(FrameShapeError, match="what is taught"):
+        taught_fov(np.zeros((2, 48, 48), dtype=np.float32))
