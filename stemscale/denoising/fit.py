@@ -35,6 +35,7 @@ def explain_misfit(
     scale: SeriesScale,
     noise: Sequence[float] = (),
     frames: Sequence[FrameCharacter] = (),
+    recorded: bool = False,
 ) -> list[str]:
     """Say where a series is clearly unlike what a filter was trained for.
 
@@ -51,6 +52,8 @@ def explain_misfit(
         cards that say nothing of single frames.
     frames : sequence of FrameCharacter
         What some corrected frames are like (`SeenFrames.character`), for cards that do.
+    recorded : bool
+        Whether they are as recorded, not interpolated.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def explain_misfit(
     """
     return [
         *_of_settings(card, settings),
-        *_of_frames(card, frames),
+        *_of_frames(card, frames, recorded=recorded),
         *_of_images(card, scale, noise),
     ]
 
@@ -102,8 +105,10 @@ def _of_settings(card: Mapping[str, Any], settings: ScanSettings) -> Iterator[st
             )
 
 
-def _of_frames(card: Mapping[str, Any], frames: Sequence[FrameCharacter]) -> Iterator[str]:
-    seen = SeenFrames.of_card(card)
+def _of_frames(
+    card: Mapping[str, Any], frames: Sequence[FrameCharacter], *, recorded: bool
+) -> Iterator[str]:
+    seen = SeenFrames.of_card(card, recorded=recorded)
     if seen is None:
         return
     judged = [seen.compare(frame) for frame in frames]

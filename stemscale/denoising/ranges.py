@@ -142,11 +142,27 @@ class SeenFrames:
     own_scale: bool = False
 
     @classmethod
-    def of_card(cls, card: Mapping[str, Any]) -> Self | None:
-        """Read a card; None where it says nothing, as those of older versions."""
-        found: Any = card
-        for name in ("seen", "frames", "ranges"):
-            found = found.get(name) if isinstance(found, Mapping) else None
+    def of_card(cls, card: Mapping[str, Any], *, recorded: bool = False) -> Self | None:
+        """Read a card.
+
+        Parameters
+        ----------
+        card : mapping
+            Of a filter.
+        recorded : bool
+            Whether the frames to come are as recorded. Noise of interpolated frames is alike in
+            neighbouring rows, as that of a camera is; that of a scan as recorded never is. A filter
+            that was trained on both says what those as recorded were like.
+
+        Returns
+        -------
+        SeenFrames or None
+            None where the card says nothing, as those of older versions.
+        """
+        seen = card.get("seen")
+        seen = seen if isinstance(seen, Mapping) else {}
+        found: Any = (recorded and seen.get("frames_recorded")) or seen.get("frames")
+        found = found.get("ranges") if isinstance(found, Mapping) else None
         if not isinstance(found, Mapping):
             return None
         ranges = {

@@ -149,11 +149,13 @@ def train_filter(
     held_out = {part.name for part in split.validation} - {part.name for part in split.training}
     trained = [fov for fov in fovs if fov.name not in held_out]
     trained = trained[:: max(1, len(trained) // _MEASURED_FOVS)]
+    recorded = [fov for fov in trained if fov.recorded]
     card = {
         **_card(recipe, target),
         "seen": {
             **training_ranges(trained, frames=recipe.frames),
             "frames": frame_ranges(trained, recipe, np.random.default_rng(seed)),
+            "frames_recorded": frame_ranges(recorded, recipe, np.random.default_rng(seed)),
         },
         "training": {**summary, "seed": seed, **_split_card(split)},
         "scores": {

@@ -38,6 +38,7 @@ class TrainingFov:
     # (frame, y, x) [counts]: what a larger filter makes of each frame, to be learned in place of
     # the target, which then only validates. It scatters less: a small network learns sooner.
     taught: NDArray[np.float32] | None = None
+    recorded: bool = False  # frames are as the microscope gave them: not interpolated
 
     def __post_init__(self) -> None:
         """Refuse frames and a target that do not fit."""

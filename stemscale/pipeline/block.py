@@ -243,13 +243,16 @@ class _Work:
         sha256 = self.choice.sha256
         filter = None if sha256 is None else _filter(str(filter_file(self.store.path, sha256)))
         self._scale = None if run["scale"] is None else SeriesScale(**run["scale"])
-        self._seen = None if filter is None else SeenFrames.of_card(filter.card)
+        distortion = load_distortion(self.ledger)
+        drift = load_drift(self.ledger) if run.get("drift") else None
+        recorded = distortion is None and drift is None
+        self._seen = None if filter is None else SeenFrames.of_card(filter.card, recorded=recorded)
         self.pixels = PixelWork(
             self.choice,
-            distortion=load_distortion(self.ledger),
+            distortion=distortion,
             rapid_shape=self.input.shape[1:],
             interpolation=run["interpolation"],
-            drift=load_drift(self.ledger) if run.get("drift") else None,
+            drift=drift,
             filter=filter,
             scale=self._scale,
             parameters=load_parameters(self.ledger) if self.choice.classical else None,

@@ -55,7 +55,8 @@ def find_misfit(
     frames = store.first_frames(fov, min(_FRAMES, n_frames))
     if calibration is not None:
         frames = Warp(calibration.distortion, interpolation=interpolation)(frames)
-    seen = SeenFrames.of_card(choice.card)
+    recorded = calibration is None
+    seen = SeenFrames.of_card(choice.card, recorded=recorded)
     said = tuple(
         explain_misfit(
             choice.card,
@@ -63,6 +64,7 @@ def find_misfit(
             scale=scale,
             noise=relative_noise(frames, scale) if seen is None else (),
             frames=() if seen is None else [seen.character(f, scale) for f in frames],
+            recorded=recorded,
         )
     )
     for sentence in said:

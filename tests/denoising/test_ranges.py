@@ -4,8 +4,9 @@ import math
 import numpy as np
 import pytest
 from denoising.builders import grainy_frame, scan_of, tiny_recipe
+from scipy.ndimage import gaussian_filter
 
-from stemscale.denoising import SeriesScale, TrainingFov, series_scale
+from stemscale.denoising import SeriesScale, TrainingFov, series_scale, train_filter
 from stemscale.denoising.character import FrameCharacter
 from stemscale.denoising.ranges import RESPECTS, CharacterRanges, SeenFrames
 from stemscale.denoising.seen import frame_ranges
@@ -180,3 +181,26 @@ def test_the_ranges_of_a_training_leave_out_what_tells_nothing():
     found = frame_ranges(fovs, tiny_recipe(), np.random.default_rng(0))
     assert (found["series"], found["count"]) == (1, 6)
     assert frame_ranges(fovs[:2], tiny_recipe(), np.random.default_rng(0)) is None
+
+
+def test_frames_as_recorded_are_held_against_those_that_were_recorded():
+    """Noise that is alike in neighbouring rows comes from interpolation, or is no scan's."""
+    rng = np.random.default_rng(0)
+
+    def fov(name, *, recorded):
+        grain = gaussian_filter(rng.normal(size=(96, 96)), 6)
+        frames = 100 * grain / grain.std() + rng.normal(0, 60, (4, 96, 96))
+        if not recorded:  # half a row lower
+            frames = 0.5 * (frames + np.roll(frames, 1, axis=1))
+        frames = frames.astype(np.float32)
+        return TrainingFov(name=name, frames=frames, target=frames[0], recorded=recorded)
+
+    fovs = [fov(f"{i}", recorded=bool(i % 2)) for i in range(40)]
+    recipe = tiny_recipe(patch_px=32, lag_jitter=0.0)
+    card = train_filter(fovs, recipe=recipe, epochs=1).card
+    new = fov("new", recorded=False)
+    scale = series_scale(new.frames)
+    as_recorded = SeenFrames.of_card(card, recorded=True).judge(new.frames[0], scale)
+    corrected = SeenFrames.of_card(card).judge(new.frames[0], scale)
+    assert as_recorded.flag & RESPECTS["lag"]
+    assert not corrected.flag & RESPECTS["lag"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stemscale.workflows.shipping.fovs import FRAMES, SIZE, make_fov
+from stemscale.workflows.shipping.fovs import FRAMES, SIZE, make_fov, settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -23,10 +23,13 @@ class Data:
     ----------
     frames : ndarray of float32, shape (fov, frame, y, x)
     targets : ndarray of float32, shape (fov, y, x)
+    recorded : ndarray of bool, shape (fov,)
+        Whether frames are as recorded, of a microscope that needs no correction.
     """
 
     frames: NDArray[np.float32]
     targets: NDArray[np.float32]
+    recorded: NDArray[np.bool_]
 
 
 def make_data(
@@ -67,7 +70,8 @@ def make_data(
         with np.load(file) as found:
             frames[start:stop], targets[start:stop] = found["frames"], found["targets"]
         tell(stop)
-    return Data(frames=frames, targets=targets)
+    recorded = [not settings_of(seed, number).has("distortion") for number in range(fovs)]
+    return Data(frames=frames, targets=targets, recorded=np.array(recorded))
 
 
 def _keep(file: Path, frames: NDArray[np.float32], targets: NDArray[np.float32]) -> None:

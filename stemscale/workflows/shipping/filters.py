@@ -91,6 +91,7 @@ def make_filter(
             frames=frames,
             target=data.targets[i],
             taught=None if taught is None else taught[i],
+            recorded=bool(data.recorded[i]),
         )
         for i, frames in enumerate(data.frames)
     ]

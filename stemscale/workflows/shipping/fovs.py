@@ -76,6 +76,11 @@ def scenes_hash(scenes: Sequence[NDArray[np.uint8]]) -> str:
     return digest.hexdigest()
 
 
+def settings_of(seed: int, number: int) -> SimulationSettings:
+    """Give the settings of the microscope under which a FOV lies, see `make_fov`."""
+    return draw_settings(np.random.default_rng((seed, number)))
+
+
 def make_fov(seed: int, number: int, scenes: Sequence[NDArray[np.uint8]]) -> MadeFov:
     """Make a FOV of a microscope of its own.
 
