@@ -1,7 +1,7 @@
 """Compare `process`, end to end, with the plainest loops that do a part of its work.
 
     python tests/benchmarks/bench_process.py [--size 512] [--frames 256] [--workers 2]
-        [--only filter none tutorial workers libertem] [--networks standard "width 16" paper]
+        [--only filter none tutorial workers libertem] [--networks standard live "width 16" paper]
         [--libertem PYTHON]
 
 ``filter``: `process` reads a store, corrects, filters, scores every frame before and after against
@@ -47,6 +47,7 @@ from stemscale.denoising.unet import UNet
 from stemscale.distortion import DistortionMap
 from stemscale.filter_card import FORMAT_VERSION
 from stemscale.pipeline.calibration import Calibration, save_calibration
+from stemscale.shipped import SHIPPED, find_filter
 from stemscale.store import AcquisitionStore
 
 FOV = "fov01"
@@ -96,12 +97,12 @@ def make_store(folder: Path, size: int, n_frames: int) -> Path:
 
 
 def make_filter(folder: Path, name: str) -> Path:
+    """A shipped filter, which also says of each frame whether it has seen the like; or a network
+    that is not trained."""
+    if name in SHIPPED:
+        return find_filter(name)
     paper = find_recipe("paper").network
-    settings = {
-        "standard": find_recipe("standard").network,
-        "width 16": replace(paper, width=16),
-        "paper": paper,
-    }[name]
+    settings = {"width 16": replace(paper, width=16), "paper": paper}[name]
     torch.manual_seed(0)
     card = {
         "format_version": FORMAT_VERSION,
@@ -352,7 +353,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=list(COMPARISONS), default=list(COMPARISONS))
     parser.add_argument("--libertem", metavar="PYTHON", help="of an environment with LiberTEM")
-    parser.add_argument("--networks", nargs="+", default=["standard", "width 16"])
+    parser.add_argument("--networks", nargs="+", default=["standard", "live", "width 16"])
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, ExitStack() as stack:
         folder = Path(scratch)

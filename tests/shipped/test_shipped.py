@@ -8,9 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 import stemscale
-from stemscale.denoising import denoise_frames, find_recipe, load_filter, series_scale
+from stemscale.denoising import (
+    RESPECTS,
+    SeenFrames,
+    denoise_frames,
+    find_recipe,
+    load_filter,
+    series_scale,
+)
 from stemscale.errors import FilterError
 from stemscale.filter_card import read_card
 from stemscale.quality import lag_tail, psnr_without_background
@@ -19,6 +27,7 @@ from stemscale.simulation import FieldOfView, preset_settings
 from stemscale.workflows.shipping.fovs import read_scenes, scenes_hash
 
 ROOT = Path(stemscale.__file__).parents[1]
+DATA = Path(__file__).parents[1] / "data"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -68,3 +77,38 @@ def test_the_wheel_brings_the_filters_and_not_what_they_were_made_of(tmp_path):
     assert {f"stemscale/shipped/{name}.safetensors" for name in SHIPPED} <= set(names)
     assert not [name for name in names if name.endswith(".png")]
     assert wheel.stat().st_size < 20e6
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_camera_in_place_of_a_scan_is_flagged_and_a_real_scan_is_not(name):
+    seen = SeenFrames.of_card(read_card(find_filter(name)).card, recorded=True)
+    tem = tifffile.imread(DATA / "Ti_dislocation_line_17f_crop.tif")
+    stem = rapid_pair()
+    flagged = {}
+    for word, frames in (("TEM", tem), ("STEM", stem)):
+        scale = series_scale(frames)
+        flagged[word] = [seen.judge(np.float32(frame), scale).flag for frame in frames]
+    assert all(flag & RESPECTS["lag"] for flag in flagged["TEM"])
+    assert flagged["STEM"] == [0, 0]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_smear_of_a_real_scan_goes(name):
+    """Noise, in the difference of two frames of a scene, is then no more alike along x than y."""
+    pair = np.float32(rapid_pair())
+    made = denoise_frames(pair, load_filter(find_filter(name)), scale=series_scale(pair))
+    before, after = (f[0] - f[1] for f in (pair, made))
+    assert correlation(before, axis=1) > 0.45 > 0.05 > correlation(before, axis=0)
+    assert correlation(after, axis=1) < correlation(after, axis=0) + 0.02
+    assert after.std() < 0.35 * before.std()
+
+
+def rapid_pair():
+    shape = (2, 512, 512)
+    pixels = (DATA / "rapid_scan_pair_512.mrc").read_bytes()[-2 * np.prod(shape) :]
+    return np.frombuffer(pixels, dtype="<i2").reshape(shape)
+
+
+def correlation(image, *, axis):
+    moved = np.moveaxis(image - image.mean(), axis, -1)
+    return float((moved[..., 1:] * moved[..., :-1]).mean() / moved.var())
