@@ -313,6 +313,7 @@ def _write_fov(
         hold_lease(ledger.lease_file, what=f"{store.path}/{group}") as epoch,
         ThreadPoolExecutor(1) as beside,
     ):
+        store.require_whole(plan.fov)
         digest = beside.submit(plan.sha256)  # the second pass over the file finds it in memory
         before, frames = _lay_out(store, todo, block)
         writer = BlockWriter(

@@ -179,6 +179,8 @@ class _Watch:
             took = self._taking.take(ragged=over or now - newest >= _RAGGED_S)
             self._tell(now, always=took)
             if over and not took:
+                if self._watched.pending_why:
+                    self._notice(f"{self._watched.waiting_for}: {self._watched.pending_why}")
                 return
             if not took:
                 stop.wait(min(max(poll_s, self._watched.pause_s), _LONGEST_PAUSE_S))
@@ -314,6 +316,7 @@ def _growing_store(
         ledger = store.ledger(rapid_group(fov))
         what = f"{path}/{rapid_group(fov)}"
         with hold_lease(ledger.lease_file, what=what) as epoch:
+            store.require_whole(fov)
             get_ready()
             yield store, lambda: check_epoch(ledger.lease_file, epoch, what=what)
         if is_new and not store.fovs():

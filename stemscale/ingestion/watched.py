@@ -37,6 +37,11 @@ class Watched(Protocol):
         ...
 
     @property
+    def pending_why(self) -> str:
+        """Why a file that is there is not taken yet; empty where none waits."""
+        ...
+
+    @property
     def pause_s(self) -> float:
         """How long to wait before the next look, so that looking takes little of a core [s]."""
         ...

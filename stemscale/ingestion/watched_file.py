@@ -80,6 +80,11 @@ class WatchedFile:
         return f"frame {self.n_frames} in {self._path.name}"
 
     @property
+    def pending_why(self) -> str:
+        """Nothing: a part of a frame is waited for, whatever it is."""
+        return ""
+
+    @property
     def pause_s(self) -> float:
         """One look costs nothing."""
         return 0.0
@@ -127,7 +132,9 @@ class WatchedFile:
 
     def opened(self) -> list[JoinedSource]:
         """Open the frames so far, with all that the file says of them by now."""
-        self.look()
+        n_frames = self.n_frames
+        self.look()  # that it is the same file still
+        del self._arrived[n_frames:]  # what came since is taken by another watch
         if _layout_of(self._path) != self._layout:
             raise self._changed("has another header than when its first frame was taken")
         source = self.first

@@ -86,6 +86,11 @@ class WatchedFolder:
             return f"{self._path}"
         return f"more files in {self._path.name}" if self._path.is_dir() else self._path.name
 
+    @property
+    def pending_why(self) -> str:
+        """Why the next file is not taken yet."""
+        return self._pending[0].why if self._pending else ""
+
     def look(self) -> list[str]:
         """See which files are whole by now; see `Watched.look`."""
         self._check_last()

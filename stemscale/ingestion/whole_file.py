@@ -1,7 +1,8 @@
 """Whether a file that a microscope's software writes is whole: then it is opened, else waited for.
 
 A file that is still being written changes from one look to the next, or does not hold what its
-own header demands, or is open for writing. All three are asked; what is read is never half a file.
+own header demands, or, if it is HDF5, was not closed. What is read is never half a file. A stack of
+TIFF pages that grows slowly looks whole after each of them: watch it by its own name.
 """
 
 import time

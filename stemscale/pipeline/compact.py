@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stemscale.errors import DamagedDataError, SettingsError, StoreError
+from stemscale.errors import DamagedDataError, SettingsError, StoreConflictError, StoreError
 from stemscale.pipeline.events import FramesCompacted, Listener, no_listener
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.pipeline.plan import fingerprinted
@@ -124,6 +124,8 @@ def compact(
     done: list[CompactedSeries] = []
     for fov in target.require_fovs(list(fovs), even_compacting=True):
         done += _compact_fov(target, fov, name, block, listener)
+    if name is not None and not done:
+        raise StoreError(f"{target.path} has no frames of the name {name}: see `stemscale info`")
     target.consolidate()
     return done
 
@@ -165,6 +167,12 @@ def _compact_fov(
             raw = series[0]
             for one in series:
                 one.stage_records(raw, reblocked=one in chosen)
+            begun = {filtered_group(fov, n) for n in store.filters(fov)} - set(groups)
+            if begun:
+                raise StoreConflictError(
+                    f"{store.path}: {', '.join(sorted(begun))} was begun meanwhile: wait for it, "
+                    f"and run the same command again"
+                )
             write_json(journal, {s.group: s.journal(s in chosen) for s in series})
             _swap(store, fov)
         return [_told(store, s, before[s.group], s in chosen) for s in series if s.group in wanted]

@@ -130,9 +130,9 @@ def follow(
     path = store_path(store)
     choice = choose_filter(asked["filter"], window=asked["window"], weighted=asked["weighted"])
     check_follows(choice, drift=asked["drift"])
-    if choice.sha256 is not None:
+    if choice.file is not None and choice.sha256 is not None:
         ledger_root(path).parent.mkdir(parents=True, exist_ok=True)
-        keep_filter(path, Path(asked["filter"]), choice.sha256)
+        keep_filter(path, choice.file, choice.sha256)
     with place as client:
         client.run(warm_up, str(path.absolute()), choice.sha256, _USUAL_SHAPE)
         listener(Ready(dashboard=attach(client)))
@@ -173,6 +173,7 @@ def await_frames(
     found: dict[str, RawSeries] = {}
     while True:
         now = time.monotonic()
+        over = waits.are_over(now - began, complete=False)  # asked before the last look
         store = AcquisitionStore(path) if (path / "zarr.json").is_file() else None
         for fov in (fovs or store.fovs()) if store is not None else ():
             if fov not in found and store is not None:
@@ -188,14 +189,17 @@ def await_frames(
                     f"`stemscale process` without --follow"
                 )
         idle_s = now - began
+        few_do = over or idle_s > _FEW_S
+        if over and not fovs:  # those without a frame hold up nobody
+            found = {fov: raw for fov, raw in found.items() if raw.n_frames}
         enough = [
             raw.n_frames >= FOLLOW_SCALE_FRAMES
-            or (raw.n_frames > 0 and (idle_s > _FEW_S or raw.is_complete()))
+            or (raw.n_frames > 0 and (few_do or raw.is_complete()))
             for raw in found.values()
         ]
         if found and all(enough) and all(fov in found for fov in fovs):
             return tuple(found)
-        if waits.are_over(idle_s, complete=False):
+        if over:
             raise ProcessingError(
                 f"{path}: no frame of {', '.join(fovs) or 'any field of view'} came: there is "
                 f"nothing to filter; is `stemscale ingest --watch` at work?"

@@ -140,11 +140,16 @@ class FollowedSeries:
             self.status = np.concatenate([self.status, np.zeros_like(self.status)])
         self.changed = min(self.changed, new.start)
 
+    @property
+    def _length(self) -> int:
+        """Frames by now; a raw block may be away just now, as it is written anew."""
+        return max(self.raw.n_frames, self.plan.n_frames)
+
     def _bounds(self, block: int) -> tuple[int, int]:
-        return block_bounds(block, self.raw.n_frames, self.plan.block)
+        return block_bounds(block, self._length, self.plan.block)
 
     def _is_ready(self, block: int, idle: bool) -> bool:
-        halo, n_frames = self.plan.halo, self.raw.n_frames
+        halo, n_frames = self.plan.halo, self._length
         start, stop = self._bounds(block)
         whole = (block + 1) * self.plan.block + halo <= n_frames
         # A short raw block is one because no more came; blocks of several wait for all of them.

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
 from distributed import Client
 
 from stemscale.clusters import Jobs, Tls, check_place, connect
@@ -22,7 +23,7 @@ from stemscale.pipeline.block import BlockTask, process_block
 from stemscale.pipeline.drift import find_drift
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, no_listener
-from stemscale.pipeline.filtered import finish, lay_out
+from stemscale.pipeline.filtered import finish, frame_columns, lay_out
 from stemscale.pipeline.follow import Waits
 from stemscale.pipeline.follow import follow as follow_series
 from stemscale.pipeline.ledger_files import (
@@ -283,6 +284,8 @@ def _close(
     """Write what became of the frames into the groups that this run holds."""
     mine = [s for s in plan.series if s.group in epochs]
     for series in mine:
+        # a watch that ended since may have brought more of them
+        store.write_dataset(series.group, xr.Dataset(coords=frame_columns(store, series)))
         finish(store, series, given_up.get(series.group, {}))
     if any(s.todo for s in mine):
         store.add_history(f"{command_of(plan)} on {' '.join(s.fov for s in mine if s.todo)}")

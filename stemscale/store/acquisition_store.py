@@ -118,12 +118,22 @@ class AcquisitionStore:
             raise StoreError(f"{self.path} has no FOV {', '.join(missing)}: it has {listed}")
         found = [n for n in there if not names or n in names]
         for fov in () if even_compacting else found:
-            if compaction_journal(self.path, fov).is_file():
-                raise StoreError(
-                    f"{self.path}: {fov} is being compacted, or that was cut short: `stemscale "
-                    f"compact {self.path}` finishes it"
-                )
+            self.require_whole(fov)
         return found
+
+    def require_whole(self, fov: str) -> None:
+        """Refuse a FOV that is being compacted.
+
+        Raises
+        ------
+        StoreError
+            If it is, or was when that was killed.
+        """
+        if compaction_journal(self.path, fov).is_file():
+            raise StoreError(
+                f"{self.path}: {fov} is being compacted, or that was cut short: `stemscale "
+                f"compact {self.path}` finishes it"
+            )
 
     def filters(self, fov: str) -> list[str]:
         """Names of what a FOV has been filtered with, in natural order."""

@@ -114,7 +114,11 @@ def _gather(
     name: str, records: Mapping[int, BlockRecord], shape: tuple[int, ...]
 ) -> NDArray[np.float64]:
     values = np.full(shape, np.nan)
+    unknown = np.full(shape[1:], np.nan)
     for record in records.values():
-        if name in record.scores:  # None, JSON's way to say NaN, becomes NaN again
-            values[record.start : record.stop] = np.array(record.scores[name], dtype=np.float64)
+        if name not in record.scores:
+            continue
+        # None, JSON's way to say NaN, may stand for all bands of a frame
+        known = [unknown if value is None else value for value in record.scores[name]]
+        values[record.start : record.stop] = np.array(known, dtype=np.float64)
     return values

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stemscale.errors import StoreError
 from stemscale.store.acquisition_store import AcquisitionStore
-from stemscale.store.files import write_together, zarr_store
+from stemscale.store.files import remove_tree, write_together, zarr_store
 from stemscale.store.frames import NAME, at_length
 from stemscale.store.metadata import FILE, read_node, record_changed
 
@@ -27,15 +27,30 @@ def make_growable(store: AcquisitionStore, group: str, columns: Mapping[str, Any
     group : str
         Path of a group of frames.
     columns : mapping of str to (dims, values, attrs)
-        The coordinates along ``frame``, and other variables along it.
+        The coordinates along ``frame``, and other variables along it. Those that are not named
+        are taken away.
     """
     along = {n: c for n, c in columns.items() if c[0] == _INDEX}
+    _drop_others(store, group, (*along, NAME))
     named = store.attrs(f"{group}/{NAME}").get("coordinates", "").split()
     dataset = xr.Dataset(
         {n: c for n, c in along.items() if n not in (*named, _INDEX)},
         coords={n: c for n, c in along.items() if n in (*named, _INDEX)},
     )
     store.write_dataset(group, dataset, chunk=_CHUNK)
+
+
+def _drop_others(store: AcquisitionStore, group: str, kept: tuple[str, ...]) -> None:
+    """Take away variables along ``frame`` that would not grow: none may stay behind.
+
+    They are results, as PSNR, and are written again from the records of the blocks at the end.
+    """
+    for file in (store.path / group).glob(f"*/{FILE}"):
+        name = file.parent.name
+        node = read_node(store.path, f"{group}/{name}") or {}
+        if name not in kept and (node.get("dimension_names") or [""])[0] == _INDEX:
+            store.mark(group)
+            remove_tree(file.parent)
 
 
 def lengthen(

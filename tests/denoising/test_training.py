@@ -1,11 +1,11 @@
 import json
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
-from denoising.builders import scan_of, tiny_recipe
+from denoising.builders import TINY, scan_of, tiny_recipe
 
 from stemscale.denoising import TrainingFov, denoise_frames, series_scale, train_filter
 from stemscale.denoising.steps import weighted_mse
@@ -64,10 +64,7 @@ def test_progress_is_told(learned):
 def test_the_card_says_what_the_filter_is(learned):
     card = learned[0].card
     assert json.loads(json.dumps(card)) == card
-    assert card["architecture"] == {
-        "name": "unet",
-        "arguments": {"frames_in": 1, "width": 8, "depth": 2, "stem": 2, "residual": True},
-    }
+    assert card["architecture"] == {"name": "unet", "arguments": asdict(TINY)}
     assert card["target"] == "slow"
     training = card["training"]
     assert len(training["fovs"]) == 3

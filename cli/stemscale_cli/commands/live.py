@@ -145,8 +145,8 @@ def live(
         )
         typer.echo(keeping_up(done.followed))
         say_what_is_outside(done.followed)
-        if done.watched.not_taken:
-            talk(f"{count(len(done.watched.not_taken), 'file')} left out: see `stemscale info`")
+        for file, why in done.watched.not_taken.items():
+            talk(f"{file} {why}: left out")
     if done.followed is not None:
         say_failures(done.followed)
 
