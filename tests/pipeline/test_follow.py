@@ -19,7 +19,7 @@ from stemscale.errors import ProcessingError, SettingsError, StoreError
 from stemscale.pipeline import BlockDone, Following, Ready, plan_process
 from stemscale.pipeline.block import BlockTask, process_block
 from stemscale.pipeline.followed import Followed, FollowedSeries
-from stemscale.store import AcquisitionStore, rapid_group
+from stemscale.store import AcquisitionStore, lengthen, make_growable, rapid_group
 
 pytestmark = pytest.mark.cluster
 
@@ -372,3 +372,44 @@ def test_killed_it_goes_on_where_it_was_and_ctrl_c_ends_it_in_order(path, filter
     with xr.open_zarr(path, group=GROUP) as opened:
         assert opened.sizes["frame"] == n_frames
         assert (opened.frame_status == 1).all()
+
+
+def test_a_series_of_few_frames_is_filtered_as_it_is(follow):
+    done, _ = follow(lambda grower: grower.add(series(5)), until_idle_s=1.0)
+    assert done.frames == 5
+
+
+def test_a_shipped_filter_follows_by_its_name(follow, path):
+    done, _ = follow(lambda grower: grower.add(series(18)), until_idle_s=1.0, filter="standard")
+    assert (done.frames, done.learned, done.judged) == (18, True, True)
+    assert AcquisitionStore(path).attrs(GROUP)["filter"] == "standard"
+
+
+def test_results_that_would_not_grow_are_taken_away_from_a_group_that_does(store, client):
+    stemscale.process(store, filter="none", name="x", client=client)
+    opened = AcquisitionStore(store)
+    with opened.dataset(GROUP) as dataset:
+        assert "psnr" in dataset
+        n = dataset.sizes["frame"]
+    columns = {
+        "frame": ("frame", np.arange(n), {}),
+        "frame_status": ("frame", np.ones(n, np.uint8), {}),
+    }
+    make_growable(opened, GROUP, columns)
+    lengthen(opened, GROUP, n + 1, {k: np.append(c[1], 0) for k, c in columns.items()}, since=n)
+    opened.consolidate()
+    with xr.open_zarr(store, group=GROUP) as grown:
+        assert (grown.sizes["frame"], "psnr" in grown) == (n + 1, False)
+
+
+def test_a_block_whose_raw_frames_are_being_written_anew_is_not_ready(path, client):
+    with Grower(path) as grower:
+        grower.add(series(18))  # the last block has two frames
+        asked = {"filter": "none", "name": "x", "follow": True, "until_idle_s": 0.5}
+        stemscale.process(path, **asked, client=client)
+        plan = plan_process(path, filter="none", name="x", follow=True).series[0]
+        grower.store.ledger(grower.group).forget(4)
+        followed = FollowedSeries(grower.store, plan, since_ns=0)
+        followed.look(last=False)
+        assert followed.raw.n_frames == 16
+        assert not followed._is_ready(4, idle=True)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 import stemscale
 from stemscale.denoising import CharacterRanges, SeriesScale, save_filter
 from stemscale.denoising.filter_file import Filter
-from stemscale.pipeline.process import _RANGE_VARIABLES
+from stemscale.pipeline.filtered import _RANGE_VARIABLES
 from stemscale.reports import range_table
 from stemscale.store import AcquisitionStore, finish_frames, flagged_frames, ledger_root
 from stemscale_cli.app import app
