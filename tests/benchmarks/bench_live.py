@@ -1,14 +1,13 @@
 """Measure `live`, end to end, against frames that are written at the pace of a microscope.
 
-    python tests/benchmarks/bench_live.py [--filter FILE] [--fps 38] [--seconds 60] [--size 512]
+    python tests/benchmarks/bench_live.py [--filter live] [--fps 38] [--seconds 60] [--size 512]
         [--workers N] [--block 4] [--kind mrc|files]
 
 A process of its own writes noisy frames, as one MRC file that grows or as a TIFF file a frame. Says
 how many frames were lost, how late they were from their file to the filtered frame's record, which
 rate was held, and what the CPU was spent on: by the driver (with the watch and Dask's scheduler),
 by the workers, and by the writer, which would be another machine. Then `compact`: files and bytes
-before and after, and how quickly all frames, and one frame, are read before and after. By default,
-the filter is an untrained network of 2.6 GFLOP a frame: its time is what counts.
+before and after, and how quickly all frames, and one frame, are read before and after.
 """
 
 from __future__ import annotations
@@ -26,28 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import xarray as xr
 
 import stemscale
-from stemscale.denoising import Filter, UNet, UNetSettings, save_filter
-from stemscale.denoising.filter_file import architecture_card
-from stemscale.filter_card import FORMAT_VERSION
 from stemscale.pipeline import Following, Ready
-
-SMALL = UNetSettings(width=16, depth=2, stem=4, residual=True)
-
-
-def make_filter(file: Path) -> Path:
-    torch.manual_seed(0)
-    card = {
-        "format_version": FORMAT_VERSION,
-        "architecture": architecture_card(SMALL),
-        "normalisation": "series",
-        "recipe": {},
-    }
-    save_filter(Filter(UNet(SMALL).requires_grad_(False), card), file)
-    return file
 
 
 def header(size: int) -> bytes:
@@ -212,7 +193,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--filter", type=Path)
+    parser.add_argument("--filter", default="live", help="name of a shipped one, or a file")
     parser.add_argument("--fps", type=float, default=38)
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--size", type=int, default=512)
@@ -222,7 +203,6 @@ def main() -> None:
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="bench-live-"))
     try:
-        args.filter = args.filter or make_filter(folder / "small.safetensors")
         print(json.dumps({"live": run_live(folder, args)}), flush=True)
         print(json.dumps({"compact": run_compact(folder)}), flush=True)
     finally:
