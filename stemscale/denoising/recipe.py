@@ -82,8 +82,8 @@ _STANDARD = Recipe(
     gain_jitter=0.1,
     offset_jitter=0.1,
 )
-# Half the operations of the standard network, for a scene just as large. A stem of 4 px would be
-# quicker still, and loses 2 dB: what is to be told apart is as fine as the pixels.
+# Half the operations of the standard network. A stem of 4 px would be quicker still, and loses
+# 2 dB: what is to be told apart is as fine as the pixels.
 _LIVE = UNetSettings(
     width=16,
     depth=3,
