@@ -73,7 +73,10 @@ def test_every_verb_has_help(verb):
     [
         (["ingest", "s.zarr", "nowhere.tif"], ["nowhere.tif", "does not exist"]),
         (["info", "nowhere.zarr"], ["nowhere.zarr", "stemscale ingest"]),
-        (["process", "s.zarr", "--filter", "magic"], ["magic", "standard", "dcfi", "none", ".safetensors"]),
+        (
+            ["process", "s.zarr", "--filter", "magic"],
+            ["magic", "standard", "dcfi", "none", ".safetensors"],
+        ),
         (["process", "s.zarr", "--filter", "x.safetensors"], ["x.safetensors"]),
         (["process", "s.zarr", "--filter", "none", "--workers", "0"], ["--workers is 0"]),
         (["process", "s.zarr", "--filter", "none", "--window", "3"], ["--window 3"]),
