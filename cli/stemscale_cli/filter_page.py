@@ -27,6 +27,12 @@ _NORMALISATIONS = {
     "frame_min_max": "each frame by its own minimum and maximum",
     "frame_equalized": "each frame equalised by regions: the output is not quantitative",
 }
+_RONNEBERGER = {  # what a network has unless it says otherwise
+    "down_convolutions": 2,
+    "lowest_convolutions": 2,
+    "up_convolutions": 2,
+    "skip": "concat",
+}
 _TARGETS = {
     "slow": "the slow scan",
     "dcfi": "the average of the series (DCFI)",
@@ -174,6 +180,7 @@ def _network(found: FilterCard) -> Section:
     card = found.card
     architecture = _mapping(card.get("architecture"))
     arguments = _mapping(architecture.get("arguments"))
+    arguments = {k: v for k, v in arguments.items() if _RONNEBERGER.get(k) != v}
     normalisation, target = str(card["normalisation"]), str(card.get("target", ""))
     return {
         "architecture": ", ".join(
