@@ -15,7 +15,14 @@ import zarr
 
 from stemscale.acquisition import Frames, Image, ScanSettings, check_name
 from stemscale.errors import StoreError, StoreUnavailableError
-from stemscale.store.files import StorePath, remove_tree, store_path, write_json, zarr_store
+from stemscale.store.files import (
+    StorePath,
+    drop_torn_arrays,
+    remove_tree,
+    store_path,
+    write_json,
+    zarr_store,
+)
 from stemscale.store.frames import FramesArray, codecs, create_frames
 from stemscale.store.layout import CONVENTIONS, FORMAT, SUMMARY, rapid_group
 from stemscale.store.ledger import Ledger, compaction_journal, ledger_root
@@ -267,6 +274,7 @@ class AcquisitionStore:
             dataset = dataset.assign_attrs({**there, **dataset.attrs})
             for name in dataset.variables:  # xarray refuses to change how one is stored
                 remove_tree(self.path / group / str(name))
+            drop_torn_arrays(self.path / group)
         if "/" in group:
             self.group(group.rpartition("/")[0])
         # One chunk each: they are written by one process and read whole. A chunk that holds only

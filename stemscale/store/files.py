@@ -159,6 +159,18 @@ def remove_tree(folder: StorePath) -> None:
         folder.remove_tree()
 
 
+def drop_torn_arrays(group: StorePath) -> None:
+    """Take away what a write that was cut short left in a group: folders without a zarr.json.
+
+    A full disk, or a kill, leaves them; zarr then warns whenever the group is opened. Objects are
+    put whole, so that a bucket has none.
+    """
+    if isinstance(group, Path):
+        for folder in group.iterdir():
+            if folder.is_dir() and not (folder / "zarr.json").exists():
+                remove_tree(folder)
+
+
 def file_times(folder: StorePath) -> dict[str, float]:
     """Give when each JSON file of a folder was written, by its name [s since 1970]."""
     if isinstance(folder, Path):

@@ -28,7 +28,7 @@ def test_presets_are_frozen():
 
 
 def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(SettingsError, match=r'"best".*standard, paper'):
+    with pytest.raises(SettingsError, match=r'"best".*standard, live, paper'):
         find_recipe("best")
 
 
