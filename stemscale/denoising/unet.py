@@ -172,10 +172,12 @@ class UNet(nn.Module):
             features = block(self._joined(skips.pop(), enlarge(features)))
         change: Tensor = self.head(features)  # (batch, stem², y/stem, x/stem)
         if stem > 1:
-            change = functional.pixel_shuffle(change, stem)  # (batch, 1, y, x)
+            # in the order of the pixels first: shuffled from channels_last, it takes twice the time
+            change = functional.pixel_shuffle(change.contiguous(), stem)  # (batch, 1, y, x)
         if not self.settings.residual:
             return change
-        return frames.mean(dim=1, keepdim=True) + change
+        mean = frames if frames.shape[1] == 1 else frames.mean(dim=1, keepdim=True)
+        return mean + change
 
     def _joined(self, skipped: Tensor, enlarged: Tensor) -> Tensor:
         if self.settings.skip == "add":

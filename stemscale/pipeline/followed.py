@@ -177,7 +177,7 @@ class Followed:
     listener : callable
     """
 
-    look_every_s = 0.02
+    look_every_s = 0.04
 
     def __init__(
         self,
