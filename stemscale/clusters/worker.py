@@ -1,6 +1,7 @@
 """What a worker process sets up before its first block."""
 
 import signal
+import sys
 import threading
 from collections.abc import Collection
 from importlib.metadata import version
@@ -25,6 +26,9 @@ MALLOC = {
 }
 """Environment of a worker, for the C library."""
 
+# The thread that filters needs the interpreter between two operations of the network, and the one
+# that reads and scores lets go of it in time: 5 to 8 % more frames/s than with Python's own 5 ms.
+_SWITCH_S = 5e-4
 _TRIES = 5
 _device = "cpu"
 
@@ -75,6 +79,7 @@ class WorkerSetup(WorkerPlugin):
         global _device
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+        sys.setswitchinterval(_SWITCH_S)
         torch.set_num_threads(self.threads or min(worker.state.nthreads, usable_cores()))
         number = int(worker.name) if str(worker.name).isdigit() else 0
         _device = self.devices[number % len(self.devices)]
