@@ -273,6 +273,7 @@ def _training(card: Mapping[str, Any]) -> Section:
     seconds = training.get("seconds")
     return {
         "preset": str(card.get("preset", "")),
+        "started from": str(_mapping(card.get("started_from")).get("filter", "")),
         "epochs": _count(training.get("epochs")),
         "patches": _count(training.get("patches")),
         "patch": f"{recipe['patch_px']} px" if "patch_px" in recipe else "",

@@ -25,6 +25,7 @@ UntilIdle = Annotated[
     typer.Option(
         "--until-idle",
         metavar="SECONDS",
+        min=0.0,
         help="End when no frame has come for so long.",
         show_default=False,
     ),

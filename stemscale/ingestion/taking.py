@@ -158,11 +158,16 @@ class Taking:
             If it has fewer.
         """
         if not self.is_found:
-            raise InputFileError(
-                f"{self._row.rapid} holds {self._watched.n_frames} whole frames, but "
-                f"{max(self._room, self.n_frames)} of it were taken into FOV {self._row.fov}: put "
-                f"back what is missing, or watch it under another --fov"
-            )
+            raise InputFileError(self.missing)
+
+    @property
+    def missing(self) -> str:
+        """Say what a source lacks that has not all frames that were in the store before."""
+        return (
+            f"{self._row.rapid} holds {self._watched.n_frames} whole frames, but "
+            f"{max(self._room, self.n_frames)} of it were taken into FOV {self._row.fov}: put "
+            f"back what is missing, or watch it under another --fov"
+        )
 
     def _next(self, ragged: bool) -> list[NewBlock]:
         n, size = self._watched.n_frames, self._block
@@ -172,7 +177,13 @@ class Taking:
             start, stop = index * size, min((index + 1) * size, n)
             if stop <= self.n_frames or (stop - start < size and not ragged):
                 break
-            frames = self._watched.read(start, stop)
+            try:
+                frames = self._watched.read(start, stop)
+            except OSError as error:
+                raise InputFileError(
+                    f"{self._row.rapid} cannot be read ({error}): see that it is there, and run "
+                    f"the same command again; it goes on where it was"
+                ) from error
             check_pixels(frames, source=str(self._row.rapid), first_frame=start)
             blocks.append(
                 NewBlock(
@@ -236,9 +247,11 @@ class Taking:
 def left_out_before(store: AcquisitionStore, fov: str) -> dict[str, str]:
     """Give the files that an earlier watch of a FOV left out, and why."""
     group = rapid_group(fov)
-    if not store.has(f"{group}/frames"):
+    file = store.ledger(group).folder / _LEFT_OUT
+    if not store.has(f"{group}/frames"):  # no frame is in yet: each has its chance again
+        file.unlink(missing_ok=True)
         return {}
-    return dict((read_json(store.ledger(group).folder / _LEFT_OUT) or {}).get("files", {}))
+    return dict((read_json(file) or {}).get("files", {}))
 
 
 def keep_left_out(store: AcquisitionStore, fov: str, files: Mapping[str, str]) -> None:

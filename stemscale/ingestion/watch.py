@@ -39,6 +39,8 @@ logger = logging.getLogger(__name__)
 _RAGGED_S = 0.3  # without a new frame, after which a block that is not full is committed
 _LONGEST_PAUSE_S = 1.0
 _TOLD_EVERY_S = 0.5
+_MISSED_S = 5.0  # before it is said that a source lacks frames that were taken from it
+_AWAY_S = 60.0  # that a source which cannot be read is tried again
 
 
 def watch(
@@ -162,6 +164,7 @@ class _Watch:
     ) -> None:
         self._store, self._row, self._options = store, row, options
         self._watched, self._taking, self._listener = watched, taking, listener
+        self._away_since: float | None = None
         self._told: tuple[WatchProgress | None, float] = (None, 0.0)
         self._side = [f for f in (row.slow, row.frame_metadata, options.log) if f is not None]
 
@@ -169,6 +172,7 @@ class _Watch:
         """Take frames until there is reason to end."""
         seen: Any = None
         newest = time.monotonic()
+        missed = False
         while True:
             self._look()
             now = time.monotonic()
@@ -177,6 +181,9 @@ class _Watch:
                 seen, newest = state, now
             over = stop.is_set() or (until_idle_s is not None and now - newest >= until_idle_s)
             took = self._taking.take(ragged=over or now - newest >= _RAGGED_S)
+            if not missed and not self._taking.is_found and now - newest >= _MISSED_S:
+                missed = True
+                self._notice(self._taking.missing)
             self._tell(now, always=took)
             if over and not took:
                 if self._watched.pending_why:
@@ -213,8 +220,21 @@ class _Watch:
 
     def _look(self) -> None:
         before = len(self._watched.left_out)
-        for text in self._watched.look():
-            self._notice(text)
+        try:
+            for text in self._watched.look():
+                self._notice(text)
+        except OSError as error:  # of the source: a share that is away for a moment comes back
+            now = time.monotonic()
+            if self._away_since is None:
+                self._away_since = now
+                self._notice(f"{self._row.rapid} cannot be read ({error}): trying again")
+            if now - self._away_since > _AWAY_S:
+                raise InputFileError(
+                    f"{self._row.rapid} cannot be read ({error}): see that it is there and may be "
+                    f"read, and run the same command again; it goes on where it was"
+                ) from error
+            return
+        self._away_since = None
         if len(self._watched.left_out) != before:
             keep_left_out(self._store, self._row.fov, self._watched.left_out)
 
@@ -287,7 +307,8 @@ def _check(path: Path, slow_is: str, use: str | None, detector: str | None, bloc
         raise SettingsError(f"--block is {block}, but must be at least 1")
     kinds = readable_extensions()
     if not path.is_dir() and path.suffix and path.suffix.lower() not in kinds:
-        raise InputFileError(f"{path} has no reader: stemscale reads {' '.join(kinds)}")
+        first = "" if path.exists() else "; if it is to be a folder, make that first"
+        raise InputFileError(f"{path} has no reader: stemscale reads {' '.join(kinds)}{first}")
 
 
 def _watched(

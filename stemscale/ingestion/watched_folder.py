@@ -211,7 +211,10 @@ class WatchedFolder:
 
 
 def _names(folder: str, known: Collection[str], prefix: str = "") -> Iterator[str]:
-    """Names of all files below a folder but those known; what vanishes meanwhile is no matter."""
+    """Names of all files below a folder but those known.
+
+    What vanishes meanwhile is no matter, nor are folders below that may not be read.
+    """
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
@@ -224,3 +227,6 @@ def _names(folder: str, known: Collection[str], prefix: str = "") -> Iterator[st
                     yield name
     except (FileNotFoundError, NotADirectoryError):
         return
+    except PermissionError:
+        if not prefix:
+            raise

@@ -155,8 +155,8 @@ def process_block(task: BlockTask) -> BlockRecord:
             counts=made.counts,
             seconds=made.seconds,
         )
-    except (OSError, RuntimeError) as error:
-        if _is_full(error):
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise StoreUnavailableError(f"{task.store} cannot be written: no space left") from error
         raise
 
@@ -167,13 +167,6 @@ def process_block(task: BlockTask) -> BlockRecord:
     seconds = {**made.seconds, "write": time.perf_counter() - began}
     tell_block(task, record, seconds=seconds, frames=last_frame if task.picture else None)
     return record
-
-
-def _is_full(error: BaseException) -> bool:
-    """Tell whether a write failed for lack of space; zarrs says it in words only."""
-    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(
-        words in str(error) for words in ("os error 28)", "os error 122)")
-    )
 
 
 def corrected_frames(

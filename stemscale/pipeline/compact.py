@@ -109,7 +109,7 @@ def compact(
     DamagedDataError
         If a shard is not what was written: run `stemscale verify`. The store is as it was.
     StoreError
-        If rapid frames are not complete, or the store is no folder.
+        If rapid frames are not complete, the store is no folder, or it cannot be written.
     SettingsError
         If the block is below 1.
     """
@@ -123,7 +123,13 @@ def compact(
         raise SettingsError(f"--block is {block}, but must be at least 1")
     done: list[CompactedSeries] = []
     for fov in target.require_fovs(list(fovs), even_compacting=True):
-        done += _compact_fov(target, fov, name, block, listener)
+        try:
+            done += _compact_fov(target, fov, name, block, listener)
+        except OSError as error:
+            raise StoreError(
+                f"{target.path} cannot be written ({error}): {fov} is as it was; make room for its "
+                f"frames once more, and run the same command again"
+            ) from error
     if name is not None and not done:
         raise StoreError(f"{target.path} has no frames of the name {name}: see `stemscale info`")
     target.consolidate()

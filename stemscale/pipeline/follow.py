@@ -31,7 +31,13 @@ from stemscale.pipeline.followed import Followed, FollowedSeries
 from stemscale.pipeline.growing import RawSeries
 from stemscale.pipeline.ledger_files import keep_filter
 from stemscale.pipeline.performance import reporting
-from stemscale.pipeline.plan import FOLLOW_SCALE_FRAMES, ProcessPlan, check_follows, plan_process
+from stemscale.pipeline.plan import (
+    FOLLOW_SCALE_FRAMES,
+    ProcessPlan,
+    check_asked,
+    check_follows,
+    plan_process,
+)
 from stemscale.pipeline.summary import (
     ProcessSummary,
     command_of,
@@ -130,6 +136,7 @@ def follow(
     path = store_path(store)
     choice = choose_filter(asked["filter"], window=asked["window"], weighted=asked["weighted"])
     check_follows(choice, drift=asked["drift"])
+    check_asked(choice, **{n: asked[n] for n in ("name", "distortion", "force", "interpolation")})
     if choice.file is not None and choice.sha256 is not None:
         ledger_root(path).parent.mkdir(parents=True, exist_ok=True)
         keep_filter(path, choice.file, choice.sha256)
@@ -183,7 +190,8 @@ def await_frames(
             if raw.look():
                 began = now
         for fov, raw in found.items():
-            if raw.is_complete() and not raw.n_frames:
+            at_work = waits.may_come is not None and waits.may_come()
+            if raw.is_complete() and not raw.n_frames and not at_work:
                 raise StoreError(
                     f"{path}: {fov} is complete, but its records are not there, as in a copy: run "
                     f"`stemscale process` without --follow"
@@ -313,18 +321,24 @@ class _Shown:
         if began < self._next or self._series.changed >= self._series.n_frames:
             return
         try:
-            columns = self._columns()
-        except (StemscaleError, OSError, ValueError):  # they are just being written
-            columns = None
-        if columns is not None:
-            length, since = len(columns["frame"]), min(self._series.changed, self._length)
-            rapid = rapid_group(self._series.plan.fov)
-            beside = [f"{rapid}/{n}" for n in ("frames", *self._names)]
-            lengthen(self._store, self._group, length, columns, since=since, beside=beside)
-            self._length = self._series.changed = length
+            self._show()
+        except StoreConflictError:
+            raise
+        except (StemscaleError, OSError, ValueError) as error:
+            # The columns are just being written, the disk is full, the server away: the blocks
+            # say so where it lasts, and the group is made longer another time.
+            logger.debug("%s is not made longer now: %s", self._group, error)
         now = time.monotonic()
         # It takes longer with every frame, and is done less often for that.
         self._next = now + max(_PUBLISH_S, _PUBLISH_SHARE * (now - began))
+
+    def _show(self) -> None:
+        columns = self._columns()
+        length, since = len(columns["frame"]), min(self._series.changed, self._length)
+        rapid = rapid_group(self._series.plan.fov)
+        beside = [f"{rapid}/{n}" for n in ("frames", *self._names)]
+        lengthen(self._store, self._group, length, columns, since=since, beside=beside)
+        self._length = self._series.changed = length
 
     def _columns(self) -> dict[str, NDArray[Any]]:
         rapid = rapid_group(self._series.plan.fov)
@@ -352,7 +366,7 @@ def _close(
             n: (d, v[: now.n_frames] if d == "frame" else v, a) for n, (d, v, a) in columns.items()
         }
         grow(store, now, columns)
-        if not one.raw.is_complete():
+        if not one.raw.is_complete(now=True):
             store.set_attrs(now.group, {"state": "partial"})
         series.append(now)
     fovs = " ".join(s.fov for s in series)

@@ -80,11 +80,14 @@ class RawSeries:
         blocks = range(first // self.block, (last - 1) // self.block + 1)
         return all(self._stops.get(i, 0) >= min(last, (i + 1) * self.block) for i in blocks)
 
-    def is_complete(self) -> bool:
-        """Tell whether whoever writes the series says that it is complete, and is through."""
-        now = time.monotonic()
-        if now - self._state_seen > _STATE_EVERY_S:
-            self._state_seen = now
+    def is_complete(self, *, now: bool = False) -> bool:
+        """Tell whether whoever writes the series says that it is complete, and is through.
+
+        What was found a moment ago will do, unless it has to be known ``now``.
+        """
+        at = time.monotonic()
+        if now or at - self._state_seen > _STATE_EVERY_S:
+            self._state_seen = at
             with suppress(StoreError):  # as while it is being written anew
                 state = self._store.attrs(self._group).get("state")
                 at_work = lease_holder(self._ledger.lease_file) is not None

@@ -248,18 +248,14 @@ def plan_process(
         the frames become one; or if what is asked for cannot follow a series that grows.
     """
     target = AcquisitionStore(store)
-    if interpolation not in INTERPOLATIONS:
-        raise SettingsError(
-            f"interpolation {interpolation!r} is unknown: choose one of {', '.join(INTERPOLATIONS)}"
-        )
-    if force and (distortion is None or str(distortion) == "none"):
-        raise SettingsError("--force is for a distortion of another scan: with --distortion STORE")
     choice = choose_filter(filter, window=window, weighted=weighted)
+    name = check_asked(
+        choice, name=name, distortion=distortion, force=force, interpolation=interpolation
+    )
     if drift and choice.whole_series:
         raise SettingsError("--drift is for series: --filter dcfi aligns its frames by itself")
     if follow:
         check_follows(choice, drift=drift)
-    name = output_name(choice, name)
     series = tuple(
         _plan_series(
             target,
@@ -396,6 +392,46 @@ def _scale(
     if kept.get("scale"):  # of the frames that the output was begun with, as --follow does early
         return SeriesScale(**kept["scale"])
     return series_scale(store.first_frames(fov, count))
+
+
+def check_asked(
+    choice: FilterChoice,
+    *,
+    name: str | None,
+    distortion: str | Path | None,
+    force: bool,
+    interpolation: str,
+) -> str:
+    """Refuse what cannot be, whatever the series; a run that waits for frames asks before.
+
+    Parameters
+    ----------
+    choice : FilterChoice
+    name, distortion, force, interpolation
+        As for `plan_process`.
+
+    Returns
+    -------
+    str
+        Name of the output.
+
+    Raises
+    ------
+    SettingsError
+        If the interpolation or the name cannot be, or there is nothing to force.
+    StoreError
+        If there is no store with the distortion.
+    """
+    if interpolation not in INTERPOLATIONS:
+        raise SettingsError(
+            f"interpolation {interpolation!r} is unknown: choose one of {', '.join(INTERPOLATIONS)}"
+        )
+    is_other = distortion is not None and str(distortion) != "none"
+    if force and not is_other:
+        raise SettingsError("--force is for a distortion of another scan: with --distortion STORE")
+    if distortion is not None and is_other:
+        AcquisitionStore(distortion)
+    return output_name(choice, name)
 
 
 def check_follows(choice: FilterChoice, *, drift: bool) -> None:

@@ -151,6 +151,11 @@ def train(
         checkpoint.unlink(missing_ok=True)
     parent = None if start_from is None else load_filter(find_filter(start_from))
     if parent is not None:
+        if width is not None or frames_in is not None or equalize:
+            raise SettingsError(
+                "--width, --frames-in and --equalize do not go with --from: the network stays that "
+                "of the filter to start from"
+            )
         recipe = replace(
             recipe,
             network=parent.network.settings,

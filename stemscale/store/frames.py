@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +41,15 @@ def codecs() -> list[Any]:
     blosc and zstd decode a flipped bit as if it were good.
     """
     return [BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec()]
+
+
+def _as_os_error(error: RuntimeError, shard: Path) -> Exception:
+    """Give what the system said, which zarrs says in words only."""
+    said = re.search(r"os error (\d+)\)", str(error))
+    if said is None:
+        return error
+    number = int(said[1])
+    return OSError(number, os.strerror(number), str(shard))
 
 
 def fill_value(dtype: np.dtype[Any]) -> int | float:
@@ -400,6 +410,8 @@ class FramesArray:
         StoreError
             If shape or dtype are not those of the block: part of a shard is never written, since
             two tasks on one shard lose frames in silence.
+        OSError
+            If it cannot be written, as to a full disk.
         """
         start, stop = self.bounds(index)
         if frames.shape != (stop - start, *self.shape[1:]) or frames.dtype != self.dtype:
@@ -410,7 +422,10 @@ class FramesArray:
         shard = self.shard(index)
         if isinstance(shard, ObjectPath):
             return self._put(shard, index, frames)
-        self._array[start:stop] = frames
+        try:
+            self._array[start:stop] = frames
+        except RuntimeError as error:
+            raise _as_os_error(error, shard) from error
         if not shard.is_file():  # zarrs writes no shard that is all fill value
             shard.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(shard, self._pack(index, frames))

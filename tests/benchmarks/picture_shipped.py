@@ -8,7 +8,10 @@ the difference of two frames the scene cancels. Printed are its autocorrelation 
 at 1 to 5 px, raw and filtered, its standard deviation over the raw one's; and of the residual,
 input less output: how it goes with the structure that the filter found in the *other* frame, whose
 noise is another one (ZNCC; 0: nothing of the structure was taken away), and how much of the
-residual the two frames have in common (ZNCC of both residuals; 0: it is noise).
+residual the two frames have in common (ZNCC of both residuals; 0: it is noise). A filter that
+undoes the detector's lag leaves the smear in the residual. So the same is printed once more of the
+input less the output smeared again, by the response along x that brings the outputs closest to the
+inputs of the other frame: what is then in common is structure that was lost.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from stemscale.shipped import SHIPPED, find_filter
 
 DATA = Path(__file__).parents[1] / "data" / "rapid_scan_pair_512.mrc"
 LAGS = range(1, 6)
+RESPONSE_PX = (-4, 40)  # before and after a pixel that its own intensity is recorded in
 SMOOTH_PX = 24  # of what is taken from both before they are compared: slow changes of brightness
 SHOWN = np.s_[128:384, 128:384]
 
@@ -43,6 +47,26 @@ def flat(image: NDArray[np.floating]) -> NDArray[np.floating]:
     return values - gaussian_filter(values, SMOOTH_PX)
 
 
+def smeared_again(
+    outputs: NDArray[np.floating], inputs: NDArray[np.floating]
+) -> tuple[list[NDArray[np.floating]], list[NDArray[np.floating]]]:
+    """Smear two outputs as the detector did; give them, and the inputs, where both are whole.
+
+    The response comes from each input and the output of the other frame, whose noise is another.
+    """
+    before, after = RESPONSE_PX
+    shifts = range(before, after + 1)
+    inner = slice(after, inputs.shape[-1] + before)
+    moved = [[np.roll(flat(o), d, axis=1)[:, inner].ravel() for d in shifts] for o in outputs]
+    seen = [flat(i)[:, inner] for i in inputs]
+    response = np.linalg.lstsq(
+        np.concatenate([np.stack(m, axis=1) for m in moved]),
+        np.concatenate([s.ravel() for s in reversed(seen)]),
+        rcond=None,
+    )[0]
+    return [(np.stack(m, axis=1) @ response).reshape(seen[0].shape) for m in moved], seen
+
+
 def show_numbers(name: str, frames: NDArray[np.floating], raw: NDArray[np.floating]) -> None:
     noise = frames[0].astype(float) - frames[1]
     words = {
@@ -52,11 +76,13 @@ def show_numbers(name: str, frames: NDArray[np.floating], raw: NDArray[np.floati
     print(f"{name:10} noise left {left:5.3f}   along x {words['x']}   along y {words['y']}")
     if frames is raw:
         return
+    smeared, seen = smeared_again(frames, raw)
+    lost = zncc(*(before - after for before, after in zip(seen, smeared, strict=True)))
     residuals = [flat(before - after) for before, after in zip(raw, frames, strict=True)]
     taken = np.mean([zncc(residuals[i], flat(frames[1 - i])) for i in (0, 1)])
     print(
         f"{'':10} residual with the structure of the other frame {taken:+.3f}, with the other "
-        f"residual {zncc(*residuals):+.3f}"
+        f"residual {zncc(*residuals):+.3f}; smeared again {lost:+.3f}"
     )
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 from faults.builders import GROUP, Poison, assert_as_undisturbed, recorded
@@ -15,7 +16,7 @@ from faults.builders import GROUP, Poison, assert_as_undisturbed, recorded
 import stemscale
 from stemscale.clusters import connect
 from stemscale.clusters.place import _CONFIG
-from stemscale.errors import ProcessingError
+from stemscale.errors import ProcessingError, StoreError
 from stemscale.store import AcquisitionStore
 
 pytestmark = pytest.mark.cluster
@@ -150,6 +151,19 @@ def test_a_full_disk_ends_the_run_and_with_room_the_same_command_goes_on(
     assert done.state == "complete"
     assert {i: recorded(store)[i] for i in before} == before
     assert_as_undisturbed(store, scene.whole)
+
+
+def test_a_full_disk_ends_a_watch_in_a_line_and_with_room_it_goes_on(small_disk, tmp_path, is_long):
+    frames = np.random.default_rng(0).integers(0, 65535, (60 if is_long else 12, 768, 768))
+    np.save(tmp_path / "fov01.npy", frames.astype(np.uint16))
+    store = small_disk / "s.zarr"
+    with pytest.raises(StoreError, match=r"No space left.*make room.*goes on where it was"):
+        stemscale.watch(store, tmp_path / "fov01.npy", until_idle_s=1)
+    subprocess.run(["mount", "-o", "remount,size=256m", small_disk], check=True)
+    done = stemscale.watch(store, tmp_path / "fov01.npy", until_idle_s=1)
+    assert done.n_frames == len(frames)
+    np.testing.assert_array_equal(AcquisitionStore(store).first_frames("fov01", 4), frames[:4])
+    assert stemscale.verify(store).damage == []
 
 
 def shards_of(whole: Path):

@@ -1,6 +1,9 @@
 """A folder that gets files: whole ones only, in their order, whatever else lies there."""
 
+import errno
+import os
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -208,3 +211,76 @@ def test_killed_among_files_it_goes_on_where_it_was(source, pages, tmp_path):
     assert Watching(store, source, until_idle_s=0.6).result().n_frames == 9
     stemscale.ingest(tmp_path / "o.zarr", source, block=4)
     assert_as_ingested_at_once(store, tmp_path / "o.zarr")
+
+
+def test_what_was_left_out_before_any_frame_was_in_has_its_chance_again(source, pages, tmp_path):
+    store = tmp_path / "s.zarr"
+    for i in (0, 1):
+        (source / f"f{i}.tif").write_bytes(pages[i][:200])
+    none = Watching(store, source, patience_s=0.2, until_idle_s=1).result()
+    assert (none.n_frames, list(none.not_taken)) == (0, ["f0.tif"])
+    for i in (0, 1):
+        append(source / f"f{i}.tif", pages[i][200:])
+    for _ in range(2):
+        done = Watching(store, source, until_idle_s=0.5).result()
+        assert (done.n_frames, done.not_taken) == (2, {})
+
+
+def test_folders_that_may_not_be_read_do_not_disturb(source, pages, tmp_path, monkeypatch):
+    (source / "lost+found").mkdir()
+    refuse_to_list(monkeypatch, lambda folder: folder.endswith("lost+found"), errno.EACCES)
+    (source / "f0.tif").write_bytes(pages[0])
+    assert Watching(tmp_path / "s.zarr", source, until_idle_s=0.5).result().n_frames == 1
+
+
+def test_a_share_that_is_away_for_a_moment_is_told_of_and_read_again(
+    source, pages, tmp_path, monkeypatch
+):
+    away = []
+    refuse_to_list(monkeypatch, lambda folder: bool(away), errno.ESTALE)
+    with Watching(tmp_path / "s.zarr", source) as watching:
+        (source / "f0.tif").write_bytes(pages[0])
+        watching.wait_for(1)
+        away.append(True)
+        until(lambda: watching.notices)
+        away.clear()
+        (source / "f1.tif").write_bytes(pages[1])
+        watching.wait_for(2)
+        assert watching.end().n_frames == 2
+    assert "cannot be read" in watching.notices[0]
+
+
+def test_a_share_that_stays_away_ends_the_watch_and_is_named(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(import_module("stemscale.ingestion.watch"), "_AWAY_S", 0.3)
+    refuse_to_list(monkeypatch, lambda folder: True, errno.EIO)
+    with pytest.raises(InputFileError, match=f"{source} cannot be read .*goes on where it was"):
+        Watching(tmp_path / "s.zarr", source).result()
+
+
+def test_a_source_that_lacks_frames_is_told_of_while_it_is_waited_for(
+    source, pages, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(import_module("stemscale.ingestion.watch"), "_MISSED_S", 0.2)
+    for i in (0, 1):
+        (source / f"f{i}.tif").write_bytes(pages[i])
+    Watching(tmp_path / "s.zarr", source, until_idle_s=0.5).result()
+    (source / "f1.tif").unlink()
+    with Watching(tmp_path / "s.zarr", source) as watching:
+        until(lambda: watching.notices)
+        (source / "f1.tif").write_bytes(pages[1])
+        (source / "f2.tif").write_bytes(pages[2])
+        watching.wait_for(3)
+        watching.end()
+    assert "put back what is missing" in watching.notices[0]
+
+
+def refuse_to_list(monkeypatch, which, number):
+    """Have folders not listed, as those of others and of shares that are away are not."""
+    real = os.scandir
+
+    def scandir(folder):
+        if which(str(folder)):
+            raise OSError(number, os.strerror(number))
+        return real(folder)
+
+    monkeypatch.setattr("stemscale.ingestion.watched_folder.os.scandir", scandir)

@@ -1,5 +1,6 @@
 """A series is filtered while it grows: nothing is lost, the newest comes first, and it goes on."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -209,6 +210,40 @@ def test_without_a_frame_it_says_so(path, client):
 def test_what_needs_the_whole_series_does_not_follow(path, client, asked, said):
     with pytest.raises(SettingsError, match=said):
         stemscale.process(path, **asked, follow=True, client=client)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"distortion": "typo.zarr"}, "typo.zarr"),
+        ({"force": True}, "--force is for a distortion"),
+        ({"interpolation": "best"}, "interpolation 'best' is unknown"),
+        ({"name": "a/b"}, "a/b"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_a_frame_comes(path, client, asked, said):
+    asked = {"filter": "none", **asked}
+    with pytest.raises((SettingsError, StoreError), match=said):
+        stemscale.process(path, **asked, follow=True, until_idle_s=0.3, client=client)
+
+
+def test_a_group_that_can_not_be_made_longer_just_now_is_made_so_later(follow, path, monkeypatch):
+    tries = []
+
+    def full_at_first(*given, **named):
+        tries.append(time.monotonic())
+        if len(tries) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return lengthen(*given, **named)
+
+    def write(grower):
+        paced(grower, series(40), per_s=10)
+        grower.finish()
+
+    monkeypatch.setattr("stemscale.pipeline.follow.lengthen", full_at_first)
+    done, _ = follow(write)
+    assert (done.frames, done.state) == (40, "complete")
+    assert len(tries) >= 2
 
 
 def test_a_series_that_grows_is_refused_without_follow(path):

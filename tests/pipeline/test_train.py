@@ -196,8 +196,7 @@ def test_a_filter_is_trained_further_on_other_fovs(calibrated, tmp_path, client)
     assert seen == {"fov01": True, "fov02": True}  # the one before counts as well
 
 
-def test_a_filter_trained_further_keeps_its_network(calibrated, tmp_path):
-    parent = tmp_path / "parent.safetensors"
-    stemscale.train(calibrated, output=parent, **QUICK)
-    with pytest.raises(SettingsError, match="network"):
-        card_of(calibrated, tmp_path, width=8, start_from=parent)
+@pytest.mark.parametrize("changed", [{"width": 8}, {"frames_in": 3}, {"equalize": True}])
+def test_a_filter_trained_further_keeps_its_network(calibrated, tmp_path, changed):
+    with pytest.raises(SettingsError, match="do not go with --from"):
+        card_of(calibrated, tmp_path, **{"width": None, **changed}, start_from="standard")

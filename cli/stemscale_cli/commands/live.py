@@ -99,7 +99,12 @@ def live(
     If the computer cannot keep up, the newest frames come first, and nothing is lost.
     """
     from stemscale.workflows import live as run
-    from stemscale_cli.commands.process import keeping_up, say_failures, say_what_is_outside
+    from stemscale_cli.commands.process import (
+        keeping_up,
+        say_corrections,
+        say_failures,
+        say_what_is_outside,
+    )
     from stemscale_cli.interrupt import stop_when_asked
     from stemscale_cli.output import count, plain, print_json, talk
     from stemscale_cli.progress import bar, living
@@ -144,6 +149,7 @@ def live(
             )
         )
         typer.echo(keeping_up(done.followed))
+        say_corrections(done.followed)
         say_what_is_outside(done.followed)
         for file, why in done.watched.not_taken.items():
             talk(f"{file} {why}: left out")

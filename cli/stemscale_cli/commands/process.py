@@ -165,6 +165,8 @@ def process(
     }
     tls = _tls(tls_ca, tls_cert, tls_key)
     if dry_run:
+        if until_idle is not None and not follow:
+            raise typer.BadParameter("--until-idle is for a series that grows: with --follow")
         check_place(scheduler, workers=workers, device=device, tls=tls, cluster_file=cluster)
         plan = plan_process(store, **asked, follow=follow)
         _show_plan(plan, _workers(scheduler, workers), as_json=as_json)
@@ -197,16 +199,23 @@ def process(
         )
         if follow:
             typer.echo(keeping_up(done))
-        for words in dict.fromkeys(done.transfers.values()):
-            fovs = [name for name, said in done.transfers.items() if said == words]
-            talk(f"{', '.join(fovs)}: distortion {words}")
-        _warn(done.misfits)
+        say_corrections(done)
         say_what_is_outside(done)
         if done.masked:
             talk(f"{done.masked} pixels were not seen by the rapid scan, and are masked")
         if done.clipped:
             talk(f"{done.clipped} pixels were clipped to the range of the frames' dtype")
     say_failures(done)
+
+
+def say_corrections(done: Any) -> None:
+    """Say which distortions were carried over, and where the filter does not fit."""
+    from stemscale_cli.output import talk
+
+    for words in dict.fromkeys(done.transfers.values()):
+        fovs = [name for name, said in done.transfers.items() if said == words]
+        talk(f"{', '.join(fovs)}: distortion {words}")
+    _warn(done.misfits)
 
 
 def keeping_up(done: Any) -> str:

@@ -46,13 +46,14 @@ def simulate(
         ),
     ] = None,
     replay_as: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="files|mrc",
             help="With --replay-fps, files: a TIFF file a frame, in fov01_rapid; mrc: one "
-            "fov01_rapid.mrc that grows.",
+            "fov01_rapid.mrc that grows. [default: files]",
+            show_default=False,
         ),
-    ] = "files",
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -67,6 +68,8 @@ def simulate(
     from stemscale_cli.output import print_json, talk
     from stemscale_cli.progress import bar, simulating
 
+    if replay_as is not None and replay_fps is None:
+        raise typer.BadParameter("--replay-as needs --replay-fps")
     late = replayed = 0
 
     def count(event: FrameSimulated | FrameReplayed) -> None:
@@ -75,7 +78,7 @@ def simulate(
             replayed += 1
             late += event.late
 
-    replay = None if replay_fps is None else Replay(fps=replay_fps, kind=replay_as)
+    replay = None if replay_fps is None else Replay(fps=replay_fps, kind=replay_as or "files")
     settings = preset_settings(preset).without(*(without or []))
     with bar(simulating, quiet=quiet or as_json, unit="frames") as listener:
         manifest = run(
