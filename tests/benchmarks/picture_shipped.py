@@ -11,7 +11,8 @@ noise is another one (ZNCC; 0: nothing of the structure was taken away), and how
 residual the two frames have in common (ZNCC of both residuals; 0: it is noise). A filter that
 undoes the detector's lag leaves the smear in the residual. So the same is printed once more of the
 input less the output smeared again, by the response along x that brings the outputs closest to the
-inputs of the other frame: what is then in common is structure that was lost.
+inputs of the other frame: what is then in common is structure that was lost. A Gaussian stands
+beside, as a measure of that.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from stemscale.shipped import SHIPPED, find_filter
 DATA = Path(__file__).parents[1] / "data" / "rapid_scan_pair_512.mrc"
 LAGS = range(1, 6)
 RESPONSE_PX = (-4, 40)  # before and after a pixel that its own intensity is recorded in
+GAUSSIAN_PX = 2  # which leaves about as much noise as the shipped filters
 SMOOTH_PX = 24  # of what is taken from both before they are compared: slow changes of brightness
 SHOWN = np.s_[128:384, 128:384]
 
@@ -93,29 +95,34 @@ def main() -> None:
     parser.add_argument("--filters", nargs="+", default=list(SHIPPED), help="names or files")
     options = parser.parse_args()
     raw = np.asarray(file_reader(str(options.file))[0]["data"], dtype=np.float32)
-    images = {"raw": raw}
+    images = {"raw": raw, "gaussian": gaussian_filter(raw, (0, GAUSSIAN_PX, GAUSSIAN_PX))}
     for name in options.filters:
         filter = load_filter(find_filter(name))
         images[Path(name).stem] = denoise_frames(raw, filter, scale=series_scale(raw))
     for name, frames in images.items():
         show_numbers(name, frames, raw)
     low, high = np.percentile(raw[0][SHOWN], [0.5, 99.5])
-    figure = Figure(figsize=(4 * len(images), 12), layout="constrained")
-    panels = figure.subplots(3, len(images), squeeze=False)
+    figure = Figure(figsize=(4 * len(images), 16), layout="constrained")
+    panels = figure.subplots(4, len(images), squeeze=False)
     spread = (raw[0] - raw[1]).std()
     for (name, frames), column in zip(images.items(), panels.T, strict=True):
-        residual = raw[0] - frames[0] if frames is not raw else raw[0] - raw.mean(axis=0)
-        for panel, (title, image, limits) in zip(
-            column,
-            [
-                (name, frames[0], (low, high)),
-                (f"{name}: frame 0 - frame 1", frames[0] - frames[1], (-2 * spread, 2 * spread)),
-                (f"{name}: input - output", residual, (-2 * spread, 2 * spread)),
-            ],
-            strict=True,
-        ):
+        noise = (-2 * spread, 2 * spread)
+        shown = [
+            (name, frames[0], (low, high)),
+            (f"{name}: frame 0 - frame 1", frames[0] - frames[1], noise),
+        ]
+        if frames is not raw:
+            smeared, seen = smeared_again(frames, raw)
+            lost = np.zeros_like(raw[0])
+            lost[:, RESPONSE_PX[1] : RESPONSE_PX[0]] = seen[0] - smeared[0]
+            shown += [
+                (f"{name}: input - output", raw[0] - frames[0], noise),
+                (f"{name}: input - output smeared again", lost, noise),
+            ]
+        for panel, (title, image, limits) in zip(column, shown, strict=False):
             panel.imshow(image[SHOWN], cmap="gray", vmin=limits[0], vmax=limits[1])
             panel.set_title(title, fontsize=10)
+        for panel in column:
             panel.set_axis_off()
     figure.savefig(options.out, dpi=80)
     print(options.out)
