@@ -89,11 +89,10 @@ def _lines(series: Series) -> str:
 
 
 def _labels(series: Series) -> list[str]:
-    """Say what is known of each frame, in a line that ImageJ shows above it."""
-    columns = [
-        (name, series.per_frame[name], about.get("units", ""))
-        for name, about in series.coordinates.items()
-    ]
+    """Say what is known of each frame, in a line that ImageJ shows above it: its time first."""
+    # a store lists its arrays in any order
+    ordered = sorted(series.coordinates.items(), key=lambda item: (item[0] != "time", item[0]))
+    columns = [(name, series.per_frame[name], about.get("units", "")) for name, about in ordered]
     return [
         "; ".join(f"{name}={values[i]} {units}".strip() for name, values, units in columns)
         for i in range(series.n_frames if columns else 0)
