@@ -109,7 +109,7 @@ def compact(
     DamagedDataError
         If a shard is not what was written: run `stemscale verify`. The store is as it was.
     StoreError
-        If rapid frames are not complete, the store is no folder, or it cannot be written.
+        If rapid frames are not complete, the store is no folder, or it cannot be read or written.
     SettingsError
         If the block is below 1.
     """
@@ -127,8 +127,8 @@ def compact(
             done += _compact_fov(target, fov, name, block, listener)
         except OSError as error:
             raise StoreError(
-                f"{target.path} cannot be written ({error}): {fov} is as it was; make room for its "
-                f"frames once more, and run the same command again"
+                f"{target.path}: {fov} cannot be compacted ({error}): nothing is lost; make room "
+                f"for its frames once more, or mend it, and run the same command again"
             ) from error
     if name is not None and not done:
         raise StoreError(f"{target.path} has no frames of the name {name}: see `stemscale info`")

@@ -43,13 +43,10 @@ def codecs() -> list[Any]:
     return [BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle"), Crc32cCodec()]
 
 
-def _as_os_error(error: RuntimeError, shard: Path) -> Exception:
-    """Give what the system said, which zarrs says in words only."""
+def _system_error(error: RuntimeError) -> int | None:
+    """Give the number of what the system said, which zarrs says in words only."""
     said = re.search(r"os error (\d+)\)", str(error))
-    if said is None:
-        return error
-    number = int(said[1])
-    return OSError(number, os.strerror(number), str(shard))
+    return None if said is None else int(said[1])
 
 
 def fill_value(dtype: np.dtype[Any]) -> int | float:
@@ -425,7 +422,10 @@ class FramesArray:
         try:
             self._array[start:stop] = frames
         except RuntimeError as error:
-            raise _as_os_error(error, shard) from error
+            number = _system_error(error)
+            if number is None:
+                raise
+            raise OSError(number, os.strerror(number), str(shard)) from error
         if not shard.is_file():  # zarrs writes no shard that is all fill value
             shard.parent.mkdir(parents=True, exist_ok=True)
             write_bytes(shard, self._pack(index, frames))

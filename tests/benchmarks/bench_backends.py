@@ -4,13 +4,13 @@
         [--threads 2] [--networks standard live] [--only torch compile onnx int8 openvino]
 
 Every backend runs in a process of its own, in the environment of a worker (which keeps memory that
-was freed: that alone makes torch a quarter quicker), on the same frames, one frame at a time;
-rounds alternate, and the median counts. ``int8`` is ONNX Runtime after static quantisation of
-weights and activations (calibrated on eight of the frames). ``error`` is the root mean square
-difference from torch's result over the standard deviation of what the filter changes. sgemm is
-torch's product of two matrices of 2048 x 2048 in float32, in the same rounds. Backends that are not
-installed, or need a compiler that is not there, are left out, as it says. ``--networks`` takes
-names of presets (untrained), of shipped filters with a leading ``=``, or filter files.
+was freed; without it, torch is slower), on the same frames, one frame at a time; rounds alternate,
+and the median counts. ``int8`` is ONNX Runtime after static quantisation of weights and activations
+(calibrated on eight of the frames). ``error`` is the root mean square difference from torch's
+result over the standard deviation of what the filter changes. sgemm is torch's product of two
+matrices of 2048 x 2048 in float32, in the same rounds. Backends that are not installed, or need a
+compiler that is not there, are left out, as it says. ``--networks`` takes names of presets
+(untrained), of shipped filters with a leading ``=``, or filter files.
 """
 
 from __future__ import annotations
