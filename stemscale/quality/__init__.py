@@ -1,7 +1,13 @@
 """Two images on one grid come in; a score, a spectrum or a summary of scores goes out."""
 
 from stemscale.quality.background import remove_background
-from stemscale.quality.coherence import coherence_cutoff, ring_coherence
+from stemscale.quality.coherence import (
+    HALVES_THRESHOLD,
+    TRUTH_THRESHOLD,
+    coherence_cutoff,
+    ring_coherence,
+)
+from stemscale.quality.dips import Dip, find_dips, fit_dip
 from stemscale.quality.gain import PAPER_PEAK, gain_and_offset, match_gain, min_max_scale
 from stemscale.quality.lag import LagTail, lag_tail, line_response
 from stemscale.quality.paper_score import PaperScore
@@ -13,20 +19,35 @@ from stemscale.quality.psnr import (
     psnr_paper,
     psnr_without_background,
 )
-from stemscale.quality.spectrum import agreement_cutoff, horizontal_profile, power_spectrum
+from stemscale.quality.reference_scores import ReferenceScores
+from stemscale.quality.residual import ResidualTest, residual_test
+from stemscale.quality.spectrum import (
+    agreement_cutoff,
+    horizontal_profile,
+    power_spectrum,
+    radial_profile,
+)
 from stemscale.quality.ssim import ssim
 from stemscale.quality.streak import streak
 from stemscale.quality.summary import ScoreSummary, mean_and_std
+from stemscale.quality.upsnr import unsupervised_mse, upsnr
 from stemscale.quality.zncc import zncc
 
 __all__ = [
+    "HALVES_THRESHOLD",
     "PAPER_BANDS",
     "PAPER_PEAK",
+    "TRUTH_THRESHOLD",
+    "Dip",
     "LagTail",
     "PaperScore",
+    "ReferenceScores",
+    "ResidualTest",
     "ScoreSummary",
     "agreement_cutoff",
     "coherence_cutoff",
+    "find_dips",
+    "fit_dip",
     "gain_and_offset",
     "horizontal_profile",
     "lag_tail",
@@ -40,9 +61,13 @@ __all__ = [
     "psnr_matched",
     "psnr_paper",
     "psnr_without_background",
+    "radial_profile",
     "remove_background",
+    "residual_test",
     "ring_coherence",
     "ssim",
     "streak",
+    "unsupervised_mse",
+    "upsnr",
     "zncc",
 ]

@@ -1,7 +1,10 @@
 """Split the smooth background off an image."""
 
+from functools import lru_cache
+
 import numpy as np
-from scipy.ndimage import gaussian_filter
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from stemscale.errors import FrameShapeError, SettingsError
 from stemscale.quality.common import FloatImage, Image
@@ -10,6 +13,59 @@ from stemscale.quality.common import FloatImage, Image
 # lag behind them (tails up to some 10 px) pass whole, and what varies over more than a fifth of
 # a 512 px line, the scale on which rapid and slow backgrounds were seen to differ, goes.
 DEFAULT_SIGMA_PX = 20.0
+_LARGEST_PRODUCT_PX = 1024  # beyond, a filter along each line is quicker than products of matrices
+
+
+def low_pass(image: FloatImage, sigma_px: float) -> FloatImage:
+    """Smooth an image by a Gaussian; beyond its border it counts as 0.
+
+    Parameters
+    ----------
+    image : ndarray of float64, shape (y, x)
+    sigma_px : float
+        Standard deviation of the Gaussian [px].
+
+    Returns
+    -------
+    ndarray of float64, shape (y, x)
+        scipy's `gaussian_filter` with ``mode="constant"``, at a quarter of its time for images of
+        512 x 512 px. It is its own transpose: sum of a · low_pass(b) = sum of low_pass(a) · b.
+    """
+    if max(image.shape) > _LARGEST_PRODUCT_PX:
+        filtered: FloatImage = gaussian_filter(image, sigma_px, mode="constant")
+        return filtered
+    along_y, along_x = (_low_pass_of_lines(size, sigma_px) for size in image.shape)
+    smooth: FloatImage = along_y @ image @ along_x
+    return smooth
+
+
+@lru_cache(maxsize=8)
+def _low_pass_of_lines(size: int, sigma_px: float) -> npt.NDArray[np.float64]:
+    matrix: npt.NDArray[np.float64] = gaussian_filter1d(
+        np.eye(size), sigma_px, axis=0, mode="constant"
+    )
+    matrix.flags.writeable = False
+    return matrix
+
+
+def background_removed_from(images: FloatImage, seen: npt.NDArray[np.bool_]) -> FloatImage:
+    """Move the removal of the background from an image to those that it is multiplied with.
+
+    Parameters
+    ----------
+    images : ndarray of float64, shape (n, y, x)
+        0 where nothing is seen.
+    seen : ndarray of bool, shape (y, x)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, y, x)
+        Templates T such that sum of T · f = sum of images · remove_background(f), for every f that
+        is seen there: the transpose of that operator.
+    """
+    weight = np.where(seen, low_pass(seen.astype(np.float64), DEFAULT_SIGMA_PX), 1.0)
+    found = [g - low_pass(g / weight, DEFAULT_SIGMA_PX) for g in images]
+    return np.where(seen, np.stack(found), 0.0)
 
 
 def remove_background(image: Image, *, sigma_px: float = DEFAULT_SIGMA_PX) -> FloatImage:
@@ -50,8 +106,8 @@ def remove_background(image: Image, *, sigma_px: float = DEFAULT_SIGMA_PX) -> Fl
     # a large constant would cost digits in the two sums below
     centre = float(values[seen].mean())
     filled = np.where(seen, values - centre, 0.0)
-    weight = gaussian_filter(seen.astype(np.float64), sigma_px, mode="constant")
-    smooth = gaussian_filter(filled, sigma_px, mode="constant")
+    weight = low_pass(seen.astype(np.float64), sigma_px)
+    smooth = low_pass(filled, sigma_px)
     result = np.full(values.shape, np.nan)
     result[seen] = filled[seen] - smooth[seen] / weight[seen]
     return result

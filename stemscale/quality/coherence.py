@@ -14,6 +14,9 @@ Profile = npt.NDArray[np.float64]
 TRUTH_THRESHOLD = 7**-0.5
 """Correlation with the truth at which two such images, of independent noise, correlate by 1/7."""
 
+HALVES_THRESHOLD = 1 / 7
+"""The customary limit of the correlation of two halves of a series, as good as each other."""
+
 _NM_PER_UM = 1000.0
 _HALF_KEPT = 5.3  # waves of so many sigma keep half of their amplitude: `remove_background`
 
@@ -92,7 +95,8 @@ def coherence_cutoff(
     Parameters
     ----------
     image, truth : ndarray, shape (y, x)
-        A frame and the same scene without noise or lag, each on its own scale.
+        A frame and the same scene without noise or lag, each on its own scale; or, with
+        `HALVES_THRESHOLD`, the means of the even and of the odd frames of a still series.
     pixel_size_nm : float or None
         Pixel size [nm]; None where it is not known.
     threshold : float
@@ -123,6 +127,9 @@ def coherence_cutoff(
     the customary limit of that: hence C = 1 / sqrt 7 = 0.378, where noise has six times the power
     of the scene. On the reference simulation without distortion, median of four samples, a rapid
     frame comes to 48 /µm, the mean of 20 frames to 71 /µm, the slow scan to 82 /µm.
+    The correlation of two halves asks for no slow scan, and tells what comes out alike for every
+    frame: that is detail of the specimen, smeared or not, but also what a filter makes of anything
+    that does not change, so that a filter can only look better by it than it is.
     Source: the limit is that of Rosenthal & Henderson 2003; for the number of row Q5 where there
     is a truth.
     """

@@ -1,5 +1,6 @@
 """How much of the signal arrives late along the scan line: the smear of a slow detector."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ TAIL_FROM_PX = 3  # "more than 2 px downstream": nearer than that, focus and sam
 REACH_PX = 24  # a tail of 9 px (the reference settings) has 6 % of its weight beyond
 SMOOTHNESS = 0.03  # of the penalty on curvature, relative to the power of the reference
 _ROWS_AT_ONCE = 32
+_SHORTEST_LINE_PX = 16
+_FAR_PX = 12  # half the reach
+_LEAST_TOTAL = 0.05  # of the sum of the parts' sizes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,13 +62,49 @@ def lag_tail(image: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_
     Source: the smear of Ihara 2022, Fig. 1d (row Q6), in numbers.
     """
     steps, response = line_response(image, reference, sigma_px=sigma_px)
-    total = float(response.sum())
+    weight, delay_px = tail_of_parts(parts_of_response(steps) @ response)
+    return LagTail(weight=float(weight), delay_px=float(delay_px))
+
+
+def parts_of_response(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Give what of a response tells its tail, as rows of a matrix.
+
+    Parameters
+    ----------
+    steps : ndarray of int, shape (k,)
+        As from `line_response`.
+
+    Returns
+    -------
+    ndarray of float64, shape (8, k)
+        Seven sums, over stretches from upstream to downstream, and the first moment [px].
+    """
+    ends = (-_FAR_PX, -TAIL_FROM_PX + 1, 0, 1, TAIL_FROM_PX, _FAR_PX + 1)
+    stretch = np.digitize(steps, ends)
+    return np.vstack([np.arange(len(ends) + 1)[:, None] == stretch, steps]).astype(np.float64)
+
+
+def tail_of_parts(
+    parts: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Tell weight and delay of the tail of responses.
+
+    Parameters
+    ----------
+    parts : ndarray, shape (8, …)
+        `parts_of_response` of each response.
+
+    Returns
+    -------
+    weight, delay_px : ndarray, shape (…)
+        As in `LagTail`; NaN where the image does not show the reference's scene.
+    """
+    sums, moment = parts[:-1], parts[-1]
+    total = sums.sum(axis=0)
     # an unrelated image has a response that averages out; a ratio to it would be noise
-    if not abs(total) > 0.05 * float(np.abs(response).sum()):
-        return LagTail(weight=float("nan"), delay_px=float("nan"))
-    late = float(response[steps >= TAIL_FROM_PX].sum())
-    early = float(response[steps <= -TAIL_FROM_PX].sum())
-    return LagTail(weight=(late - early) / total, delay_px=float(steps @ response) / total)
+    known = np.abs(total) > _LEAST_TOTAL * np.abs(sums).sum(axis=0)
+    total = np.where(known, total, np.nan)
+    return (sums[5:].sum(axis=0) - sums[:2].sum(axis=0)) / total, moment / total
 
 
 def line_response(
@@ -114,49 +154,110 @@ def line_response(
             f"needed are at least {TAIL_FROM_PX} px and more than 0"
         )
     seen = seen_in_both(image, reference)
-    if seen.shape[1] < 16:
-        raise FrameShapeError(
-            f"images have shape {seen.shape}: a lag needs lines of 16 pixels or more"
-        )
-    reach = min(reach_px, seen.shape[1] // 4)
-    steps = np.arange(-reach, reach + 1, dtype=np.int64)
+    fit = _LineFit(reference, seen, reach_px=reach_px, smoothness=smoothness, sigma_px=sigma_px)
+    if fit.matrix is None:
+        return fit.steps, np.full(fit.steps.shape, np.nan)
     # both lose their background over the same pixels, so that its border effects are alike
     blurred = remove_background(np.where(seen, image, np.nan), sigma_px=sigma_px)
-    sharp = remove_background(np.where(seen, reference, np.nan), sigma_px=sigma_px)
-    if not _has_structure_along_x(sharp, level=float(np.max(np.abs(reference[seen]), initial=0))):
-        return steps, np.full(steps.shape, np.nan)
-    normal, right = _normal_equations(blurred, sharp, reach)
-    power = float(np.trace(normal)) / steps.size
-    if power == 0:  # no stretch of a line is long enough
-        return steps, np.full(steps.shape, np.nan)
-    curvature = _curvature_beside_zero(steps)
-    penalty = curvature.T @ curvature + 1e-6 * np.eye(steps.size)
-    response = np.linalg.solve(normal + smoothness * power * penalty, right)
-    return steps, response.astype(np.float64)
+    response = np.linalg.solve(fit.matrix, fit.right(blurred))
+    return fit.steps, response.astype(np.float64)
 
 
-def _has_structure_along_x(sharp: FloatImage, *, level: float) -> bool:
-    """Tell whether intensity changes along the lines, beyond what rounding leaves of a constant."""
-    change = float(np.nansum(np.diff(sharp, axis=1) ** 2))
-    return change > max(1e-6 * float(np.nansum(sharp**2)), 1e-24 * level**2 * sharp.size)
+def tail_templates(
+    reference: Image, seen: npt.NDArray[np.bool_], *, sigma_px: float = DEFAULT_SIGMA_PX
+) -> FloatImage | None:
+    """Give images of which the products with any image tell its tail, as the tail is linear in it.
+
+    Parameters
+    ----------
+    reference : ndarray, shape (y, x)
+    seen : ndarray of bool, shape (y, x)
+        Pixels that are seen in reference and image.
+    sigma_px : float
+        Width of the smooth background taken out [px].
+
+    Returns
+    -------
+    ndarray of float64, shape (8, y, x), or None
+        For an image without its background, 0 where it is not seen: the sums over y and x of its
+        products with them are the parts that `tail_of_parts` takes. None where the reference has
+        no structure along x, or lines are too short.
+    """
+    if seen.shape[1] < _SHORTEST_LINE_PX:
+        return None
+    fit = _LineFit(reference, seen, reach_px=REACH_PX, smoothness=SMOOTHNESS, sigma_px=sigma_px)
+    if fit.matrix is None:
+        return None
+    of_right = np.linalg.solve(fit.matrix, parts_of_response(fit.steps).T)  # it is symmetric
+    templates = np.zeros((of_right.shape[1], *seen.shape))
+    inside = templates[:, :, fit.reach : seen.shape[1] - fit.reach]
+    for start, whole, design in fit.designs():
+        inside[:, start : start + len(whole)][:, whole] = (design @ of_right).T
+    return templates
 
 
-def _normal_equations(
-    blurred: FloatImage, sharp: FloatImage, reach: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Sum reference(x - j) reference(x - k) and reference(x - k) image(x) over all pixels."""
-    size = 2 * reach + 1
-    normal, right = np.zeros((size, size)), np.zeros(size)
-    windows = np.lib.stride_tricks.sliding_window_view(sharp, size, axis=1)
-    windows = windows[..., ::-1]  # (y, x inside, k): k = -reach … reach looks downstream to up
-    inside = blurred[:, reach:-reach]
-    for start in range(0, len(sharp), _ROWS_AT_ONCE):  # all windows at once take 49 images
-        rows = slice(start, start + _ROWS_AT_ONCE)
-        whole = ~np.isnan(windows[rows]).any(axis=-1)  # both images are seen at the same pixels
-        design = windows[rows][whole]  # (pixel, k)
-        normal += design.T @ design
-        right += design.T @ inside[rows][whole]
-    return normal, right
+class _LineFit:
+    """The least squares of `line_response`, as far as they hang on the reference alone."""
+
+    def __init__(
+        self,
+        reference: Image,
+        seen: npt.NDArray[np.bool_],
+        *,
+        reach_px: int,
+        smoothness: float,
+        sigma_px: float,
+    ) -> None:
+        if seen.shape[1] < _SHORTEST_LINE_PX:
+            raise FrameShapeError(
+                f"images have shape {seen.shape}: a lag needs lines of {_SHORTEST_LINE_PX} pixels "
+                f"or more"
+            )
+        self.reach = min(reach_px, seen.shape[1] // 4)
+        self.steps = np.arange(-self.reach, self.reach + 1, dtype=np.int64)
+        self.sharp = remove_background(np.where(seen, reference, np.nan), sigma_px=sigma_px)
+        level = float(np.max(np.abs(reference[seen]), initial=0))
+        self.matrix = self._matrix(smoothness) if self._has_structure(level) else None
+
+    def designs(
+        self,
+    ) -> Iterator[tuple[int, npt.NDArray[np.bool_], npt.NDArray[np.float64]]]:
+        """Give some rows at a time: the first, where a whole neighbourhood is seen, and those.
+
+        The neighbourhoods are (pixel, k), k = -reach … reach; all at once would take 49 images.
+        """
+        windows = np.lib.stride_tricks.sliding_window_view(self.sharp, self.steps.size, axis=1)
+        windows = windows[..., ::-1]  # from downstream to upstream: reference(x - k)
+        for start in range(0, len(windows), _ROWS_AT_ONCE):
+            rows = windows[start : start + _ROWS_AT_ONCE]
+            whole = np.asarray(~np.isnan(rows).any(axis=-1))
+            yield start, whole, rows[whole]
+
+    def right(self, blurred: FloatImage) -> npt.NDArray[np.float64]:
+        """Sum reference(x - k) image(x) over all pixels."""
+        inside = blurred[:, self.reach : blurred.shape[1] - self.reach]
+        right = np.zeros(self.steps.size)
+        for start, whole, design in self.designs():
+            right += design.T @ inside[start : start + len(whole)][whole]
+        return right
+
+    def _matrix(self, smoothness: float) -> npt.NDArray[np.float64] | None:
+        normal = np.zeros((self.steps.size, self.steps.size))
+        for _, _, design in self.designs():
+            normal += design.T @ design
+        power = float(np.trace(normal)) / self.steps.size
+        if power == 0:  # no stretch of a line is long enough
+            return None
+        curvature = _curvature_beside_zero(self.steps)
+        penalty = curvature.T @ curvature + 1e-6 * np.eye(self.steps.size)
+        regular: npt.NDArray[np.float64] = normal + smoothness * power * penalty
+        return regular
+
+    def _has_structure(self, level: float) -> bool:
+        """Tell whether intensity changes along the lines, beyond what rounding leaves."""
+        change = float(np.nansum(np.diff(self.sharp, axis=1) ** 2))
+        rounding = max(1e-6 * float(np.nansum(self.sharp**2)), 1e-24 * level**2 * self.sharp.size)
+        return change > rounding
 
 
 def _curvature_beside_zero(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

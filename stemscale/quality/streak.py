@@ -2,6 +2,8 @@
 
 import numpy as np
 import numpy.typing as npt
+from scipy.fft import ifft2
+from scipy.signal.windows import hann
 
 from stemscale.errors import FrameShapeError
 from stemscale.quality.background import DEFAULT_SIGMA_PX
@@ -57,31 +59,75 @@ def streak(image: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_PX
         raise FrameShapeError(
             f"images have shape {first.shape}: a streak needs {LONGEST_PX:g} pixels a side or more"
         )
-    f_y, f_x = frequencies(first.shape)
+    weights = _weights(np.abs(second) ** 2)
+    if weights is None:
+        return float("nan")
+    common = (first * second.conj()).real
+    return float(streak_of_gains(np.sum(weights * common, axis=(1, 2))))
+
+
+def streak_of_gains(gains: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Tell the streak from the mean gains along y and along x.
+
+    Parameters
+    ----------
+    gains : ndarray, shape (2, …)
+
+    Returns
+    -------
+    ndarray, shape (…)
+        [dB]; NaN where either is not positive.
+    """
+    across, along = np.where(gains > 0, gains, np.nan)
+    found: npt.NDArray[np.float64] = 20.0 * np.log10(across / along)
+    return found
+
+
+def streak_templates(reference: Image, seen: npt.NDArray[np.bool_]) -> FloatImage | None:
+    """Give images of which the products with any image tell its streak.
+
+    Parameters
+    ----------
+    reference : ndarray, shape (y, x)
+    seen : ndarray of bool, shape (y, x)
+        Pixels that are seen in reference and image.
+
+    Returns
+    -------
+    ndarray of float64, shape (2, y, x), or None
+        For an image without its background, of mean 0, 0 where it is not seen: the sums over y and
+        x of its products with them are the gains that `streak_of_gains` takes. None where the
+        reference has no structure, or a side is too short.
+    """
+    if min(seen.shape) < LONGEST_PX:
+        return None
+    shown = np.where(seen, reference, np.nan)
+    _, transform = transforms_alike(shown, shown, sigma_px=DEFAULT_SIGMA_PX)
+    weights = _weights(np.abs(transform) ** 2)
+    if weights is None:
+        return None
+    # sum over waves of w Re(F G*) is, by Parseval, one over pixels of f with the image of w G
+    images = ifft2(weights * transform).real * seen.size
+    window = np.outer(*(hann(size, sym=False) for size in seen.shape))
+    templates: FloatImage = np.where(seen, images * window, 0.0)
+    return templates
+
+
+def _weights(power: FloatImage) -> FloatImage | None:
+    """Weigh Re(F G*) so that its sum is the mean gain, along y and along x: (2, y, x).
+
+    ``power`` is that of the reference, |G|²; None where it has none in either sector.
+    """
+    f_y, f_x = frequencies((power.shape[0], power.shape[1]))
     frequency = np.hypot(f_y, f_x)
     band = (frequency >= 1 / LONGEST_PX) & (frequency <= 1 / SHORTEST_PX)
-    ring = np.rint(frequency * min(first.shape)).astype(np.int64)
-    common, power = (first * second.conj()).real, np.abs(second) ** 2
-    along_y = _shares(common, power, ring, band & (f_y >= _STEEPNESS * f_x))
-    along_x = _shares(common, power, ring, band & (f_x >= _STEEPNESS * f_y))
-    both = np.isfinite(along_y) & np.isfinite(along_x)
-    if not both.any():
-        return float("nan")
-    across, along = float(along_y[both].mean()), float(along_x[both].mean())
-    if not (across > 0 and along > 0):
-        return float("nan")
-    return 20.0 * float(np.log10(across / along))
-
-
-def _shares(
-    common: FloatImage,
-    power: FloatImage,
-    ring: npt.NDArray[np.int64],
-    sector: npt.NDArray[np.bool_],
-) -> npt.NDArray[np.float64]:
-    """Share g of the reference that the image shows, for each ring; NaN where it shows none."""
+    ring = np.rint(frequency * min(power.shape)).astype(np.int64)
+    sectors = band & np.stack([f_y >= _STEEPNESS * f_x, f_x >= _STEEPNESS * f_y])
     n = int(ring.max()) + 1
-    shared, whole = (np.bincount(ring[sector], v[sector], minlength=n) for v in (common, power))
-    shares: npt.NDArray[np.float64] = np.full(n, np.nan)
-    np.divide(shared, whole, out=shares, where=whole > 0)
-    return shares
+    whole = np.stack([np.bincount(ring[s], power[s], minlength=n) for s in sectors])
+    both = (whole > 0).all(axis=0)
+    if not both.any():
+        return None
+    of_ring = np.divide(1.0, whole * both.sum(), out=np.zeros_like(whole), where=both)
+    weights: FloatImage = of_ring[:, ring] * sectors
+    return weights

@@ -1,0 +1,173 @@
+"""Whether what a filter took away is noise alone: erased or invented features show here."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter
+
+from stemscale.errors import FrameShapeError, SeriesError
+from stemscale.quality.background import DEFAULT_SIGMA_PX, remove_background
+from stemscale.quality.common import FloatImage, Image
+
+RESPONSE_PX = (-4, 24)  # upstream and downstream, as far as outputs are smeared again
+MAP_SIGMA_PX = 2.0  # of the map: a feature is a few pixels wide
+CLEAR = 4.0  # standard deviations: noise alone passes them at 1 of 16,000 pixels
+_RIDGE = 1e-4  # of the power of the outputs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ResidualTest:
+    """What inputs and outputs of a filter differ by, beside noise and smear.
+
+    Attributes
+    ----------
+    z : ndarray, shape (y, x)
+        Residual over its own noise, smoothed by a Gaussian of 2 px [standard deviations]. Above 0
+        the input is brighter than the output: where the structure is bright there, it was erased;
+        where the output is dark, it may be invented. NaN = not seen.
+    likeness : float
+        Correlation of the residuals of both halves: 0 where they are noise alone, 1 where they
+        are structure alone.
+    lost : float
+        Root mean square of the structure in the residual, over that of the scene: the share of
+        its contrast that was lost or invented.
+    clear : float
+        Share of the pixels at which the residual is clear, |z| > 4; 0.00006 of noise alone.
+    response : ndarray, shape (29,)
+        By which outputs were smeared again, from 4 px upstream to 24 px downstream.
+    """
+
+    z: FloatImage
+    likeness: float
+    lost: float
+    clear: float
+    response: npt.NDArray[np.float64]
+
+
+def residual_test(
+    inputs: Image, outputs: Image, *, sigma_px: float = DEFAULT_SIGMA_PX
+) -> ResidualTest:
+    """Look for structure in what a filter took away, without a slow scan.
+
+    Parameters
+    ----------
+    inputs : ndarray, shape (frame, y, x)
+        Rapid frames of a still scene, corrected; NaN = not seen [counts].
+    outputs : ndarray, shape (frame, y, x)
+        The same frames filtered, on the same grid; on any scale.
+    sigma_px : float
+        Width of the smooth background taken out of both before [px].
+
+    Returns
+    -------
+    ResidualTest
+
+    Raises
+    ------
+    FrameShapeError
+        If the shapes differ, or are not (frame, y, x).
+    SeriesError
+        If there are fewer than two frames, they show nothing, or the outputs have no structure.
+
+    Notes
+    -----
+    Even and odd frames are averaged apart; their noise is independent. A filter that undoes the
+    lag leaves the smear in the residual, which is no fault: so the outputs are smeared again, by
+    the one response along x that brings those of each half closest to the *inputs of the other
+    half* (a gain is part of it). The residual E = input - output smeared again is then noise,
+    unless something was erased or invented. Of two halves, what E1 and E2 have in common is
+    structure, and half their difference is the noise of their mean; so no model of the noise is
+    needed, which the lag has made alike in neighbours. What moves within the frames counts as
+    structure: give some ten frames of a series that moves. A filter's own preference that inputs
+    never contradict (what lies below the noise of the mean) cannot be seen.
+    """
+    if inputs.shape != outputs.shape or inputs.ndim != 3:
+        raise FrameShapeError(
+            f"inputs have shape {inputs.shape} and outputs {outputs.shape}: needed are two series "
+            f"(frame, y, x) on one grid; correct the rapid frames first (calibrate)"
+        )
+    if len(inputs) < 2:
+        raise SeriesError(
+            "a residual test compares even and odd frames: needed are two frames or more"
+        )
+    count = len(inputs) // 2 * 2
+    halves = [[_mean(s[i:count:2]) for i in (0, 1)] for s in (inputs, outputs)]
+    seen = np.asarray(~np.isnan(np.stack([*halves[0], *halves[1]])).any(axis=0))
+    before, after = RESPONSE_PX
+    inside = _inside(seen, before, after)
+    if not inside.any():
+        raise SeriesError("no part of the frames is wide enough, and seen in all, for a residual")
+    seen_in, seen_out = (
+        [remove_background(np.where(seen, image, np.nan), sigma_px=sigma_px) for image in half]
+        for half in halves
+    )
+    designs = [_shifted(image, before, after)[:, inside] for image in seen_out]
+    response = _response(designs, [image[inside] for image in reversed(seen_in)])
+    residuals = [
+        image[inside] - response @ design for image, design in zip(seen_in, designs, strict=True)
+    ]
+    common = float(np.mean(residuals[0] * residuals[1]))
+    scene = float(np.mean(seen_in[0][inside] * seen_in[1][inside]))
+    size = float(np.sqrt(np.mean(residuals[0] ** 2) * np.mean(residuals[1] ** 2)))
+    z = _map(residuals, inside)
+    return ResidualTest(
+        z=z,
+        likeness=common / size if size > 0 else 0.0,
+        lost=float(np.sqrt(max(common, 0.0) / scene)) if scene > 0 else float("nan"),
+        clear=float(np.mean(np.abs(z[inside]) > CLEAR)),
+        response=response,
+    )
+
+
+def _mean(frames: Image) -> FloatImage:
+    mean: FloatImage = np.mean(frames, axis=0, dtype=np.float64)
+    return mean
+
+
+def _inside(seen: npt.NDArray[np.bool_], before: int, after: int) -> npt.NDArray[np.bool_]:
+    """Mark pixels of which all that may be smeared into them is seen."""
+    inside = np.zeros_like(seen)
+    n_x = seen.shape[1]
+    if n_x > after - before:
+        reach = np.lib.stride_tricks.sliding_window_view(seen, after - before + 1, axis=1)
+        inside[:, after : n_x + before] = reach.all(axis=-1)
+    return inside
+
+
+def _shifted(image: FloatImage, before: int, after: int) -> FloatImage:
+    """Move an image (y, x) by each step of a response: (step, y, x)."""
+    filled = np.nan_to_num(image)
+    return np.stack([np.roll(filled, step, axis=1) for step in range(before, after + 1)])
+
+
+def _response(
+    designs: list[npt.NDArray[np.float64]], targets: list[npt.NDArray[np.float64]]
+) -> npt.NDArray[np.float64]:
+    size = len(designs[0])
+    normal, right = np.zeros((size, size)), np.zeros(size)
+    for design, target in zip(designs, targets, strict=True):
+        normal += design @ design.T
+        right += design @ target
+    power = float(np.trace(normal)) / size
+    if power == 0:
+        raise SeriesError("the outputs have no structure: there is nothing to compare the input to")
+    response: npt.NDArray[np.float64] = np.linalg.solve(
+        normal + _RIDGE * power * np.eye(size), right
+    )
+    return response
+
+
+def _map(residuals: list[npt.NDArray[np.float64]], inside: npt.NDArray[np.bool_]) -> FloatImage:
+    """Smooth the mean residual, over the noise that half the difference of the two tells."""
+    weight = gaussian_filter(inside.astype(np.float64), MAP_SIGMA_PX)
+
+    def smooth(values: npt.NDArray[np.float64]) -> FloatImage:
+        image = np.zeros(inside.shape)
+        image[inside] = values
+        smoothed: FloatImage = gaussian_filter(image, MAP_SIGMA_PX)
+        return smoothed / np.where(weight > 0, weight, 1.0)
+
+    noise = float(np.std(smooth((residuals[0] - residuals[1]) / 2)[inside]))
+    z = smooth((residuals[0] + residuals[1]) / 2) / (noise if noise > 0 else np.inf)
+    return np.where(inside, z, np.nan)

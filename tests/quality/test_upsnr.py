@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+from quality.builders import dislocations, exponential_tail, lagged
+from scipy.ndimage import gaussian_filter
+
+from stemscale.errors import FrameShapeError, SettingsError
+from stemscale.quality import unsupervised_mse, upsnr
+
+SCENE = 1000.0 * dislocations(256)
+NOISE = 300.0
+
+
+def series(scene=SCENE, n=3, seed=0):
+    rng = np.random.default_rng(seed)
+    return scene + rng.normal(0, NOISE, (n, *scene.shape))
+
+
+def test_it_is_the_error_to_the_truth_that_nobody_saw():
+    before, frame, after = series()
+    filtered = gaussian_filter(frame, 1.5)
+    truth = np.mean((filtered - SCENE) ** 2)
+    assert unsupervised_mse(filtered, before, after) == pytest.approx(truth, rel=0.05)
+    expected = 10 * np.log10(1000**2 / truth)
+    assert upsnr(filtered, before, after, peak=1000) == pytest.approx(expected, abs=0.25)
+
+
+def test_an_unfiltered_frame_has_the_error_of_its_noise():
+    """300² = 90,000, less what the best gain takes away of it."""
+    before, frame, after = series()
+    gain = SCENE.var() / (SCENE.var() + NOISE**2)
+    expected = gain * NOISE**2
+    assert unsupervised_mse(frame, before, after) == pytest.approx(expected, rel=0.03)
+
+
+def test_gain_and_offset_change_nothing():
+    before, frame, after = series()
+    filtered = gaussian_filter(frame, 1.5)
+    one = unsupervised_mse(filtered, before, after)
+    assert unsupervised_mse(0.1 * filtered + 7, before, after) == pytest.approx(one)
+
+
+def test_a_perfect_frame_is_too_good_to_be_told():
+    before, _, after = series()
+    assert upsnr(SCENE, before, after, peak=1000) > 25
+
+
+def test_a_frame_that_undoes_the_smear_is_charged_for_it():
+    """As the docstring warns: the measure is the rapid scan's own expectation."""
+    smeared = lagged(SCENE, exponential_tail(4.0))
+    before, _, after = series(smeared)
+    assert unsupervised_mse(smeared, before, after) < unsupervised_mse(SCENE, before, after)
+
+
+def test_pixels_that_one_of_them_did_not_see_are_left_out():
+    before, frame, after = series()
+    filtered = gaussian_filter(frame, 1.5)
+    part = np.s_[:, 20:]
+    expected = unsupervised_mse(filtered[part], before[part], after[part])
+    for image in (filtered, before, after):
+        image[:, :20] = np.nan
+    assert unsupervised_mse(filtered, before, after) == pytest.approx(expected)
+    filtered[:, 20:] = np.nan
+    assert np.isnan(upsnr(filtered, before, after, peak=1))
+
+
+def test_what_makes_no_sense_is_refused():
+    before, frame, after = series()
+    with pytest.raises(FrameShapeError):
+        upsnr(frame[1:], before, after, peak=1)
+    with pytest.raises(SettingsError, match="peak"):
+        upsnr(frame, before, after, peak=0)
