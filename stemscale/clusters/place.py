@@ -11,6 +11,7 @@ from stemscale.clusters.address import Tls, at_address
 from stemscale.clusters.kubernetes import DaskCluster, on_kubernetes, read_manifest
 from stemscale.clusters.local import on_this_machine
 from stemscale.clusters.slurm import SlurmSettings, on_slurm, read_slurm_settings
+from stemscale.clusters.threads import in_this_process
 from stemscale.clusters.worker import MALLOC
 from stemscale.errors import SettingsError
 
@@ -52,8 +53,9 @@ def connect(
     Parameters
     ----------
     scheduler : str
-        "local" starts worker processes on this machine, "slurm" jobs that are workers, and
-        "kubernetes" pods; anything else is the address of a running scheduler.
+        "threads" works in this process, "local" starts worker processes on this machine, "slurm"
+        jobs that are workers, and "kubernetes" pods; anything else is the address of a running
+        scheduler.
     workers : int, optional
         Worker processes of a local cluster; by default one for each core, or for each GPU.
     devices : tuple of str
@@ -78,7 +80,9 @@ def connect(
     """
     _check_together(scheduler, tls=tls, has_file=jobs is not None)
     with dask.config.set(_CONFIG):
-        if scheduler == "local":
+        if scheduler == "threads":
+            place = in_this_process()
+        elif scheduler == "local":
             place = on_this_machine(workers, devices)
         elif isinstance(jobs, SlurmSettings):
             place = on_slurm(jobs)

@@ -1,278 +1,314 @@
-"""Scores of every FOV and filter, gathered into the group ``summary``."""
+"""Scores of every frame and filter, worked out on Dask, gathered into the group ``summary``."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from distributed import Client
 from numpy.typing import NDArray
 
-from stemscale.acquisition import Image
-from stemscale.distortion import Warp
+from stemscale.clusters import Tls, check_place, connect
+from stemscale.distortion import DistortionMap
 from stemscale.errors import StoreError
-from stemscale.pipeline.calibration import load_calibration
-from stemscale.pipeline.events import FovDone, Listener, no_listener
-from stemscale.pipeline.pixels import as_seen
-from stemscale.quality import (
-    lag_tail,
-    mean_and_std,
-    psnr_by_band,
-    psnr_paper,
-    psnr_without_background,
+from stemscale.pipeline.calibration import fingerprint
+from stemscale.pipeline.engine import run_blocks
+from stemscale.pipeline.events import Listener, no_listener
+from stemscale.pipeline.filters import FilterChoice
+from stemscale.pipeline.scoring import (
+    RAPID,
+    ScoreRecord,
+    ScoreTask,
+    SeriesPart,
+    map_of,
+    score_stretch,
+    truth_image,
 )
+from stemscale.pipeline.summary_group import SeriesScores, write_summary
 from stemscale.store import (
-    SUMMARY,
     AcquisitionStore,
-    FlaggedFrames,
     filtered_group,
-    flagged_frames,
+    frames_per_block,
+    natural_order,
     rapid_group,
 )
 
-FloatImage = NDArray[np.float64]
+logger = logging.getLogger(__name__)
 
-RAPID = "rapid"
-_SCORES = {
-    "psnr": ("dB", "PSNR against the slow scan"),
-    "psnr_band": ("dB", "PSNR against the slow scan, by band of its intensity"),
-    "psnr_truth": ("dB", "PSNR against the noise-free truth, background removed"),
-    "lag_tail": ("1", "smear: share of the response more than 2 px downstream"),
-}
+FloatArray = NDArray[np.float64]
+
+_PROBED = 4  # stretches of a series, at most, that are tested as a whole
+_FRAMES_A_PROBE = 500  # at least: a test takes as long as the scores of a hundred frames
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Scores:
-    """Scores of the frames of one FOV and filter.
+@dataclass(kw_only=True)
+class _Filter:
+    """An output of a FOV, as far as its scores ask for it."""
 
-    Attributes
-    ----------
-    psnr : list of float
-        Of each frame, against the slow scan [dB].
-    psnr_band : list of list
-        The same by band of intensity.
-    psnr_truth, lag_tail : list of float
-        Against the truth, where there is one.
-    flagged : FlaggedFrames or None
-        Frames outside what the filter was trained on, where it tells.
-    """
+    name: str
+    group: str
+    numbers: NDArray[np.int64]  # (frame,) of the rapid series
+    beside: bool  # whether its frames are those of the rapid series, one for one
+    corrected_alike: bool
+    halo: int
+    stored: dict[str, FloatArray]  # psnr, psnr_band as `process` has them
+    rapid: dict[str, FloatArray]  # the same of its input
 
-    psnr: Sequence[float] = ()
-    psnr_band: Sequence[Sequence[float]] = ()
-    psnr_truth: Sequence[float] = ()
-    lag_tail: Sequence[float] = ()
-    flagged: FlaggedFrames | None = None
+
+@dataclass(kw_only=True)
+class _Fov:
+    """What is to be scored of a FOV."""
+
+    name: str
+    n_frames: int
+    shape: tuple[int, int]
+    filters: list[_Filter]
+    rapid: dict[str, FloatArray] = field(default_factory=dict)  # psnr, psnr_band, if known
+    calibrated: bool = False
 
 
 def summarize(
     store: str | Path,
     *,
     truth: str | Path | None = None,
+    scheduler: str = "threads",
+    workers: int | None = None,
+    tls: Tls | None = None,
+    cluster_file: str | Path | None = None,
+    client: Client | None = None,
     listener: Listener = no_listener,
 ) -> xr.Dataset:
-    """Gather the scores of all frames by FOV and filter, and write them to the store.
+    """Score every frame of every FOV and filter, and write the scores to the store.
 
     Parameters
     ----------
     store : str or Path
-        Folder of the store; its group ``summary`` is written anew.
+        The store; its group ``summary`` is written anew.
     truth : str or Path, optional
         ``truth.zarr`` of a simulated acquisition: adds PSNR against the noise-free image with the
-        background removed, and the smear that is left.
+        background removed, and the smear that is left, against it.
+    scheduler : str
+        "threads" of this process, or as for `process`: "local" worker processes, "slurm",
+        "kubernetes", or the address of a Dask scheduler, whose workers reach the store by the same
+        path.
+    workers : int, optional
+        Worker processes, for "local".
+    tls, cluster_file
+        As for `process`.
+    client : distributed.Client, optional
+        To work on, in place of ``scheduler``.
     listener : callable
-        Told of each FOV.
+        Told of each stretch of frames that is scored, and of those that fail.
 
     Returns
     -------
     Dataset
-        ``psnr_mean``, ``psnr_std``, ``n_frames``, ``trained`` over (fov, filter) and so on; names
-        in the attributes ``fov_names`` and ``filter_names``, "rapid" first (row Q2, Q3).
-        ``n_out_of_range`` over (fov, filter), -1 where it is not known, and by respect over
+        Over (fov, filter): ``n_frames``, ``trained``, and mean and standard deviation over frames
+        of each score, as ``psnr_mean`` and ``psnr_std``; ``psnr_band_mean`` over
+        (fov, filter, band); ``psnr_last``, that of the last frame (row Q9). Names in the
+        attributes ``fov_names`` and ``filter_names``, "rapid" first (rows Q2, Q3); the rapid
+        frames are scored as the calibration corrects them. In ``problems``, what could not be
+        read. ``n_out_of_range`` over (fov, filter), -1 where it is not known, and by respect over
         ``n_out_of_range_by_respect`` (fov, filter, respect): frames outside what the filter was
         trained on; there only where a filter tells.
 
     Raises
     ------
     StoreError
-        If there is no store, nothing to score, or no truth at that path.
+        If there is no store, nothing in it, or no truth at that path.
+    SettingsError
+        If options do not go with the scheduler.
+    ProcessingError
+        If the workers or the store are gone for good.
+
+    Notes
+    -----
+    The scores of each frame lie in ``summary/<fov>/<filter>``, and in ``summary/<fov>/rapid``,
+    along ``frame``, with time and temperature beside them: PSNR (row Q1) and by band (Q3), after
+    a gain match, the streak (Q6), tail and delay of the lag, the cut-off of agreement (Q5), and
+    uPSNR, for which no slow scan is needed. Where the slow scan was taken after the series, the
+    scene of a frame may be another one: all but the PSNR are then of the last ten frames alone.
+    Up to four stretches of each series are tested as a whole: ring correlation of even and odd
+    frames, and the residual (`residual_test`). PSNR that `process` found is taken as it is.
     """
     target = AcquisitionStore(store)
-    fovs = target.fovs()
-    names = _filter_names(target, fovs)
-    table: dict[tuple[int, int], Scores] = {}
-    trained = np.zeros((len(fovs), len(names)), dtype=np.int8)
-    for i, fov in enumerate(fovs):
-        scene = None if truth is None else _truth_image(Path(truth), fov)
-        for j, name in enumerate(names):
-            found = _scores(target, fov, name, scene)
-            if found is not None:
-                table[i, j] = found
-            trained[i, j] = _was_trained(target, fov, name)
-        listener(FovDone(fov=fov, step="summarize", done=i + 1, total=len(fovs)))
-    summary = _dataset(fovs, names, table, trained)
-    target.write_dataset(SUMMARY, summary, replace=True)
-    target.add_history(f"summarize{'' if truth is None else ' with truth'}")
-    target.consolidate()
-    return summary
+    names = target.fovs()
+    if not names:
+        raise StoreError(f"{target.path} holds no field of view: add one with `stemscale ingest`")
+    if truth is not None:
+        for name in names:
+            truth_image(truth, name)
+    fovs = [_look(target, name) for name in names]
+    jobs = check_place(
+        scheduler,
+        workers=workers,
+        tls=tls,
+        cluster_file=None if cluster_file is None else Path(cluster_file),
+    )
+    found = {fov.name: _empty(fov) for fov in fovs}
+    problems: list[str] = []
+    tasks = [task for fov in fovs for task in _tasks(target, fov, truth)]
+    with ExitStack() as stack:
+        if client is None:
+            place = connect(scheduler, workers=workers, tls=tls, jobs=jobs)
+            client = stack.enter_context(place)
+        for task, record in run_blocks(client, score_stretch, tasks, listener, verb="score"):
+            if isinstance(record, str):
+                problems.append(f"{task.fov}: {record}")
+            else:
+                problems += [f"{task.fov}: {problem}" for problem in record.problems]
+                _take(found[task.fov], record)
+    command = f"summarize{'' if truth is None else ' with truth'}"
+    return write_summary(target, found, sorted(problems), command=command)
 
 
-def _filter_names(store: AcquisitionStore, fovs: Sequence[str]) -> list[str]:
-    found = {name for fov in fovs for name in store.filters(fov)}
-    return [RAPID, *sorted(found, key=lambda n: (n != "dcfi", n))]
+def _look(store: AcquisitionStore, fov: str) -> _Fov:
+    n_frames, n_y, n_x = store.frames(rapid_group(fov)).shape
+    correction = map_of(store, fov)
+    filters = [
+        _look_at_filter(store, fov, name, n_frames, correction) for name in store.filters(fov)
+    ]
+    shape = (n_y, n_x) if correction is None else correction.shape
+    found = _Fov(name=fov, n_frames=n_frames, shape=shape, filters=filters)
+    for filtered in filters:
+        if filtered.corrected_alike and filtered.rapid and len(filtered.numbers) == n_frames:
+            found.rapid = filtered.rapid
+    return found
 
 
-def _scores(
-    store: AcquisitionStore, fov: str, name: str, scene: FloatImage | None
-) -> Scores | None:
-    if name != RAPID and name not in store.filters(fov):
-        return None
-    flagged = None
-    if name == RAPID:
-        psnr, bands = _rapid_scores(store, fov)
-    else:
-        psnr, bands = _stored_scores(store, filtered_group(fov, name), "psnr")
-        with store.dataset(filtered_group(fov, name)) as dataset:
-            flagged = flagged_frames(dataset)
-    if scene is None:
-        return Scores(psnr=psnr, psnr_band=bands, flagged=flagged)
-    against = [_against_truth(f, scene) for f in _frames(store, fov, name, scene.shape)]
-    return Scores(
-        psnr=psnr,
-        psnr_band=bands,
-        psnr_truth=[a for a, _ in against],
-        lag_tail=[b for _, b in against],
-        flagged=flagged,
+def _look_at_filter(
+    store: AcquisitionStore,
+    fov: str,
+    name: str,
+    n_frames: int,
+    correction: DistortionMap | None,
+) -> _Filter:
+    group = filtered_group(fov, name)
+    attrs = store.attrs(group)
+    run = attrs.get("run") or {}
+    count = store.frames(group).shape[0]
+    with store.dataset(group) as dataset:
+        numbers = np.arange(count)
+        if "frame" in dataset.variables and dataset["frame"].size == count:
+            numbers = dataset["frame"].values.astype(np.int64)
+        complete = attrs.get("state") == "complete"
+        stored = _stored(dataset, "psnr", count) if complete else {}
+        rapid = _stored(dataset, "psnr_rapid", count) if complete else {}
+    choice = FilterChoice.from_run(run["filter"]) if "filter" in run else None
+    known = None if correction is None else fingerprint(correction)
+    in_series = bool(np.all(np.diff(numbers) > 0) and numbers[-1:].sum() < n_frames)
+    whole = choice is not None and choice.whole_series
+    return _Filter(
+        name=name,
+        group=group,
+        numbers=numbers,
+        beside=in_series and not whole,
+        corrected_alike=run.get("distortion") == known and not run.get("drift"),
+        halo=0 if choice is None else choice.halo,
+        stored=stored,
+        rapid=rapid,
     )
 
 
-def _stored_scores(
-    store: AcquisitionStore, group: str, name: str
-) -> tuple[list[float], list[list[float]]]:
-    with store.dataset(group) as dataset:
-        if name not in dataset:
-            return [], []
-        return dataset[name].values.tolist(), dataset[f"{name}_band"].values.tolist()
-
-
-def _rapid_scores(store: AcquisitionStore, fov: str) -> tuple[list[float], list[list[float]]]:
-    """From a filter that kept every frame, since it scored the input too; else worked out here."""
-    n_frames = store.frames(rapid_group(fov)).shape[0]
-    for name in store.filters(fov):
-        group = filtered_group(fov, name)
-        complete = store.attrs(group).get("state") == "complete"
-        # With --distortion none the rapid frames were scored as they are, distorted.
-        corrected = not str(store.attrs(group).get("distortion", "none")).startswith("none")
-        if complete and corrected and store.frames(group).shape[0] == n_frames:
-            return _stored_scores(store, group, "psnr_rapid")
-    slow = store.slow_image(fov)
-    if slow is None:
-        return [], []
-    frames = list(_frames(store, fov, RAPID, slow.shape))
-    if not frames:
-        return [], []
-    return [psnr_paper(f, slow) for f in frames], [list(psnr_by_band(f, slow)) for f in frames]
-
-
-def _frames(store: AcquisitionStore, fov: str, name: str, shape: tuple[int, ...]) -> Any:
-    """Frames of a FOV on the corrected grid, one by one; NaN where nothing was seen."""
-    group = rapid_group(fov) if name == RAPID else filtered_group(fov, name)
-    array = store.frames(group)
-    calibration = load_calibration(store, fov) if name == RAPID else None
-    warp = None if calibration is None else Warp(calibration.distortion)
-    for index in range(array.n_blocks):
-        block = array.read(*array.bounds(index))
-        if name != RAPID:
-            frames = as_seen(block)
-        else:
-            frames = block.astype(np.float32) if warp is None else warp(block)
-        if frames.shape[1:] == shape:
-            yield from frames
-
-
-def _against_truth(frame: Image, scene: FloatImage) -> tuple[float, float]:
-    if not np.isfinite(frame).any():
-        return np.nan, np.nan
-    return psnr_without_background(frame, scene), lag_tail(frame, scene).weight
-
-
-def _truth_image(truth: Path, fov: str) -> FloatImage | None:
-    try:
-        with xr.open_zarr(truth, group=fov, chunks=None) as dataset:
-            return np.asarray(dataset["image"].values, dtype=np.float64)
-    except (FileNotFoundError, KeyError, ValueError) as error:
-        raise StoreError(
-            f"{truth} has no truth of {fov}: give the truth.zarr of the simulation that the "
-            f"frames are from"
-        ) from error
-
-
-def _was_trained(store: AcquisitionStore, fov: str, name: str) -> bool:
-    if name == RAPID or name not in store.filters(fov):
-        return False
-    return bool(store.attrs(filtered_group(fov, name)).get("trained_on", False))
-
-
-def _dataset(
-    fovs: list[str],
-    names: list[str],
-    table: dict[tuple[int, int], Scores],
-    trained: NDArray[np.int8],
-) -> xr.Dataset:
-    shape = (len(fovs), len(names))
-    variables: dict[str, Any] = {
-        "n_frames": (("fov", "filter"), np.zeros(shape, dtype=np.int64), {}),
-        "trained": (("fov", "filter"), trained, {"long_name": "filter has seen the FOV"}),
-    }
-    for score, (units, long_name) in _SCORES.items():
-        if not any(len(getattr(s, score)) for s in table.values()):
-            continue
-        more = (3,) if score == "psnr_band" else ()
-        dims = ("fov", "filter", "band")[: 2 + len(more)]
-        for statistic in ("mean", "std"):
-            attrs = {"units": units, "long_name": f"{statistic} over frames: {long_name}"}
-            values = np.full(shape + more, np.nan)
-            variables[f"{score}_{statistic}"] = (dims, values, attrs)
-    for place, scores in table.items():
-        variables["n_frames"][1][place] = max(len(scores.psnr), len(scores.psnr_truth))
-        for score in _SCORES:
-            values = np.array(getattr(scores, score), dtype=np.float64)
-            if not len(values):
-                continue
-            mean, std = _statistics(values)
-            variables[f"{score}_mean"][1][place] = mean
-            variables[f"{score}_std"][1][place] = std
-    variables |= _flagged({p: s.flagged for p, s in table.items() if s.flagged}, shape)
-    about = {"fov_names": fovs, "filter_names": names, "band_edges": [0, 20000, 40000, 65535]}
-    return xr.Dataset(variables, attrs=about)
-
-
-def _flagged(
-    found: Mapping[tuple[int, int], FlaggedFrames], shape: tuple[int, int]
-) -> dict[str, Any]:
-    """Count frames out of range; -1 where it is not known."""
-    if not found:
+def _stored(dataset: xr.Dataset, name: str, count: int) -> dict[str, FloatArray]:
+    """Give PSNR and its bands as `process` left them, if it did so for each frame."""
+    found = {"psnr": name, "psnr_band": f"{name}_band"}
+    if not all(n in dataset and dataset[n].sizes.get("frame") == count for n in found.values()):
         return {}
-    respects = list(dict.fromkeys(name for f in found.values() for name in f.by_respect))
-    total = np.full(shape, -1, dtype=np.int64)
-    by_respect = np.full((*shape, len(respects)), -1, dtype=np.int64)
-    for place, flagged in found.items():
-        total[place] = len(flagged.frames)
-        by_respect[place] = [flagged.by_respect.get(name, 0) for name in respects]
-    long_name = "frames outside what the filter was trained on"
-    return {
-        "n_out_of_range": (("fov", "filter"), total, {"long_name": long_name}),
-        "n_out_of_range_by_respect": (
-            ("fov", "filter", "respect"),
-            by_respect,
-            {"long_name": f"{long_name}, by respect", "respects": respects},
-        ),
+    return {n: dataset[stored].values.astype(np.float64) for n, stored in found.items()}
+
+
+def _tasks(store: AcquisitionStore, fov: _Fov, truth: str | Path | None) -> Iterator[ScoreTask]:
+    """Cut a FOV into stretches; what is no frame of the series comes last."""
+    run = secrets.token_hex(4)
+    size = frames_per_block(fov.n_frames, *fov.shape)
+    starts = range(0, fov.n_frames, size)
+    probes = _probes(len(starts), fov.n_frames)
+    beside = [f for f in fov.filters if f.beside]
+    apart = 1 + max((f.halo for f in beside), default=0)
+    shared: dict[str, Any] = {
+        "store": str(store.path),
+        "fov": fov.name,
+        "group": f"{fov.name}/scoring",
+        "apart": apart,
+        "truth": None if truth is None else str(truth),
+        "run": run,
     }
+    for number, start in enumerate(starts):
+        stop = min(start + size, fov.n_frames)
+        yield ScoreTask(
+            **shared,
+            block=number,
+            start=start,
+            stop=stop,
+            parts=tuple(part for f in beside for part in _part(f, start, stop)),
+            paper=not fov.rapid,
+            probe=number in probes,
+        )
+    for number, filtered in enumerate((f for f in fov.filters if not f.beside), len(starts)):
+        count = len(filtered.numbers)
+        for first in range(0, count, size):
+            part = SeriesPart(
+                name=filtered.name,
+                start=first,
+                stop=min(first + size, count),
+                offset=None,
+                corrected_alike=False,
+                paper=not filtered.stored,
+            )
+            yield ScoreTask(
+                **shared,
+                block=number * 1_000_000 + first,
+                start=0,
+                stop=0,
+                parts=(part,),
+                paper=False,
+                probe=False,
+            )
 
 
-def _statistics(values: NDArray[np.float64]) -> tuple[Any, Any]:
-    if values.ndim == 1:
-        found = mean_and_std(values)
-        return found.mean, found.std
-    columns = [mean_and_std(c) for c in values.T]
-    return [c.mean for c in columns], [c.std for c in columns]
+def _part(filtered: _Filter, start: int, stop: int) -> Iterator[SeriesPart]:
+    """Give the frames of a filter that lie within a stretch, in runs without a gap."""
+    first, last = np.searchsorted(filtered.numbers, [start, stop])
+    numbers = filtered.numbers[first:last]
+    for piece in np.split(np.arange(first, last), np.flatnonzero(np.diff(numbers) > 1) + 1):
+        if piece.size:
+            yield SeriesPart(
+                name=filtered.name,
+                start=int(piece[0]),
+                stop=int(piece[-1]) + 1,
+                offset=int(filtered.numbers[piece[0]]) - start,
+                corrected_alike=filtered.corrected_alike,
+                paper=not filtered.stored,
+            )
+
+
+def _probes(count: int, n_frames: int) -> set[int]:
+    """Choose stretches evenly over a series, in the middle of equal parts of it."""
+    many = min(_PROBED, count, max(1, n_frames // _FRAMES_A_PROBE))
+    return {int((i + 0.5) * count / many) for i in range(many)}
+
+
+def _empty(fov: _Fov) -> dict[str, SeriesScores]:
+    rapid = SeriesScores(count=fov.n_frames, scores=dict(fov.rapid))
+    found = {RAPID: rapid}
+    for filtered in sorted(fov.filters, key=lambda f: (f.name != "dcfi", natural_order(f.name))):
+        found[filtered.name] = SeriesScores(
+            count=len(filtered.numbers), scores=dict(filtered.stored), numbers=filtered.numbers
+        )
+    return found
+
+
+def _take(series: dict[str, SeriesScores], record: ScoreRecord) -> None:
+    """Put the scores of a stretch where they belong."""
+    for name, start, scores in record.found:
+        for score, values in scores.items():
+            series[name].put(score, start, values)
+    for name, tests in record.probed.items():
+        for test, value in tests.items():
+            series[name].probes.setdefault(test, []).append(value)

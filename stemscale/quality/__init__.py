@@ -30,7 +30,7 @@ from stemscale.quality.spectrum import (
 from stemscale.quality.ssim import ssim
 from stemscale.quality.streak import streak
 from stemscale.quality.summary import ScoreSummary, mean_and_std
-from stemscale.quality.upsnr import unsupervised_mse, upsnr
+from stemscale.quality.upsnr import NeighbourScores, unsupervised_mse, upsnr
 from stemscale.quality.zncc import zncc
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "TRUTH_THRESHOLD",
     "Dip",
     "LagTail",
+    "NeighbourScores",
     "PaperScore",
     "ReferenceScores",
     "ResidualTest",

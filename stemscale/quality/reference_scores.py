@@ -9,7 +9,7 @@ from scipy.signal.windows import hann
 
 from stemscale.errors import FrameShapeError
 from stemscale.quality.background import background_removed_from
-from stemscale.quality.common import FloatImage, Image
+from stemscale.quality.common import Image
 from stemscale.quality.lag import tail_of_parts, tail_templates
 from stemscale.quality.paper_score import PaperScore
 from stemscale.quality.spectrum import agreement_cutoff, horizontal_profile, profile_of_columns
@@ -72,6 +72,11 @@ class ReferenceScores:
         self._kept: list[_Templates | None] = []
         self._lock = threading.Lock()
         self._wave_number, _ = horizontal_profile(self._reference, pixel_size_nm=pixel_size_nm)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(y, x) of the frames that can be scored."""
+        return self._reference.shape
 
     def __call__(self, frames: Frames) -> dict[str, FloatArray]:
         """Score a block.
@@ -172,7 +177,7 @@ class ReferenceScores:
             streak_templates(self._reference, seen),
             tail_templates(self._reference, seen),
         )
-        linear = [of_flat(t, seen) for t in (streaks, tails) if t is not None]
+        linear = [background_removed_from(t, seen) for t in (streaks, tails) if t is not None]
         templates = np.concatenate([seen[None], flat[None], *linear])
         _, profile = horizontal_profile(
             np.where(seen, self._reference, np.nan), pixel_size_nm=self._pixel_size_nm
@@ -190,12 +195,6 @@ class ReferenceScores:
             profile=profile,
             columns_seen=hann(seen.shape[0], sym=False) @ seen,
         )
-
-
-def of_flat(templates: FloatImage, seen: npt.NDArray[np.bool_]) -> FloatImage:
-    """Turn templates for images without background and of mean 0 into ones for any image."""
-    centred = templates - np.where(seen, templates.sum(axis=(1, 2), keepdims=True) / seen.sum(), 0)
-    return background_removed_from(np.where(seen, centred, 0.0), seen)
 
 
 def _psnr_of_correlation(

@@ -145,10 +145,8 @@ def _response(
     designs: list[npt.NDArray[np.float64]], targets: list[npt.NDArray[np.float64]]
 ) -> npt.NDArray[np.float64]:
     size = len(designs[0])
-    normal, right = np.zeros((size, size)), np.zeros(size)
-    for design, target in zip(designs, targets, strict=True):
-        normal += design @ design.T
-        right += design @ target
+    normal = np.sum([design @ design.T for design in designs], axis=0)
+    right = np.sum([d @ target for d, target in zip(designs, targets, strict=True)], axis=0)
     power = float(np.trace(normal)) / size
     if power == 0:
         raise SeriesError("the outputs have no structure: there is nothing to compare the input to")

@@ -95,9 +95,9 @@ def streak_templates(reference: Image, seen: npt.NDArray[np.bool_]) -> FloatImag
     Returns
     -------
     ndarray of float64, shape (2, y, x), or None
-        For an image without its background, of mean 0, 0 where it is not seen: the sums over y and
-        x of its products with them are the gains that `streak_of_gains` takes. None where the
-        reference has no structure, or a side is too short.
+        For an image without its background, 0 where it is not seen: the sums over y and x of its
+        products with them are the gains that `streak_of_gains` takes. None where the reference has
+        no structure, or a side is too short.
     """
     if min(seen.shape) < LONGEST_PX:
         return None
@@ -109,8 +109,10 @@ def streak_templates(reference: Image, seen: npt.NDArray[np.bool_]) -> FloatImag
     # sum over waves of w Re(F G*) is, by Parseval, one over pixels of f with the image of w G
     images = ifft2(weights * transform).real * seen.size
     window = np.outer(*(hann(size, sym=False) for size in seen.shape))
-    templates: FloatImage = np.where(seen, images * window, 0.0)
-    return templates
+    templates = np.where(seen, images * window, 0.0)
+    # as the mean of what is seen is taken off the image before it is transformed
+    mean = templates.sum(axis=(1, 2), keepdims=True) / seen.sum()
+    return np.where(seen, templates - mean, 0.0)
 
 
 def _weights(power: FloatImage) -> FloatImage | None:

@@ -1,10 +1,13 @@
 """PSNR of a filtered frame without a slow scan: against its neighbours in the series."""
 
 import numpy as np
+import numpy.typing as npt
 
 from stemscale.errors import SettingsError
 from stemscale.quality.common import Image, require_same_shape
 from stemscale.quality.gain import gain_and_offset
+
+Frames = npt.NDArray[np.float32]  # (frame, y, x); NaN = not seen
 
 
 def unsupervised_mse(filtered: Image, before: Image, after: Image) -> float:
@@ -87,3 +90,95 @@ def upsnr(filtered: Image, before: Image, after: Image, *, peak: float) -> float
     if np.isnan(mse):
         return float("nan")
     return float("inf") if mse <= 0 else 10.0 * float(np.log10(peak**2 / mse))
+
+
+class NeighbourScores:
+    """`unsupervised_mse` of block after block of filtered frames, against the same rapid frames.
+
+    Parameters
+    ----------
+    rapid : ndarray of float32, shape (frame, y, x)
+        Corrected rapid frames; NaN = not seen [counts].
+    before, after : ndarray of int, shape (n,)
+        Which of them stand beside each frame to be scored; -1 where there is none.
+    seen : ndarray of bool, shape (y, x), optional
+        Pixels that count; by default those that all frames see.
+
+    Notes
+    -----
+    What hangs on the rapid frames alone is worked out once, for the filters of a series.
+    """
+
+    def __init__(
+        self,
+        rapid: Frames,
+        before: npt.NDArray[np.int64],
+        after: npt.NDArray[np.int64],
+        *,
+        seen: npt.NDArray[np.bool_] | None = None,
+    ) -> None:
+        self._rapid, self._before, self._after = rapid, before, after
+        empty = np.asarray(np.isnan(rapid).all(axis=(1, 2)))
+        if seen is None:
+            seen = np.asarray(~np.isnan(rapid[~empty]).any(axis=0))
+        self._seen, self._n_seen = seen, int(seen.sum())
+        flat = _flat(rapid, seen)
+        pairs = [
+            None if a < 0 or b < 0 or empty[a] or empty[b] else (flat[a], flat[b])
+            for a, b in zip(before, after, strict=True)
+        ]
+        self._means = [None if p is None else (p[0] + p[1]) / 2 for p in pairs]
+        self._noise = [0.0 if p is None else _squares(p[0] - p[1]) / 4 for p in pairs]
+
+    def __call__(self, filtered: Frames) -> npt.NDArray[np.float64]:
+        """Score the frames that stand between those neighbours.
+
+        Parameters
+        ----------
+        filtered : ndarray of float32, shape (n, y, x)
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            [counts²]; NaN where a frame or a neighbour shows nothing.
+        """
+        missing = np.isnan(filtered)
+        known = np.asarray(~missing.all(axis=(1, 2)))
+        unseen_here = np.asarray(missing[known].any(axis=0))
+        if (unseen_here & self._seen).any():  # fewer pixels are common: all sums are others
+            seen = self._seen & ~unseen_here
+            there = NeighbourScores(self._rapid, self._before, self._after, seen=seen)
+            return there._scores(filtered, known)
+        return self._scores(filtered, known)
+
+    def _scores(self, filtered: Frames, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        found = np.full(len(filtered), np.nan)
+        n = self._n_seen
+        if n == 0:
+            return found
+        flat = _flat(filtered, self._seen)
+        for i, (frame, mean) in enumerate(zip(flat, self._means, strict=True)):
+            if mean is None or not known[i]:
+                continue
+            sum_f, sum_m = float(frame.sum()), float(mean.sum())
+            variance = _squares(frame) - sum_f**2 / n
+            covariance = float(frame @ mean) - sum_f * sum_m / n
+            left = _squares(mean) - sum_m**2 / n
+            if variance > 0:
+                left -= covariance**2 / variance
+            found[i] = (left - self._noise[i]) / n
+        return found
+
+
+def _flat(frames: Frames, seen: npt.NDArray[np.bool_]) -> Frames:
+    """Take a level off, so that float32 holds the differences, and flatten; unseen pixels are 0."""
+    first = next((f for f in frames if np.isfinite(f).any()), None)
+    level = 0.0 if first is None else float(np.nanmean(first))
+    flat = frames - np.float32(level)
+    np.copyto(flat, np.float32(0), where=~seen)
+    pixels: Frames = flat.reshape(len(flat), -1)
+    return pixels
+
+
+def _squares(values: Frames) -> float:
+    return float(values @ values)

@@ -104,8 +104,8 @@ class AcquisitionStore:
 
     def fovs(self) -> list[str]:
         """Names of the FOVs, in natural order."""
-        names = (f.parent.parent.name for f in self.path.glob("*/rapid/zarr.json"))
-        return sorted(names, key=natural_order)
+        names = {f.parent.parent.name for f in self.path.glob("*/rapid/zarr.json")}
+        return sorted(names - {SUMMARY}, key=natural_order)  # which has groups named after FOVs
 
     def require_fovs(
         self, names: tuple[str, ...] | list[str], *, even_compacting: bool = False

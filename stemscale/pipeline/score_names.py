@@ -1,0 +1,54 @@
+"""The scores there are, with their units and what they say, as the store has them."""
+
+from collections.abc import Mapping
+
+UNITS: Mapping[str, str] = {
+    "psnr": "dB",
+    "psnr_band": "dB",
+    "psnr_matched": "dB",
+    "upsnr": "dB",
+    "streak": "dB",
+    "lag_tail": "1",
+    "lag_delay": "px",
+    "agreement_cutoff": "1/um",
+    "psnr_truth": "dB",
+    "lag_tail_truth": "1",
+    "streak_truth": "dB",
+    "frc_cutoff": "1/um",
+    "frc_rapid_cutoff": "1/um",
+    "residual_likeness": "1",
+    "residual_lost": "1",
+    "residual_clear": "1",
+}
+"""CF units; of the cut-offs, 1/px where the pixel size is not known."""
+
+LONG_NAMES: Mapping[str, str] = {
+    "psnr": "PSNR against the slow scan",
+    "psnr_band": "PSNR against the slow scan, by band of its intensity",
+    "psnr_matched": "PSNR against the slow scan, gain and offset matched",
+    "upsnr": "PSNR against the noise-free rapid frame, from its neighbours",
+    "streak": "streak of the smear in the spectrum, above the slow scan's own",
+    "lag_tail": "smear: share of the response more than 2 px downstream, against the slow scan",
+    "lag_delay": "delay along the scan line, against the slow scan",
+    "agreement_cutoff": "wave number up to which the spectrum follows the slow scan's",
+    "psnr_truth": "PSNR against the noise-free truth, background removed",
+    "lag_tail_truth": "smear: share of the response more than 2 px downstream, against the truth",
+    "streak_truth": "streak of the smear in the spectrum, above the truth's own",
+    "frc_cutoff": "wave number up to which means of even and odd frames agree (1/7)",
+    "frc_rapid_cutoff": "wave number up to which even filtered frames agree with odd rapid ones",
+    "residual_likeness": "likeness of what even and odd frames lost",
+    "residual_lost": "structure lost or invented, over that of the scene",
+    "residual_clear": "share of pixels at which structure was clearly lost or invented",
+}
+
+OF_STRETCHES = (
+    "frc_cutoff",
+    "frc_rapid_cutoff",
+    "residual_likeness",
+    "residual_lost",
+    "residual_clear",
+)
+"""Scores of some frames together; all others are of each frame."""
+
+AT_THE_END = ("streak", "lag_tail", "lag_delay", "agreement_cutoff")
+"""Scores that mean something only where the slow scan shows the scene of the frame."""

@@ -1,0 +1,377 @@
+"""A stretch of a series comes in; scores of each of its frames, raw and filtered, go out."""
+
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from stemscale.acquisition import Image
+from stemscale.distortion import DistortionMap, Warp
+from stemscale.errors import SeriesError, StemscaleError, StoreError
+from stemscale.pipeline.calibration import load_calibration
+from stemscale.pipeline.ledger_files import load_distortion
+from stemscale.pipeline.pixels import FloatFrames, as_seen
+from stemscale.quality import (
+    HALVES_THRESHOLD,
+    NeighbourScores,
+    ReferenceScores,
+    coherence_cutoff,
+    psnr_without_background,
+    residual_test,
+)
+from stemscale.store import AcquisitionStore, filtered_group, rapid_group, slow_group
+
+FloatArray = NDArray[np.float64]
+
+RAPID = "rapid"
+LEAST_PROBED = 4  # frames, for even and odd ones to be averaged
+_KEPT = 4  # FOVs that a worker knows at a time
+_RANGE = (0.005, 0.995)  # quantiles that a scene's range is taken from
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeriesPart:
+    """Frames ``start`` to ``stop`` (exclusive) of a filter's output.
+
+    Attributes
+    ----------
+    name : str
+        Of the output.
+    start, stop : int
+        Places in its own array.
+    offset : int or None
+        Of its first frame from the first one of the stretch; None where its frames are none of
+        the rapid series, as the average of all.
+    corrected_alike : bool
+        Whether its input was corrected as the rapid frames here are.
+    paper : bool
+        Whether the paper's PSNR is to be worked out, as the store does not have it.
+    """
+
+    name: str
+    start: int
+    stop: int
+    offset: int | None
+    corrected_alike: bool
+    paper: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreTask:
+    """What to score in one go.
+
+    Attributes
+    ----------
+    store, fov : str
+    group : str
+        Names the work; with ``block`` it names the task.
+    block : int
+    start, stop : int
+        Rapid frames of the stretch; none where both are equal.
+    parts : tuple of SeriesPart
+    paper : bool
+        Whether the paper's PSNR of the rapid frames is to be worked out.
+    apart : int
+        How far neighbours are, that no filter saw for a frame.
+    truth : str or None
+        Path of the truth.
+    probe : bool
+        Whether to make the tests of a whole stretch as well: ring correlation, residual.
+    run : str
+        Names this run: what a worker knows of another one is old.
+    epoch : int
+        None: nothing is written.
+    """
+
+    store: str
+    fov: str
+    group: str
+    block: int
+    start: int
+    stop: int
+    parts: tuple[SeriesPart, ...]
+    paper: bool
+    apart: int
+    truth: str | None
+    probe: bool
+    run: str
+    epoch: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Frames to be scored, raw and filtered."""
+        return self.stop - self.start + sum(part.stop - part.start for part in self.parts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreRecord:
+    """What came of a stretch.
+
+    Attributes
+    ----------
+    found : list of (str, int, dict)
+        Type of image, the place of the first frame in its array, and scores (frame,) or
+        (frame, band) by name.
+    probed : dict
+        By type of image, scores of the stretch by name.
+    problems : list of str
+        What could not be read.
+    scores : dict
+        None: they are in ``found``.
+    seconds : dict
+        By step.
+    """
+
+    found: list[tuple[str, int, dict[str, FloatArray]]]
+    probed: dict[str, dict[str, float]]
+    problems: list[str]
+    seconds: dict[str, float]
+    scores: dict[str, list[Any]] = field(default_factory=dict)
+
+
+def score_stretch(task: ScoreTask) -> ScoreRecord:
+    """Score the frames of a stretch; called in a worker.
+
+    Parameters
+    ----------
+    task : ScoreTask
+
+    Returns
+    -------
+    ScoreRecord
+
+    Raises
+    ------
+    StoreError, DamagedDataError
+        If filtered frames cannot be read.
+    """
+    began = time.perf_counter()
+    work = _known(task)
+    found: list[tuple[str, int, dict[str, FloatArray]]] = []
+    probed: dict[str, dict[str, float]] = {}
+    problems: list[str] = []
+    rapid = None
+    if task.stop > task.start:
+        try:
+            rapid = _Stretch(work, task)
+        except StemscaleError as error:
+            problems.append(str(error))
+    if rapid is not None:
+        found.append((RAPID, task.start, work.score(rapid.inner, paper=task.paper)))
+        if task.probe:
+            probed[RAPID] = work.probe(rapid.inner) | {"range": _range(rapid.inner)}
+    for part in task.parts:
+        frames = work.filtered(part)
+        scores = work.score(frames, paper=part.paper)
+        found.append((part.name, part.start, scores))
+        alike = part.corrected_alike and rapid is not None and part.offset is not None
+        if rapid is not None and alike and frames.shape[1:] == rapid.inner.shape[1:]:
+            scores["umse"] = rapid.against_neighbours(frames, part)
+        if task.probe and part.offset is not None:
+            inputs = rapid.beside(part) if rapid is not None and alike else None
+            probed[part.name] = work.probe(frames, inputs)
+    return ScoreRecord(
+        found=found,
+        probed=probed,
+        problems=problems,
+        seconds={"score": time.perf_counter() - began},
+    )
+
+
+def map_of(store: AcquisitionStore, fov: str) -> DistortionMap | None:
+    """Give the map that a FOV's rapid frames are corrected by for their scores.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    fov : str
+
+    Returns
+    -------
+    DistortionMap or None
+        That of its calibration; else the one that was carried over for a filter of it.
+    """
+    calibration = load_calibration(store, fov)
+    if calibration is not None:
+        return calibration.distortion
+    for name in store.filters(fov):
+        found = load_distortion(store.ledger(filtered_group(fov, name)))
+        if found is not None:
+            return found
+    return None
+
+
+def truth_image(truth: str | Path, fov: str) -> FloatArray:
+    """Read the noise-free image of a simulated FOV.
+
+    Raises
+    ------
+    StoreError
+        If there is none.
+    """
+    try:
+        with xr.open_zarr(truth, group=fov, chunks=None) as dataset:
+            return np.asarray(dataset["image"].values, dtype=np.float64)
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise StoreError(
+            f"{truth} has no truth of {fov}: give the truth.zarr of the simulation that the "
+            f"frames are from"
+        ) from error
+
+
+class _Fov:
+    """What all stretches of one FOV share within a worker."""
+
+    def __init__(self, store: str, fov: str, truth: str | None) -> None:
+        self.store, self.fov = AcquisitionStore(store), fov
+        self.rapid = self.store.frames(rapid_group(fov))
+        distortion = map_of(self.store, fov)
+        self._warp = None if distortion is None else Warp(distortion)
+        slow = self.store.slow_image(fov)
+        grid = slow_group(fov) if slow is not None else rapid_group(fov)
+        self._pixel_size_nm = self.store.settings(grid).pixel_size_nm
+        self._slow = {p: self._reference(slow, paper=p) for p in (False, True)}
+        self._scene = None if truth is None else truth_image(truth, fov)
+        self._truth = self._reference(self._scene, paper=False)
+
+    def _reference(self, image: Image | None, *, paper: bool) -> ReferenceScores | None:
+        if image is None:
+            return None
+        return ReferenceScores(image, pixel_size_nm=self._pixel_size_nm, paper=paper)
+
+    def corrected(self, start: int, stop: int) -> FloatFrames:
+        """Read rapid frames, onto the corrected grid."""
+        frames = self.rapid.read(start, stop)
+        return frames.astype(np.float32) if self._warp is None else self._warp(frames)
+
+    def filtered(self, part: SeriesPart) -> FloatFrames:
+        """Read filtered frames; NaN where nothing was seen, or nothing is written."""
+        array = self.store.frames(filtered_group(self.fov, part.name))
+        return as_seen(array.read(part.start, part.stop))
+
+    def score(self, frames: FloatFrames, *, paper: bool) -> dict[str, FloatArray]:
+        """Score frames by all that there is of this FOV; those on another grid have no scores."""
+        found: dict[str, FloatArray] = {}
+        slow = self._slow[paper]
+        if slow is not None and slow.shape == frames.shape[1:]:
+            found |= slow(frames)
+        if self._truth is not None and self._truth.shape == frames.shape[1:]:
+            against = self._truth(frames)
+            found |= {f"{name}_truth": against[name] for name in ("lag_tail", "streak")}
+            found["psnr_truth"] = np.array([self._against_scene(f) for f in frames])
+        return found
+
+    def _against_scene(self, frame: Image) -> float:
+        assert self._scene is not None
+        if not np.isfinite(frame).any():
+            return float("nan")
+        return psnr_without_background(frame, self._scene)
+
+    def probe(self, frames: FloatFrames, inputs: FloatFrames | None = None) -> dict[str, float]:
+        """Make the tests of a whole stretch, which ask for no slow scan."""
+        known = np.isfinite(frames).any(axis=(1, 2))
+        if known.sum() < LEAST_PROBED:
+            return {}
+        shown = frames[known]
+        even, odd = shown[::2].mean(axis=0), shown[1::2].mean(axis=0)
+        found = {"frc_cutoff": self._agree_up_to(even, odd)}
+        if inputs is not None and inputs.shape == frames.shape:
+            found["frc_rapid_cutoff"] = self._agree_up_to(even, inputs[known][1::2].mean(axis=0))
+            try:
+                test = residual_test(inputs[known], shown)
+            except SeriesError:  # frames too narrow, or constant
+                return found
+            found |= {
+                "residual_likeness": test.likeness,
+                "residual_lost": test.lost,
+                "residual_clear": test.clear,
+            }
+        return found
+
+    def _agree_up_to(self, even: Image, odd: Image) -> float:
+        return coherence_cutoff(
+            even, odd, pixel_size_nm=self._pixel_size_nm, threshold=HALVES_THRESHOLD
+        )
+
+
+class _Stretch:
+    """Corrected rapid frames of a stretch, and their neighbours."""
+
+    def __init__(self, work: _Fov, task: ScoreTask) -> None:
+        count = work.rapid.shape[0]
+        self._start, self._stop = task.start, task.stop
+        self._first = max(0, task.start - task.apart)
+        last = min(count, task.stop + task.apart)
+        if last - self._first < task.stop - task.start + 2 * task.apart:  # an end of the series
+            last = min(count, last + task.apart + 1)
+            self._first = max(0, self._first - task.apart - 1)
+        self._frames = work.corrected(self._first, last)
+        self._last, self._apart = last, task.apart
+        self._neighbours: NeighbourScores | None = None
+
+    @property
+    def inner(self) -> FloatFrames:
+        """The frames of the stretch itself."""
+        return self._frames[self._start - self._first : self._stop - self._first]
+
+    def beside(self, part: SeriesPart) -> FloatFrames:
+        """Give the rapid frames that filtered ones were made of."""
+        assert part.offset is not None
+        return self.inner[part.offset : part.offset + part.stop - part.start]
+
+    def against_neighbours(self, frames: FloatFrames, part: SeriesPart) -> FloatArray:
+        """Compare filtered frames with rapid ones around them that the filter did not see."""
+        if self._neighbours is None:
+            pairs = [self._pair(number) for number in range(self._start, self._stop)]
+            before, after = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+            self._neighbours = NeighbourScores(self._frames, before, after)
+        assert part.offset is not None
+        whole = np.full((self._stop - self._start, *frames.shape[1:]), np.nan, dtype=np.float32)
+        if len(frames) == len(whole):
+            return self._neighbours(frames)
+        whole[part.offset : part.offset + len(frames)] = frames
+        return self._neighbours(whole)[part.offset : part.offset + len(frames)]
+
+    def _pair(self, number: int) -> tuple[int, int]:
+        """Choose two frames: one on either side, or both on one at an end of the series."""
+        before, after = number - self._apart, number + self._apart
+        if before < self._first:
+            before = after + 1
+        elif after >= self._last:
+            after = before - 1
+        inside = all(self._first <= n < self._last for n in (before, after))
+        return (before - self._first, after - self._first) if inside else (-1, -1)
+
+
+def _range(frames: FloatFrames) -> float:
+    """Range of the scene, from the mean of the frames [counts]."""
+    known = np.isfinite(frames).any(axis=(1, 2))
+    if not known.any():
+        return float("nan")
+    mean = frames[known].mean(axis=0)
+    if not np.isfinite(mean).any():
+        return float("nan")
+    low, high = np.nanquantile(mean, _RANGE)
+    return float(high - low)
+
+
+_lock = threading.Lock()
+_works: OrderedDict[tuple[str, ...], _Fov] = OrderedDict()
+
+
+def _known(task: ScoreTask) -> _Fov:
+    """Give what is known of a FOV; made once a worker, as two blocks of one FOV share most."""
+    key = (task.run, task.store, task.fov)
+    with _lock:
+        if key not in _works:
+            _works[key] = _Fov(task.store, task.fov, task.truth)
+            while len(_works) > _KEPT:
+                _works.popitem(last=False)
+        _works.move_to_end(key)
+        return _works[key]
