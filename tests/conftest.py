@@ -5,6 +5,11 @@ import shutil
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes is a matter of what else the machine does.
+settings.register_profile("stemscale", deadline=None)
+settings.load_profile("stemscale")
 
 REQUIRE_ALL = os.environ.get("STEMSCALE_REQUIRE_ALL") == "1"
 

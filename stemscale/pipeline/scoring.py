@@ -3,7 +3,9 @@
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stemscale.acquisition import Image
+from stemscale.acquisition import Frames, Image
 from stemscale.distortion import DistortionMap, Warp
 from stemscale.errors import SeriesError, StemscaleError, StoreError
 from stemscale.pipeline.calibration import load_calibration
@@ -19,13 +21,22 @@ from stemscale.pipeline.ledger_files import load_distortion
 from stemscale.pipeline.pixels import FloatFrames, as_seen
 from stemscale.quality import (
     HALVES_THRESHOLD,
+    FlatFrames,
     NeighbourScores,
+    PaperScore,
     ReferenceScores,
     coherence_cutoff,
+    mean_image,
     psnr_without_background,
     residual_test,
 )
-from stemscale.store import AcquisitionStore, filtered_group, rapid_group, slow_group
+from stemscale.store import (
+    AcquisitionStore,
+    fill_value,
+    filtered_group,
+    rapid_group,
+    slow_group,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -163,19 +174,21 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
         except StemscaleError as error:
             problems.append(str(error))
     if rapid is not None:
-        found.append((RAPID, task.start, work.score(rapid.inner, paper=task.paper)))
+        scores = work.score(rapid.flat, lambda: rapid.inner, paper=task.paper)
+        found.append((RAPID, task.start, {n: rapid.of_inner(v) for n, v in scores.items()}))
         if task.probe:
             probed[RAPID] = work.probe(rapid.inner) | {"range": _range(rapid.inner)}
     for part in task.parts:
-        frames = work.filtered(part)
-        scores = work.score(frames, paper=part.paper)
+        stored = work.filtered(part)
+        flat = FlatFrames(stored, _unseen(stored))
+        scores = work.score(flat, partial(as_seen, stored), paper=part.paper)
         found.append((part.name, part.start, scores))
         alike = part.corrected_alike and rapid is not None and part.offset is not None
-        if rapid is not None and alike and frames.shape[1:] == rapid.inner.shape[1:]:
-            scores["umse"] = rapid.against_neighbours(frames, part)
+        if rapid is not None and alike and flat.shape[1:] == rapid.flat.shape[1:]:
+            scores["umse"] = rapid.against_neighbours(flat, part)
         if task.probe and part.offset is not None:
             inputs = rapid.beside(part) if rapid is not None and alike else None
-            probed[part.name] = work.probe(frames, inputs)
+            probed[part.name] = work.probe(as_seen(stored), inputs)
     return ScoreRecord(
         found=found,
         probed=probed,
@@ -236,35 +249,42 @@ class _Fov:
         slow = self.store.slow_image(fov)
         grid = slow_group(fov) if slow is not None else rapid_group(fov)
         self._pixel_size_nm = self.store.settings(grid).pixel_size_nm
-        self._slow = {p: self._reference(slow, paper=p) for p in (False, True)}
+        self._slow = self._reference(slow)
+        self._paper = None if slow is None else PaperScore(slow)
         self._scene = None if truth is None else truth_image(truth, fov)
-        self._truth = self._reference(self._scene, paper=False)
+        self._truth = self._reference(self._scene)
 
-    def _reference(self, image: Image | None, *, paper: bool) -> ReferenceScores | None:
-        if image is None:
-            return None
-        return ReferenceScores(image, pixel_size_nm=self._pixel_size_nm, paper=paper)
+    def _reference(self, image: Image | None) -> ReferenceScores | None:
+        return None if image is None else ReferenceScores(image, pixel_size_nm=self._pixel_size_nm)
 
     def corrected(self, start: int, stop: int) -> FloatFrames:
         """Read rapid frames, onto the corrected grid."""
         frames = self.rapid.read(start, stop)
         return frames.astype(np.float32) if self._warp is None else self._warp(frames)
 
-    def filtered(self, part: SeriesPart) -> FloatFrames:
-        """Read filtered frames; NaN where nothing was seen, or nothing is written."""
+    def filtered(self, part: SeriesPart) -> Frames:
+        """Read filtered frames as they are stored."""
         array = self.store.frames(filtered_group(self.fov, part.name))
-        return as_seen(array.read(part.start, part.stop))
+        return array.read(part.start, part.stop)
 
-    def score(self, frames: FloatFrames, *, paper: bool) -> dict[str, FloatArray]:
-        """Score frames by all that there is of this FOV; those on another grid have no scores."""
+    def score(
+        self, flat: FlatFrames, frames: Callable[[], FloatFrames], *, paper: bool
+    ) -> dict[str, FloatArray]:
+        """Score frames by all that there is of this FOV; those on another grid have no scores.
+
+        ``frames`` are the same with NaN where nothing is seen, which only some scores ask for.
+        """
         found: dict[str, FloatArray] = {}
-        slow = self._slow[paper]
-        if slow is not None and slow.shape == frames.shape[1:]:
-            found |= slow(frames)
-        if self._truth is not None and self._truth.shape == frames.shape[1:]:
-            against = self._truth(frames)
+        if self._slow is not None and self._slow.shape == flat.shape[1:]:
+            found |= self._slow(flat)
+            if paper and self._paper is not None:
+                scored = [self._paper(frame) for frame in frames()]
+                found["psnr"] = np.array([whole for whole, _ in scored])
+                found["psnr_band"] = np.array([bands for _, bands in scored])
+        if self._truth is not None and self._truth.shape == flat.shape[1:]:
+            against = self._truth(flat)
             found |= {f"{name}_truth": against[name] for name in ("lag_tail", "streak")}
-            found["psnr_truth"] = np.array([self._against_scene(f) for f in frames])
+            found["psnr_truth"] = np.array([self._against_scene(f) for f in frames()])
         return found
 
     def _against_scene(self, frame: Image) -> float:
@@ -279,10 +299,10 @@ class _Fov:
         if known.sum() < LEAST_PROBED:
             return {}
         shown = frames[known]
-        even, odd = shown[::2].mean(axis=0), shown[1::2].mean(axis=0)
+        even, odd = mean_image(shown[::2]), mean_image(shown[1::2])
         found = {"frc_cutoff": self._agree_up_to(even, odd)}
         if inputs is not None and inputs.shape == frames.shape:
-            found["frc_rapid_cutoff"] = self._agree_up_to(even, inputs[known][1::2].mean(axis=0))
+            found["frc_rapid_cutoff"] = self._agree_up_to(even, mean_image(inputs[known][1::2]))
             try:
                 test = residual_test(inputs[known], shown)
             except SeriesError:  # frames too narrow, or constant
@@ -313,30 +333,31 @@ class _Stretch:
             self._first = max(0, self._first - task.apart - 1)
         self._frames = work.corrected(self._first, last)
         self._last, self._apart = last, task.apart
+        self.flat = FlatFrames.of(self._frames)
         self._neighbours: NeighbourScores | None = None
 
     @property
     def inner(self) -> FloatFrames:
         """The frames of the stretch itself."""
-        return self._frames[self._start - self._first : self._stop - self._first]
+        return self.of_inner(self._frames)
+
+    def of_inner(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Cut off what is of the neighbours."""
+        return values[self._start - self._first : self._stop - self._first]
 
     def beside(self, part: SeriesPart) -> FloatFrames:
         """Give the rapid frames that filtered ones were made of."""
         assert part.offset is not None
         return self.inner[part.offset : part.offset + part.stop - part.start]
 
-    def against_neighbours(self, frames: FloatFrames, part: SeriesPart) -> FloatArray:
+    def against_neighbours(self, flat: FlatFrames, part: SeriesPart) -> FloatArray:
         """Compare filtered frames with rapid ones around them that the filter did not see."""
         if self._neighbours is None:
             pairs = [self._pair(number) for number in range(self._start, self._stop)]
             before, after = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-            self._neighbours = NeighbourScores(self._frames, before, after)
+            self._neighbours = NeighbourScores(self.flat, before, after)
         assert part.offset is not None
-        whole = np.full((self._stop - self._start, *frames.shape[1:]), np.nan, dtype=np.float32)
-        if len(frames) == len(whole):
-            return self._neighbours(frames)
-        whole[part.offset : part.offset + len(frames)] = frames
-        return self._neighbours(whole)[part.offset : part.offset + len(frames)]
+        return self._neighbours(flat, first=part.offset)
 
     def _pair(self, number: int) -> tuple[int, int]:
         """Choose two frames: one on either side, or both on one at an end of the series."""
@@ -349,12 +370,20 @@ class _Stretch:
         return (before - self._first, after - self._first) if inside else (-1, -1)
 
 
+def _unseen(stored: Frames) -> NDArray[np.bool_]:
+    """Mark what was not seen, or is not written."""
+    found: NDArray[np.bool_] = (
+        np.isnan(stored) if stored.dtype.kind == "f" else stored == fill_value(stored.dtype)
+    )
+    return found
+
+
 def _range(frames: FloatFrames) -> float:
     """Range of the scene, from the mean of the frames [counts]."""
     known = np.isfinite(frames).any(axis=(1, 2))
     if not known.any():
         return float("nan")
-    mean = frames[known].mean(axis=0)
+    mean = mean_image(frames[known])
     if not np.isfinite(mean).any():
         return float("nan")
     low, high = np.nanquantile(mean, _RANGE)

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
 
 _PROBED = 4  # stretches of a series, at most, that are tested as a whole
-_FRAMES_A_PROBE = 500  # at least: a test takes as long as the scores of a hundred frames
+_FRAMES_A_PROBE = 1000  # at least: a test takes as long as the scores of some hundred frames
 
 
 @dataclass(kw_only=True)

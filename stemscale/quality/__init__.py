@@ -7,7 +7,9 @@ from stemscale.quality.coherence import (
     coherence_cutoff,
     ring_coherence,
 )
+from stemscale.quality.common import mean_image
 from stemscale.quality.dips import Dip, find_dips, fit_dip
+from stemscale.quality.flat_frames import FlatFrames
 from stemscale.quality.gain import PAPER_PEAK, gain_and_offset, match_gain, min_max_scale
 from stemscale.quality.lag import LagTail, lag_tail, line_response
 from stemscale.quality.paper_score import PaperScore
@@ -39,6 +41,7 @@ __all__ = [
     "PAPER_PEAK",
     "TRUTH_THRESHOLD",
     "Dip",
+    "FlatFrames",
     "LagTail",
     "NeighbourScores",
     "PaperScore",
@@ -55,6 +58,7 @@ __all__ = [
     "line_response",
     "match_gain",
     "mean_and_std",
+    "mean_image",
     "min_max_scale",
     "power_spectrum",
     "psnr",

@@ -48,6 +48,15 @@ def _low_pass_of_lines(size: int, sigma_px: float) -> npt.NDArray[np.float64]:
     return matrix
 
 
+@lru_cache(maxsize=4)  # images of a series mostly show the same pixels
+def _weight(shape: tuple[int, int], seen: bytes, sigma_px: float) -> FloatImage:
+    """Low-pass of the mask of what is seen, which is given as packed bits."""
+    bits = np.unpackbits(np.frombuffer(seen, dtype=np.uint8), count=shape[0] * shape[1])
+    weight = low_pass(bits.reshape(shape).astype(np.float64), sigma_px)
+    weight.flags.writeable = False
+    return weight
+
+
 def background_removed_from(images: FloatImage, seen: npt.NDArray[np.bool_]) -> FloatImage:
     """Move the removal of the background from an image to those that it is multiplied with.
 
@@ -63,7 +72,8 @@ def background_removed_from(images: FloatImage, seen: npt.NDArray[np.bool_]) -> 
         Templates T such that sum of T · f = sum of images · remove_background(f), for every f that
         is seen there: the transpose of that operator.
     """
-    weight = np.where(seen, low_pass(seen.astype(np.float64), DEFAULT_SIGMA_PX), 1.0)
+    weight = _weight(seen.shape, np.packbits(seen).tobytes(), DEFAULT_SIGMA_PX)
+    weight = np.where(seen, weight, 1.0)
     found = [g - low_pass(g / weight, DEFAULT_SIGMA_PX) for g in images]
     return np.where(seen, np.stack(found), 0.0)
 
@@ -106,7 +116,7 @@ def remove_background(image: Image, *, sigma_px: float = DEFAULT_SIGMA_PX) -> Fl
     # a large constant would cost digits in the two sums below
     centre = float(values[seen].mean())
     filled = np.where(seen, values - centre, 0.0)
-    weight = low_pass(seen.astype(np.float64), sigma_px)
+    weight = _weight(seen.shape, np.packbits(seen).tobytes(), sigma_px)
     smooth = low_pass(filled, sigma_px)
     result = np.full(values.shape, np.nan)
     result[seen] = filled[seen] - smooth[seen] / weight[seen]

@@ -15,7 +15,6 @@ REACH_PX = 24  # a tail of 9 px (the reference settings) has 6 % of its weight b
 SMOOTHNESS = 0.03  # of the penalty on curvature, relative to the power of the reference
 _ROWS_AT_ONCE = 32
 _SHORTEST_LINE_PX = 16
-_FAR_PX = 12  # half the reach
 _LEAST_TOTAL = 0.05  # of the sum of the parts' sizes
 
 
@@ -76,10 +75,10 @@ def parts_of_response(steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
     Returns
     -------
-    ndarray of float64, shape (8, k)
-        Seven sums, over stretches from upstream to downstream, and the first moment [px].
+    ndarray of float64, shape (6, k)
+        Sums far upstream, near upstream, at 0, near and far downstream, and the first moment [px].
     """
-    ends = (-_FAR_PX, -TAIL_FROM_PX + 1, 0, 1, TAIL_FROM_PX, _FAR_PX + 1)
+    ends = (-TAIL_FROM_PX + 1, 0, 1, TAIL_FROM_PX)
     stretch = np.digitize(steps, ends)
     return np.vstack([np.arange(len(ends) + 1)[:, None] == stretch, steps]).astype(np.float64)
 
@@ -91,7 +90,7 @@ def tail_of_parts(
 
     Parameters
     ----------
-    parts : ndarray, shape (8, …)
+    parts : ndarray, shape (6, …)
         `parts_of_response` of each response.
 
     Returns
@@ -104,7 +103,7 @@ def tail_of_parts(
     # an unrelated image has a response that averages out; a ratio to it would be noise
     known = np.abs(total) > _LEAST_TOTAL * np.abs(sums).sum(axis=0)
     total = np.where(known, total, np.nan)
-    return (sums[5:].sum(axis=0) - sums[:2].sum(axis=0)) / total, moment / total
+    return (sums[-1] - sums[0]) / total, moment / total
 
 
 def line_response(
@@ -178,7 +177,7 @@ def tail_templates(
 
     Returns
     -------
-    ndarray of float64, shape (8, y, x), or None
+    ndarray of float64, shape (6, y, x), or None
         For an image without its background, 0 where it is not seen: the sums over y and x of its
         products with them are the parts that `tail_of_parts` takes. None where the reference has
         no structure along x, or lines are too short.

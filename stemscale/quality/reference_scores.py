@@ -10,23 +10,21 @@ from scipy.signal.windows import hann
 from stemscale.errors import FrameShapeError
 from stemscale.quality.background import background_removed_from
 from stemscale.quality.common import Image
+from stemscale.quality.flat_frames import FlatFrames, Frames
 from stemscale.quality.lag import tail_of_parts, tail_templates
-from stemscale.quality.paper_score import PaperScore
-from stemscale.quality.spectrum import agreement_cutoff, horizontal_profile, profile_of_columns
+from stemscale.quality.spectrum import cutoffs_of_profiles, horizontal_profile, profile_of_columns
 from stemscale.quality.streak import streak_of_gains, streak_templates
 
 FloatArray = npt.NDArray[np.float64]
-Frames = npt.NDArray[np.float32]  # (frame, y, x); NaN = not seen
 
 _KEPT = 4  # sets of templates: frames of a series mostly see the same pixels
-_STREAKS, _TAILS = 2, 8
+_STREAKS, _TAILS = 2, 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Templates:
     """What hangs on the reference and on the pixels seen in it and in a block of frames."""
 
-    missing: npt.NDArray[np.bool_]  # (y, x), of the frames
     seen: npt.NDArray[np.bool_]  # (y, x), in both
     n_seen: int
     mean: float  # of the reference over what is seen
@@ -48,8 +46,6 @@ class ReferenceScores:
         Slow scan or truth, on the grid of the frames; NaN = not seen.
     pixel_size_nm : float or None
         For wave numbers in 1/µm; None: in 1/px.
-    paper : bool
-        Whether to work out the paper's PSNR, and that by band, too: half of the time.
 
     Notes
     -----
@@ -63,13 +59,10 @@ class ReferenceScores:
 
     NAMES = ("psnr_matched", "streak", "lag_tail", "lag_delay", "agreement_cutoff")
 
-    def __init__(
-        self, reference: Image, *, pixel_size_nm: float | None, paper: bool = True
-    ) -> None:
+    def __init__(self, reference: Image, *, pixel_size_nm: float | None) -> None:
         self._reference = np.asarray(reference, dtype=np.float64)
         self._pixel_size_nm = pixel_size_nm
-        self._paper = PaperScore(self._reference) if paper else None
-        self._kept: list[_Templates | None] = []
+        self._kept: list[tuple[npt.NDArray[np.bool_], _Templates | None]] = []
         self._lock = threading.Lock()
         self._wave_number, _ = horizontal_profile(self._reference, pixel_size_nm=pixel_size_nm)
 
@@ -78,12 +71,12 @@ class ReferenceScores:
         """(y, x) of the frames that can be scored."""
         return self._reference.shape
 
-    def __call__(self, frames: Frames) -> dict[str, FloatArray]:
+    def __call__(self, frames: Frames | FlatFrames) -> dict[str, FloatArray]:
         """Score a block.
 
         Parameters
         ----------
-        frames : ndarray of float32, shape (frame, y, x)
+        frames : ndarray of float32, shape (frame, y, x), or FlatFrames
             Intensities; NaN = not seen. A frame of which nothing is seen has no scores.
 
         Returns
@@ -91,44 +84,30 @@ class ReferenceScores:
         dict of str to ndarray of float64, shape (frame,)
             ``psnr_matched`` [dB], ``streak`` [dB], ``lag_tail``, ``lag_delay`` [px],
             ``agreement_cutoff`` [1/µm], as `psnr_matched`, `streak`, `lag_tail` and
-            `agreement_cutoff` have them; NaN where they are not known. And, if asked for, ``psnr``
-            [dB] and ``psnr_band`` (frame, band), see `PaperScore`.
+            `agreement_cutoff` have them; NaN where they are not known.
 
         Raises
         ------
         FrameShapeError
             If frames and reference differ in shape.
         """
-        if frames.ndim != 3 or frames.shape[1:] != self._reference.shape:
+        if len(frames.shape) != 3 or frames.shape[1:] != self._reference.shape:
             raise FrameShapeError(
                 f"frames have shape {frames.shape} but their reference has "
                 f"{self._reference.shape}: bring both onto one grid first (calibrate)"
             )
-        missing = np.isnan(frames)
-        known = ~missing.all(axis=(1, 2))
-        found: dict[str, FloatArray] = {n: np.full(len(frames), np.nan) for n in self.NAMES}
-        if self._paper is not None:
-            scored = [self._paper(frame) for frame in frames]
-            found["psnr"] = np.array([whole for whole, _ in scored])
-            found["psnr_band"] = np.array([bands for _, bands in scored]).reshape(len(frames), -1)
-        if not known.any():
-            return found
-        templates = self._templates(np.asarray(missing[known].any(axis=0)))
-        if templates is not None:
-            for name, values in self._scores(frames[known], templates).items():
-                found[name][known] = values
+        flat = frames if isinstance(frames, FlatFrames) else FlatFrames.of(frames)
+        found: dict[str, FloatArray] = {n: np.full(flat.shape[0], np.nan) for n in self.NAMES}
+        about = self._templates(flat.seen) if flat.known.any() else None
+        if about is not None:
+            for name, values in self._scores(flat.within(about.seen), about).items():
+                found[name] = np.where(flat.known, values, np.nan)
         return found
 
-    def _scores(self, frames: Frames, about: _Templates) -> dict[str, FloatArray]:
-        # float32 holds differences from a level of the frames, not the level and them
-        level = np.float32(np.mean(frames[0], where=about.seen))
-        flat = frames - level
-        np.copyto(flat, np.float32(0), where=~about.seen)
-        pixels = flat.reshape(len(flat), -1)
-        products = (about.of_pixels @ pixels.T).astype(np.float64)
-        squares = np.array([frame @ frame for frame in pixels], dtype=np.float64)
+    def _scores(self, flat: FlatFrames, about: _Templates) -> dict[str, FloatArray]:
+        products = (about.of_pixels @ flat.pixels.T).astype(np.float64)
         mean = products[0] / about.n_seen  # over the level
-        variance = np.maximum(squares / about.n_seen - mean**2, 0.0)
+        variance = np.maximum(flat.squares / about.n_seen - mean**2, 0.0)
         covariance = products[1] / about.n_seen
         found = {"psnr_matched": _psnr_of_correlation(about, variance, covariance)}
         at = 2
@@ -141,33 +120,30 @@ class ReferenceScores:
         return found
 
     def _cutoffs(
-        self, flat: Frames, mean: FloatArray, covariance: FloatArray, about: _Templates
+        self, flat: FlatFrames, mean: FloatArray, covariance: FloatArray, about: _Templates
     ) -> FloatArray:
         window = hann(flat.shape[1], sym=False)
-        columns = np.matmul(window.astype(np.float32), flat).astype(np.float64)
-        columns -= mean[:, None] * about.columns_seen
+        columns = np.matmul(window.astype(np.float32), flat.pixels.reshape(flat.shape))
         # the gain that runs from the reference to the frame, whose noise would shrink the other
         gain = about.variance / np.where(covariance > 0, covariance, np.nan)
-        columns = columns * gain[:, None] + about.mean * window.sum()
-        known = np.isfinite(gain)
-        found = np.full(len(flat), np.nan)
-        found[known] = [
-            agreement_cutoff(profile, about.profile, self._wave_number)
-            for profile in profile_of_columns(columns[known])
-        ]
+        over = columns.astype(np.float64) - mean[:, None] * about.columns_seen
+        profiles = profile_of_columns(over * gain[:, None] + about.mean * window.sum())
+        found: FloatArray = np.full(len(gain), np.nan)
+        found[np.isfinite(gain)] = cutoffs_of_profiles(
+            profiles[np.isfinite(gain)], about.profile, self._wave_number
+        )
         return found
 
-    def _templates(self, missing: npt.NDArray[np.bool_]) -> _Templates | None:
+    def _templates(self, seen: npt.NDArray[np.bool_]) -> _Templates | None:
         with self._lock:
-            for kept in self._kept:
-                if kept is not None and np.array_equal(kept.missing, missing):
+            for of_frames, kept in self._kept:
+                if np.array_equal(of_frames, seen):
                     return kept
-            made = self._make(missing)
-            self._kept = [made, *self._kept][:_KEPT]
+            made = self._make(seen & ~np.isnan(self._reference))
+            self._kept = [(seen, made), *self._kept][:_KEPT]
         return made
 
-    def _make(self, missing: npt.NDArray[np.bool_]) -> _Templates | None:
-        seen = ~(missing | np.isnan(self._reference))
+    def _make(self, seen: npt.NDArray[np.bool_]) -> _Templates | None:
         values = self._reference[seen]
         if not values.size or np.ptp(values) == 0:
             return None
@@ -183,7 +159,6 @@ class ReferenceScores:
             np.where(seen, self._reference, np.nan), pixel_size_nm=self._pixel_size_nm
         )
         return _Templates(
-            missing=missing,
             seen=seen,
             n_seen=values.size,
             mean=mean,

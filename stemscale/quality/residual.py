@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from stemscale.errors import FrameShapeError, SeriesError
 from stemscale.quality.background import DEFAULT_SIGMA_PX, remove_background
-from stemscale.quality.common import FloatImage, Image
+from stemscale.quality.common import FloatImage, Image, mean_image
 
 RESPONSE_PX = (-4, 24)  # upstream and downstream, as far as outputs are smeared again
 MAP_SIGMA_PX = 2.0  # of the map: a feature is a few pixels wide
@@ -92,25 +92,23 @@ def residual_test(
             "a residual test compares even and odd frames: needed are two frames or more"
         )
     count = len(inputs) // 2 * 2
-    halves = [[_mean(s[i:count:2]) for i in (0, 1)] for s in (inputs, outputs)]
+    halves = [[mean_image(s[i:count:2]) for i in (0, 1)] for s in (inputs, outputs)]
     seen = np.asarray(~np.isnan(np.stack([*halves[0], *halves[1]])).any(axis=0))
-    before, after = RESPONSE_PX
-    inside = _inside(seen, before, after)
+    inside = _inside(seen, *RESPONSE_PX)
     if not inside.any():
         raise SeriesError("no part of the frames is wide enough, and seen in all, for a residual")
     seen_in, seen_out = (
         [remove_background(np.where(seen, image, np.nan), sigma_px=sigma_px) for image in half]
         for half in halves
     )
-    designs = [_shifted(image, before, after)[:, inside] for image in seen_out]
-    response = _response(designs, [image[inside] for image in reversed(seen_in)])
-    residuals = [
-        image[inside] - response @ design for image, design in zip(seen_in, designs, strict=True)
-    ]
-    common = float(np.mean(residuals[0] * residuals[1]))
-    scene = float(np.mean(seen_in[0][inside] * seen_in[1][inside]))
-    size = float(np.sqrt(np.mean(residuals[0] ** 2) * np.mean(residuals[1] ** 2)))
-    z = _map(residuals, inside)
+    designs = [_shifted(image, inside) for image in seen_out]
+    targets = [np.where(inside, image, 0.0).ravel() for image in seen_in]
+    response = _response(designs, targets[::-1])
+    residuals = [t - response.astype(np.float32) @ d for t, d in zip(targets, designs, strict=True)]
+    common = float(residuals[0] @ residuals[1])
+    scene = float(targets[0] @ targets[1])
+    size = float(np.linalg.norm(residuals[0]) * np.linalg.norm(residuals[1]))
+    z = _map([residual.reshape(seen.shape) for residual in residuals], inside)
     return ResidualTest(
         z=z,
         likeness=common / size if size > 0 else 0.0,
@@ -118,11 +116,6 @@ def residual_test(
         clear=float(np.mean(np.abs(z[inside]) > CLEAR)),
         response=response,
     )
-
-
-def _mean(frames: Image) -> FloatImage:
-    mean: FloatImage = np.mean(frames, axis=0, dtype=np.float64)
-    return mean
 
 
 def _inside(seen: npt.NDArray[np.bool_], before: int, after: int) -> npt.NDArray[np.bool_]:
@@ -135,34 +128,35 @@ def _inside(seen: npt.NDArray[np.bool_], before: int, after: int) -> npt.NDArray
     return inside
 
 
-def _shifted(image: FloatImage, before: int, after: int) -> FloatImage:
-    """Move an image (y, x) by each step of a response: (step, y, x)."""
-    filled = np.nan_to_num(image)
-    return np.stack([np.roll(filled, step, axis=1) for step in range(before, after + 1)])
+def _shifted(image: FloatImage, inside: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Move an image (y, x) by each step of a response: (step, pixel), 0 where nothing is fitted."""
+    filled = np.nan_to_num(image).astype(np.float32)
+    before, after = RESPONSE_PX
+    moved = np.empty((after - before + 1, *image.shape), dtype=np.float32)
+    for row, step in zip(moved, range(before, after + 1), strict=True):
+        np.multiply(np.roll(filled, step, axis=1), inside, out=row)
+    return moved.reshape(len(moved), -1)
 
 
 def _response(
-    designs: list[npt.NDArray[np.float64]], targets: list[npt.NDArray[np.float64]]
+    designs: list[npt.NDArray[np.float32]], targets: list[npt.NDArray[np.float64]]
 ) -> npt.NDArray[np.float64]:
     size = len(designs[0])
-    normal = np.sum([design @ design.T for design in designs], axis=0)
-    right = np.sum([d @ target for d, target in zip(designs, targets, strict=True)], axis=0)
+    pairs = list(zip(designs, targets, strict=True))
+    normal = np.sum([d @ d.T for d in designs], axis=0, dtype=np.float64)
+    right = np.sum([d @ t.astype(np.float32) for d, t in pairs], axis=0, dtype=np.float64)
     power = float(np.trace(normal)) / size
     if power == 0:
         raise SeriesError("the outputs have no structure: there is nothing to compare the input to")
-    response: npt.NDArray[np.float64] = np.linalg.solve(
-        normal + _RIDGE * power * np.eye(size), right
-    )
-    return response
+    response = np.linalg.solve(normal + _RIDGE * power * np.eye(size), right)
+    return np.asarray(response, dtype=np.float64)
 
 
 def _map(residuals: list[npt.NDArray[np.float64]], inside: npt.NDArray[np.bool_]) -> FloatImage:
     """Smooth the mean residual, over the noise that half the difference of the two tells."""
     weight = gaussian_filter(inside.astype(np.float64), MAP_SIGMA_PX)
 
-    def smooth(values: npt.NDArray[np.float64]) -> FloatImage:
-        image = np.zeros(inside.shape)
-        image[inside] = values
+    def smooth(image: FloatImage) -> FloatImage:
         smoothed: FloatImage = gaussian_filter(image, MAP_SIGMA_PX)
         return smoothed / np.where(weight > 0, weight, 1.0)
 

@@ -219,7 +219,25 @@ def agreement_cutoff(
             f"tolerance is {tolerance:g} and smooth_bins {smooth_bins}: "
             "needed are more than 0 and at least 1"
         )
-    difference = uniform_filter1d(profile - reference_profile, smooth_bins, mode="nearest")
-    apart = np.flatnonzero(np.abs(difference) > tolerance)
-    last = int(apart[0]) - 1 if apart.size else wave_number.size - 1
-    return float(wave_number[max(last, 0)])
+    (found,) = cutoffs_of_profiles(
+        profile[None], reference_profile, wave_number, tolerance=tolerance, smooth_bins=smooth_bins
+    )
+    return float(found)
+
+
+def cutoffs_of_profiles(
+    profiles: npt.NDArray[np.float64],
+    reference_profile: Profile,
+    wave_number: Profile,
+    *,
+    tolerance: float = 1.0,
+    smooth_bins: int = 9,
+) -> npt.NDArray[np.float64]:
+    """Find `agreement_cutoff` of many profiles (frame, wave number) at once: (frame,)."""
+    difference = uniform_filter1d(
+        profiles - reference_profile, smooth_bins, axis=-1, mode="nearest"
+    )
+    apart = np.abs(difference) > tolerance
+    first = np.where(apart.any(axis=-1), apart.argmax(axis=-1), wave_number.size)
+    found: npt.NDArray[np.float64] = wave_number[np.maximum(first - 1, 0)]
+    return found

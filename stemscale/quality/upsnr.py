@@ -5,9 +5,8 @@ import numpy.typing as npt
 
 from stemscale.errors import SettingsError
 from stemscale.quality.common import Image, require_same_shape
+from stemscale.quality.flat_frames import FlatFrames
 from stemscale.quality.gain import gain_and_offset
-
-Frames = npt.NDArray[np.float32]  # (frame, y, x); NaN = not seen
 
 
 def unsupervised_mse(filtered: Image, before: Image, after: Image) -> float:
@@ -97,88 +96,66 @@ class NeighbourScores:
 
     Parameters
     ----------
-    rapid : ndarray of float32, shape (frame, y, x)
-        Corrected rapid frames; NaN = not seen [counts].
+    rapid : FlatFrames
+        Corrected rapid frames [counts].
     before, after : ndarray of int, shape (n,)
         Which of them stand beside each frame to be scored; -1 where there is none.
-    seen : ndarray of bool, shape (y, x), optional
-        Pixels that count; by default those that all frames see.
 
     Notes
     -----
-    What hangs on the rapid frames alone is worked out once, for the filters of a series.
+    With a and b the neighbours, the error is told by products of f, a and b alone.
     """
 
     def __init__(
-        self,
-        rapid: Frames,
-        before: npt.NDArray[np.int64],
-        after: npt.NDArray[np.int64],
-        *,
-        seen: npt.NDArray[np.bool_] | None = None,
+        self, rapid: FlatFrames, before: npt.NDArray[np.int64], after: npt.NDArray[np.int64]
     ) -> None:
         self._rapid, self._before, self._after = rapid, before, after
-        empty = np.asarray(np.isnan(rapid).all(axis=(1, 2)))
-        if seen is None:
-            seen = np.asarray(~np.isnan(rapid[~empty]).any(axis=0))
-        self._seen, self._n_seen = seen, int(seen.sum())
-        flat = _flat(rapid, seen)
-        pairs = [
-            None if a < 0 or b < 0 or empty[a] or empty[b] else (flat[a], flat[b])
-            for a, b in zip(before, after, strict=True)
-        ]
-        self._means = [None if p is None else (p[0] + p[1]) / 2 for p in pairs]
-        self._noise = [0.0 if p is None else _squares(p[0] - p[1]) / 4 for p in pairs]
+        self._there = (before >= 0) & (after >= 0)
+        self._there &= rapid.known[before] & rapid.known[after]
+        self._sums = rapid.pixels.sum(axis=1, dtype=np.float64)
+        self._both = np.array(
+            [rapid.pixels[a] @ rapid.pixels[b] for a, b in zip(before, after, strict=True)],
+            dtype=np.float64,
+        )
 
-    def __call__(self, filtered: Frames) -> npt.NDArray[np.float64]:
-        """Score the frames that stand between those neighbours.
+    def __call__(self, filtered: FlatFrames, *, first: int = 0) -> npt.NDArray[np.float64]:
+        """Score frames that stand between those neighbours.
 
         Parameters
         ----------
-        filtered : ndarray of float32, shape (n, y, x)
+        filtered : FlatFrames
+            In the order of the neighbours.
+        first : int
+            Which pair of neighbours is that of the first frame.
 
         Returns
         -------
-        ndarray of float64, shape (n,)
+        ndarray of float64, shape (frame,)
             [counts²]; NaN where a frame or a neighbour shows nothing.
         """
-        missing = np.isnan(filtered)
-        known = np.asarray(~missing.all(axis=(1, 2)))
-        unseen_here = np.asarray(missing[known].any(axis=0))
-        if (unseen_here & self._seen).any():  # fewer pixels are common: all sums are others
-            seen = self._seen & ~unseen_here
-            there = NeighbourScores(self._rapid, self._before, self._after, seen=seen)
-            return there._scores(filtered, known)
-        return self._scores(filtered, known)
+        common = self._rapid.within(filtered.seen)
+        if common is not self._rapid:
+            there = NeighbourScores(common, self._before, self._after)
+            return there(filtered, first=first)
+        return self._errors(filtered.within(common.seen), first)
 
-    def _scores(self, filtered: Frames, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        found = np.full(len(filtered), np.nan)
-        n = self._n_seen
+    def _errors(self, filtered: FlatFrames, first: int) -> npt.NDArray[np.float64]:
+        n, rapid, frames = filtered.n_seen, self._rapid.pixels, filtered.pixels
         if n == 0:
-            return found
-        flat = _flat(filtered, self._seen)
-        for i, (frame, mean) in enumerate(zip(flat, self._means, strict=True)):
-            if mean is None or not known[i]:
-                continue
-            sum_f, sum_m = float(frame.sum()), float(mean.sum())
-            variance = _squares(frame) - sum_f**2 / n
-            covariance = float(frame @ mean) - sum_f * sum_m / n
-            left = _squares(mean) - sum_m**2 / n
-            if variance > 0:
-                left -= covariance**2 / variance
-            found[i] = (left - self._noise[i]) / n
-        return found
-
-
-def _flat(frames: Frames, seen: npt.NDArray[np.bool_]) -> Frames:
-    """Take a level off, so that float32 holds the differences, and flatten; unseen pixels are 0."""
-    first = next((f for f in frames if np.isfinite(f).any()), None)
-    level = 0.0 if first is None else float(np.nanmean(first))
-    flat = frames - np.float32(level)
-    np.copyto(flat, np.float32(0), where=~seen)
-    pixels: Frames = flat.reshape(len(flat), -1)
-    return pixels
-
-
-def _squares(values: Frames) -> float:
-    return float(values @ values)
+            return np.full(len(frames), np.nan)
+        pairs_here = slice(first, first + len(frames))
+        a, b, both = self._before[pairs_here], self._after[pairs_here], self._both[pairs_here]
+        squares = (self._rapid.squares[a] + self._rapid.squares[b]) / 4
+        sums = (self._sums[a] + self._sums[b]) / 2  # of m, the mean of both
+        left = squares + both / 2 - sums**2 / n
+        noise = squares - both / 2
+        of_frames = frames.sum(axis=1, dtype=np.float64)
+        variance = filtered.squares - of_frames**2 / n
+        pairs = zip(frames, a, b, strict=True)
+        shared = np.array([f @ rapid[i] + f @ rapid[j] for f, i, j in pairs], dtype=np.float64) / 2
+        covariance = shared - of_frames * sums / n
+        explained = np.divide(
+            covariance**2, variance, out=np.zeros_like(variance), where=variance > 0
+        )
+        errors: npt.NDArray[np.float64] = (left - explained - noise) / n
+        return np.where(self._there[pairs_here] & filtered.known, errors, np.nan)

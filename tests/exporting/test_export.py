@@ -81,9 +81,7 @@ def test_imagej_finds_scale_and_interval_and_stemscale_the_scan_settings(store, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     frames=st.sampled_from(["uint8", "uint16", "int16", "int32", "float32"]).flatmap(
         lambda dtype: hnp.arrays(

@@ -167,7 +167,7 @@ def test_bad_logs_are_refused_by_name(tmp_path, text, message):
 
 
 @pytest.mark.parametrize("kind", ["dens", "csv"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_damaged_logs_end_in_a_log_or_in_our_own_error(tmp_path_factory, kind, data):
     path = tmp_path_factory.mktemp("log") / f"a.{kind}"

@@ -128,9 +128,7 @@ def test_several_files_make_one_series_in_their_order(tmp_path):
     np.testing.assert_array_equal(frames_of(tmp_path / "s.zarr", "whole"), frames)
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     frames=st.sampled_from(["uint8", "uint16", "int16", "int32", "float32", ">u2", ">f4"]).flatmap(
         lambda dtype: hnp.arrays(

@@ -83,7 +83,7 @@ def test_frames_are_equal_however_the_file_keeps_them(tmp_path, storage):
     np.testing.assert_array_equal(source.read(2, 6), frames[2:6])
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(
     frames=st.sampled_from(["u1", "u2", "i2", "i4", "f4", ">u2", ">i4", ">f4"]).flatmap(
         lambda dtype: hnp.arrays(

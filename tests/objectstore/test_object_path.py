@@ -25,9 +25,7 @@ def without_folders_that_are_files(paths):
 
 
 @given(paths=files.map(without_folders_that_are_files))
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_finds_what_a_folder_with_the_same_files_has(paths, bucket, tmp_path_factory):
     here, there = tmp_path_factory.mktemp("tree"), ObjectPath(bucket)
     there.remove_tree()

@@ -138,7 +138,7 @@ def test_harm_to_any_file_of_a_store_is_found_and_named(whole, harm):
     assert stemscale.verify(whole).damage == []
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.data())
 def test_any_flipped_bit_is_found(whole, data):
     file = data.draw(st.sampled_from(files_of(whole)))

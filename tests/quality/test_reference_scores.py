@@ -10,9 +10,7 @@ from stemscale.quality import (
     agreement_cutoff,
     horizontal_profile,
     lag_tail,
-    psnr_by_band,
     psnr_matched,
-    psnr_paper,
     streak,
 )
 
@@ -46,8 +44,6 @@ def one_by_one(frame, reference, pixel_size_nm):
         np.where(both, on_scale(frame, reference), np.nan), pixel_size_nm=pixel_size_nm
     )
     return {
-        "psnr": psnr_paper(frame, reference),
-        "psnr_band": psnr_by_band(frame, reference),
         "psnr_matched": psnr_matched(frame, reference),
         "streak": streak(frame, reference),
         "lag_tail": tail.weight,
@@ -77,7 +73,7 @@ def test_frames_that_see_other_pixels_are_scored_over_what_all_of_them_see():
     alike = frames.copy()
     alike[:, :, :10] = np.nan
     alike[:, :20] = np.nan
-    scores = ReferenceScores(SCENE, pixel_size_nm=None, paper=False)
+    scores = ReferenceScores(SCENE, pixel_size_nm=None)
     found, expected = scores(frames), scores(alike)
     for name in ReferenceScores.NAMES:
         assert found[name] == pytest.approx(expected[name])

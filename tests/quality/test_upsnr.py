@@ -4,7 +4,7 @@ from quality.builders import dislocations, exponential_tail, lagged
 from scipy.ndimage import gaussian_filter
 
 from stemscale.errors import FrameShapeError, SettingsError
-from stemscale.quality import NeighbourScores, unsupervised_mse, upsnr
+from stemscale.quality import FlatFrames, NeighbourScores, unsupervised_mse, upsnr
 
 SCENE = 1000.0 * dislocations(256)
 NOISE = 300.0
@@ -76,19 +76,22 @@ def test_a_block_scores_as_its_frames_do_one_by_one():
     filtered = gaussian_filter(rapid, (0, 1.5, 1.5))
     rapid[:, :, :10] = np.nan
     before, after = np.array([1, 0, 1, 2, 2]), np.array([2, 2, 3, 4, 3])
-    scores = NeighbourScores(rapid, before, after)
+    scores = NeighbourScores(FlatFrames.of(rapid), before, after)
     for unseen in (0, 15):  # columns that the filtered frames do not show
         filtered[:, :, :unseen] = np.nan
         expected = [
             unsupervised_mse(f, rapid[a], rapid[b])
             for f, a, b in zip(filtered, before, after, strict=True)
         ]
-        assert scores(filtered) == pytest.approx(expected, rel=2e-3)
+        assert scores(FlatFrames.of(filtered)) == pytest.approx(expected, rel=2e-3)
+        part = scores(FlatFrames.of(filtered[2:4]), first=2)
+        assert part == pytest.approx(expected[2:4], rel=2e-3)
 
 
 def test_frames_without_neighbours_or_without_pixels_have_no_score():
     rapid = series(n=4).astype(np.float32)
     filtered = gaussian_filter(rapid, (0, 1.5, 1.5))
     rapid[3], filtered[1] = np.nan, np.nan
-    found = NeighbourScores(rapid, np.array([1, 0, 1, -1]), np.array([2, 2, 3, 1]))(filtered)
+    scores = NeighbourScores(FlatFrames.of(rapid), np.array([1, 0, 1, -1]), np.array([2, 2, 3, 1]))
+    found = scores(FlatFrames.of(filtered))
     assert np.isfinite(found).tolist() == [True, False, False, False]
