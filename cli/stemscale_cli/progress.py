@@ -81,6 +81,22 @@ def counted(description: str) -> Callable[[Any, Any], Listener]:
     return listener_of
 
 
+def scoring(progress: Any, task: Any) -> Listener:
+    """Follow `summarize`: frames scored, raw and filtered."""
+
+    def listen(event: Any) -> None:
+        from stemscale.pipeline import BlockDone, ScoringStarted, Waiting
+
+        if isinstance(event, ScoringStarted):
+            progress.update(task, total=event.frames)
+        elif isinstance(event, BlockDone):
+            progress.update(task, description=f"score {event.fov}", advance=event.frames)
+        elif isinstance(event, Waiting):
+            progress.console.print(plain(f"waiting: {event.reason}"), markup=False)
+
+    return listen
+
+
 def calibrating(progress: Any, task: Any) -> Listener:
     """Follow `calibrate`: frames aligned, by FOV; then the estimate, which has no steps."""
 

@@ -172,6 +172,19 @@ class FramesCompacted:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ScoringStarted:
+    """A run of `summarize` begins.
+
+    Attributes
+    ----------
+    frames : int
+        Frames to score, raw and filtered.
+    """
+
+    frames: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FovDone:
     """A step that handles one FOV after the other is through with one.
 

@@ -18,7 +18,7 @@ from stemscale.distortion import DistortionMap
 from stemscale.errors import StoreError
 from stemscale.pipeline.calibration import fingerprint
 from stemscale.pipeline.engine import run_blocks
-from stemscale.pipeline.events import Listener, no_listener
+from stemscale.pipeline.events import Listener, ScoringStarted, no_listener
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.pipeline.scoring import (
     RAPID,
@@ -153,6 +153,7 @@ def summarize(
     found = {fov.name: _empty(fov) for fov in fovs}
     problems: list[str] = []
     tasks = [task for fov in fovs for task in _tasks(target, fov, truth)]
+    listener(ScoringStarted(frames=sum(task.frames for task in tasks)))
     with ExitStack() as stack:
         if client is None:
             place = connect(scheduler, workers=workers, tls=tls, jobs=jobs)

@@ -218,7 +218,10 @@ def _put_means(
             put("psnr_last", last, about[score] | {"long_name": long_name})
     for test, found in scores.probes.items():
         if test in OF_STRETCHES:
-            put(test, float(np.nanmean(found)), about[test])
+            known = mean_and_std(found)
+            for statistic, value in (("mean", known.mean), ("std", known.std)):
+                long_name = f"{statistic} over stretches: {about[test]['long_name']}"
+                put(f"{test}_{statistic}", value, about[test] | {"long_name": long_name})
 
 
 def _scored(scores: SeriesScores) -> int:

@@ -6,20 +6,30 @@ from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
 from stemscale.reports.output import checked_output
 from stemscale.reports.page import write_report
 from stemscale.reports.scores import RangeRow, ScoreRow, range_table, score_table, type_label
+from stemscale.reports.series_table import (
+    LastFrameRow,
+    SeriesRow,
+    last_frame_table,
+    series_table,
+)
 
 report = write_report  # the verb's name, as on the command line
 
 __all__ = [
     "CURVE_ENDINGS",
+    "LastFrameRow",
     "RangeRow",
     "ScoreRow",
+    "SeriesRow",
     "check_plot",
     "checked_output",
+    "last_frame_table",
     "plot_corrections",
     "plot_learning_curve",
     "range_table",
     "report",
     "score_table",
+    "series_table",
     "type_label",
     "write_comparison",
     "write_report",

@@ -186,9 +186,9 @@ def test_without_a_slow_scan_there_are_the_scores_that_need_none(tmp_path, clien
     summary = stemscale.summarize(store)
     assert "psnr_mean" not in summary
     assert np.isfinite(scores_in(store, "fov01", "gaussian")["upsnr"]).all()
-    assert float(summary["frc_cutoff"][0, 1]) > 0
-    assert float(summary["frc_rapid_cutoff"][0, 1]) > 0
-    assert 0 <= float(summary["residual_clear"][0, 1]) < 1
+    assert float(summary["frc_cutoff_mean"][0, 1]) > 0
+    assert float(summary["frc_rapid_cutoff_mean"][0, 1]) > 0
+    assert 0 <= float(summary["residual_clear_mean"][0, 1]) < 1
 
 
 def test_what_cannot_be_read_is_said_and_the_rest_is_scored(filtered):

@@ -1,6 +1,5 @@
 """``stemscale summarize``."""
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,20 +8,7 @@ import typer
 from stemscale_cli.options import Json, Quiet, Store
 
 if TYPE_CHECKING:
-    from stemscale.reports import RangeRow, ScoreRow
-
-_COLUMNS = (
-    "fov_group",
-    "type",
-    "n_fovs",
-    "n_frames",
-    "psnr_mean_db",
-    "psnr_std_db",
-    "truth_mean_db",
-    "truth_std_db",
-    "smear",
-    "n_out_of_range",
-)
+    import xarray as xr
 
 
 def summarize(
@@ -38,96 +24,74 @@ def summarize(
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Write the table to this file as well."),
     ] = None,
+    frames_csv: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write the scores of every single frame, with time and temperature, to this file.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str,
+        typer.Option(
+            metavar="threads|local|ADDRESS",
+            help="Where to work: threads of this process, local worker processes, or the address "
+            "of a running Dask scheduler.",
+        ),
+    ] = "threads",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Gather the scores of all frames of STORE, write them to it, and show the table.
+    """Score all frames of STORE, raw and filtered, write the scores to it, and show the table.
 
     PSNR is against the slow scan after min-max scaling, mean ± standard deviation over frames,
-    as in the paper. FOVs that a filter was trained on are kept apart. Frames that lie outside what
-    their filter was trained on are counted.
+    as in the paper; matched: after the best gain and offset. Smear: share of the signal that
+    arrives more than 2 px late; streak: what it draws into the spectrum. uPSNR asks for no slow
+    scan. FOVs that a filter was trained on are kept apart. Frames that lie outside what
+    their filter was trained on are counted. Exit code 3 means that some frames cannot be read.
     """
     from stemscale.pipeline import summarize as run
-    from stemscale.reports import range_table, score_table
+    from stemscale.reports import last_frame_table, range_table, score_table, series_table
+    from stemscale_cli import score_page
     from stemscale_cli.output import print_json, talk
-    from stemscale_cli.progress import bar, counted
+    from stemscale_cli.progress import bar, scoring
 
-    with bar(counted("summarize"), quiet=quiet or as_json, unit="FOVs") as listener:
-        run(store, truth=truth, listener=listener)
+    for file in (csv_file, frames_csv):
+        if file is not None and not file.absolute().parent.is_dir():
+            raise typer.BadParameter(f"{file}: there is no folder {file.parent}; make it first")
+    with bar(scoring, quiet=quiet or as_json, unit="frames") as listener:
+        summary = run(store, truth=truth, scheduler=scheduler, listener=listener)
     rows, ranges = score_table(store), range_table(store)
+    series, last = series_table(store), last_frame_table(store)
     if csv_file is not None:
-        _write_csv(csv_file, rows)
+        score_page.write_rows(csv_file, rows)
+    if frames_csv is not None:
+        score_page.write_frames(frames_csv, store, summary)
     if as_json:
-        print_json({"store": store, "scores": rows, "out_of_range": ranges})
-        return
-    if rows:
-        _show(rows, with_truth=truth is not None)
-    else:
-        talk(f"{store}: no frame has a slow scan to be compared with, so there are no scores")
-    _show_ranges(ranges)
-
-
-def _show(rows: "list[ScoreRow]", *, with_truth: bool) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    for group in dict.fromkeys(r.fov_group for r in rows):
-        mine = [r for r in rows if r.fov_group == group]
-        table = Table(
-            title=f"FOVs: {group} ({max(r.n_fovs for r in mine)})",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
+        print_json(
+            {
+                "store": store,
+                "scores": rows,
+                "series": series,
+                "last_frames": last,
+                "out_of_range": ranges,
+                "problems": summary.attrs["problems"],
+            }
         )
-        table.add_column("")
-        for heading in ("frames", "PSNR [dB]"):
-            table.add_column(heading, justify="right")
-        if with_truth:
-            table.add_column("against truth [dB]", justify="right")
-            table.add_column("smear", justify="right")
-        for row in mine:
-            cells = [row.type, str(row.n_frames), _pm(row.psnr_mean_db, row.psnr_std_db)]
-            if with_truth:
-                cells.append(_pm(row.truth_mean_db, row.truth_std_db))
-                cells.append("" if row.smear is None else f"{row.smear:.3f}")
-            table.add_row(*cells)
-        Console(highlight=False).print(table)
+    else:
+        if not any(row.statistics for row in rows):
+            talk(f"{store}: nothing to score: filter its frames, or ingest slow scans")
+        score_page.show_scores(rows)
+        score_page.show_series(series)
+        score_page.show_last_frames(last)
+        score_page.show_ranges(ranges)
+    _say_problems(summary)
 
 
-def _show_ranges(rows: "list[RangeRow]") -> None:
-    """Count frames out of range, where there are any."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+def _say_problems(summary: "xr.Dataset") -> None:
+    from stemscale_cli.output import talk
 
-    if not any(row.n_out_of_range for row in rows):
-        return
-    respects = list(dict.fromkeys(name for row in rows for name in row.out_of_range))
-    table = Table(
-        title="Frames outside what the filter was trained on",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
-    table.add_column("")
-    for heading in ("frames", "outside", *respects):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        counts = [row.n_frames, row.n_out_of_range, *(row.out_of_range.get(r, 0) for r in respects)]
-        table.add_row(f"{row.fov}/{row.filter}", *(str(count) for count in counts))
-    Console(highlight=False).print(table)
-
-
-def _pm(mean: float | None, std: float | None) -> str:
-    if mean is None or mean != mean:
-        return "no slow scan"
-    return f"{mean:.2f} ± {std or 0.0:.2f}"
-
-
-def _write_csv(file: Path, rows: "list[ScoreRow]") -> None:
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        respects = list(dict.fromkeys(name for r in rows for name in r.out_of_range or ()))
-        writer.writerow([*_COLUMNS, *(f"n_out_of_range_{name}" for name in respects)])
-        for row in rows:
-            counts = [(row.out_of_range or {}).get(name) for name in respects]
-            writer.writerow([*(getattr(row, c) for c in _COLUMNS), *counts])
+    for problem in summary.attrs["problems"]:
+        talk(f"not scored: {problem}")
+    if summary.attrs["problems"]:
+        raise typer.Exit(3)

@@ -1,0 +1,229 @@
+"""The tables of scores: on a terminal, and as CSV."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from rich.table import Table
+
+    from stemscale.reports import LastFrameRow, RangeRow, ScoreRow, SeriesRow
+    from stemscale.reports.scores import Statistic
+
+# what is shown of a score, in this order: heading, decimals
+_COLUMNS = {
+    "psnr": ("PSNR\n[dB]", 2),
+    "psnr_matched": ("matched\n[dB]", 2),
+    "upsnr": ("uPSNR\n[dB]", 2),
+    "psnr_truth": ("to truth\n[dB]", 2),
+    "lag_tail": ("smear\n", 3),
+    "lag_tail_truth": ("smear\nto truth", 3),
+    "streak": ("streak\n[dB]", 1),
+    "agreement_cutoff": ("follows slow\nto [{units}]", 0),
+    "frc_rapid_cutoff": ("confirmed\nto [{units}]", 0),
+    "residual_lost": ("lost or\ninvented", 2),
+}
+_WITH_SCATTER = ("psnr", "psnr_matched", "upsnr", "psnr_truth")
+_BANDS = "psnr_band"
+_LABELS = {"1/um": "1/µm"}
+
+
+def show_scores(rows: "Sequence[ScoreRow]") -> None:
+    """Show the scores of each group of FOVs, and PSNR by band."""
+    for group in dict.fromkeys(row.fov_group for row in rows):
+        mine = [row for row in rows if row.fov_group == group]
+        title = f"FOVs: {group} ({max(row.n_fovs for row in mine)})"
+        shown = [name for name in _COLUMNS if any(_of(row, name) for row in mine)]
+        headings = [_heading(name, mine) for name in shown]
+        table = _table(title, ["frames", *headings])
+        for row in mine:
+            cells = [_cell(name, _of(row, name)) for name in shown]
+            table.add_row(row.type, str(row.n_frames), *cells)
+        _print(table)
+        _show_bands(group, mine)
+
+
+def _show_bands(group: str, rows: "Sequence[ScoreRow]") -> None:
+    bands = {s.band: None for row in rows for s in row.statistics if s.score == _BANDS}
+    if not bands:
+        return
+    table = _table(f"PSNR [dB] by band of the slow scan's intensity, FOVs: {group}", list(bands))
+    for row in rows:
+        found = {s.band: s for s in row.statistics if s.score == _BANDS}
+        table.add_row(row.type, *(_with_scatter(found.get(band)) for band in bands))
+    _print(table)
+
+
+def show_series(rows: "Sequence[SeriesRow]") -> None:
+    """Show in-situ series against time and temperature."""
+    for fov in dict.fromkeys(row.fov for row in rows):
+        mine = [row for row in rows if row.fov == fov]
+        types = list(dict.fromkeys(t for row in mine for t in row.psnr_db))
+        score = {"psnr": "PSNR", "upsnr": "uPSNR"}[mine[0].score]
+        title = f"{fov} against time: {score} [dB]"
+        table = _table(title, ["time [s]", "temperature [°C]", *types])
+        for row in mine:
+            scores = [row.psnr_db.get(t) for t in types]
+            table.add_row(
+                f"{row.first_frame}-{row.last_frame}",
+                "" if row.time_s is None else _span(row.time_s, 1),
+                "" if row.temperature_degc is None else _span(row.temperature_degc, 0),
+                *("" if s is None else f"{s[0]:.2f} ± {s[1]:.2f}" for s in scores),
+            )
+        _print(table)
+
+
+def show_last_frames(rows: "Sequence[LastFrameRow]") -> None:
+    """Show last frames of series against the slow scans after them."""
+    if not rows:
+        return
+    table = _table(
+        "Last frame against the slow scan after it", ["frame", "PSNR [dB]", "over rapid"]
+    )
+    for row in rows:
+        over = ""
+        if row.over_rapid_db is not None:
+            over = f"{row.over_rapid_db:+.2f} dB ({row.over_rapid_percent:+.0f} %)"
+        table.add_row(f"{row.fov}/{row.type}", str(row.frame), f"{row.psnr_db:.2f}", over)
+    _print(table)
+
+
+def show_ranges(rows: "Sequence[RangeRow]") -> None:
+    """Count frames out of range, where there are any."""
+    if not any(row.n_out_of_range for row in rows):
+        return
+    respects = list(dict.fromkeys(name for row in rows for name in row.out_of_range))
+    title = "Frames outside what the filter was trained on"
+    table = _table(title, ["frames", "outside", *respects])
+    for row in rows:
+        counts = [row.n_frames, row.n_out_of_range, *(row.out_of_range.get(r, 0) for r in respects)]
+        table.add_row(f"{row.fov}/{row.filter}", *(str(count) for count in counts))
+    _print(table)
+
+
+def write_rows(file: Path, rows: "Sequence[ScoreRow]") -> None:
+    """Write the table: one line for each type of image and group of FOVs, all scores in columns."""
+    respects = list(dict.fromkeys(name for row in rows for name in row.out_of_range or ()))
+    keys = list(dict.fromkeys(s.key for row in rows for s in row.statistics))
+    columns = [_column(*key, what) for key in keys for what in ("mean", "std")]
+    counted = ["n_out_of_range", *(f"n_out_of_range_{name}" for name in respects)]
+
+    def lines() -> Iterable[list[Any]]:
+        yield ["fov_group", "type", "n_fovs", "n_frames", *columns, *counted]
+        for row in rows:
+            found = {s.key: s for s in row.statistics}
+            scores = [
+                _number(getattr(found.get(key), what, None))
+                for key in keys
+                for what in ("mean", "std")
+            ]
+            outside = [(row.out_of_range or {}).get(name) for name in respects]
+            start = [row.fov_group, row.type, row.n_fovs, row.n_frames]
+            yield [*start, *scores, row.n_out_of_range, *outside]
+
+    _write(file, lines())
+
+
+def write_frames(file: Path, store: str, summary: "xr.Dataset") -> None:
+    """Write the scores of each frame, as `summarize` left them in the store."""
+    import xarray as xr
+
+    from stemscale.store import SUMMARY, store_path, zarr_store
+
+    tables: list[tuple[str, str, xr.Dataset]] = []
+    for fov in summary.attrs["fov_names"]:
+        for name in summary.attrs["filter_names"]:
+            try:
+                group = f"{SUMMARY}/{fov}/{name}"
+                found = xr.open_zarr(
+                    zarr_store(store_path(store)), group=group, chunks=None, consolidated=False
+                )
+            except FileNotFoundError:  # this FOV has no such filter
+                continue
+            tables.append((fov, name, found.load()))
+    columns = list(dict.fromkeys(n for _, _, t in tables for n in _columns(t)))
+
+    def lines() -> Iterable[list[Any]]:
+        yield ["fov", "type", *columns]
+        for fov, name, table in tables:
+            known = _columns(table)
+            for i in range(table.sizes["frame"]):
+                cells = [_number(known[c][i]) if c in known else None for c in columns]
+                yield [fov, name, *cells]
+
+    _write(file, lines())
+
+
+def _columns(table: "xr.Dataset") -> dict[str, Any]:
+    """Give columns by name, one for each band; the number of the frame first."""
+    found: dict[str, Any] = {"frame": table["frame"].values}
+    edges = table.attrs.get("band_edges", [])
+    for name, variable in table.variables.items():
+        if variable.dims == ("frame",) and name != "frame":
+            found[str(name)] = variable.values
+        elif variable.dims == ("frame", "band"):
+            for k in range(variable.shape[1]):
+                found[f"{name}_{edges[k]:.0f}_{edges[k + 1]:.0f}"] = variable.values[:, k]
+    return found
+
+
+def _column(score: str, band: str, what: str) -> str:
+    plain = band.replace(",", "").replace("–", "_")
+    return "_".join(filter(None, (score, plain, what)))
+
+
+def _of(row: "ScoreRow", score: str) -> "Statistic | None":
+    found = [s for s in row.statistics if s.score == score and s.mean == s.mean]
+    return found[0] if found else None
+
+
+def _heading(score: str, rows: "Sequence[ScoreRow]") -> str:
+    units = next(found.units for row in rows if (found := _of(row, score)) is not None)
+    return _COLUMNS[score][0].format(units=_LABELS.get(units, units))
+
+
+def _cell(score: str, found: "Statistic | None") -> str:
+    if found is None:
+        return ""
+    if score in _WITH_SCATTER:
+        return _with_scatter(found)
+    return f"{found.mean:.{_COLUMNS[score][1]}f}"
+
+
+def _with_scatter(found: "Statistic | None") -> str:
+    if found is None or found.mean != found.mean:
+        return ""
+    return f"{found.mean:.2f} ± {found.std if found.std == found.std else 0.0:.2f}"
+
+
+def _span(ends: tuple[float, float], decimals: int) -> str:
+    return f"{ends[0]:.{decimals}f} - {ends[1]:.{decimals}f}"
+
+
+def _number(value: Any) -> Any:
+    """Leave a cell empty where nothing is known."""
+    return None if value is None or value != value else value
+
+
+def _table(title: str, headings: Sequence[str]) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _print(table: "Table") -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(table)
+
+
+def _write(file: Path, lines: Iterable[list[Any]]) -> None:
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows(lines)
