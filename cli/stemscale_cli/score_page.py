@@ -63,7 +63,7 @@ def show_series(rows: "Sequence[SeriesRow]") -> None:
         types = list(dict.fromkeys(t for row in mine for t in row.psnr_db))
         score = {"psnr": "PSNR", "upsnr": "uPSNR"}[mine[0].score]
         title = f"{fov} against time: {score} [dB]"
-        table = _table(title, ["time [s]", "temperature [°C]", *types])
+        table = _table(title, ["time [s]", "temperature [°C]", *types], first="frames")
         for row in mine:
             scores = [row.psnr_db.get(t) for t in types]
             table.add_row(
@@ -207,12 +207,12 @@ def _number(value: Any) -> Any:
     return None if value is None or value != value else value
 
 
-def _table(title: str, headings: Sequence[str]) -> "Table":
+def _table(title: str, headings: Sequence[str], *, first: str = "") -> "Table":
     from rich import box
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("")
+    table.add_column(first)
     for heading in headings:
         table.add_column(heading, justify="right")
     return table

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from reports.builders import add_filtered, add_fov, add_summary, frame_coordinates, new_store, put
+
+from stemscale.reports import last_frame_table, series_table
+
+N = 12
+
+
+def in_situ(path, *, slow=True, score="psnr", **columns):
+    """A heating series of 12 frames, of which ``columns`` are the scores by type of image."""
+    new_store(path)
+    add_fov(path, n_frames=N, slow=slow, relation="after", temperature=True)
+    add_filtered(path, n_frames=N, temperature=True)
+    add_summary(path, ["fov01"], ["rapid", "dlf"], psnr_mean=[[14.0, 16.0]])
+    for name, values in columns.items():
+        put(
+            path,
+            f"summary/fov01/{name}",
+            {score: ("frame", np.asarray(values, dtype=float), {"units": "dB"})},
+            coords=frame_coordinates(N, temperature=True),
+        )
+    return path
+
+
+def test_a_series_is_cut_into_six_stretches_of_time(tmp_path):
+    store = in_situ(tmp_path / "s.zarr", rapid=np.arange(N), dlf=np.arange(N) + 10)
+    rows = series_table(store)
+    assert [(r.first_frame, r.last_frame) for r in rows] == [(i, i + 1) for i in range(0, N, 2)]
+    assert rows[1].time_s == pytest.approx((0.078, 0.117))
+    assert rows[1].temperature_degc == (91, 91.5)
+    assert rows[1].psnr_db == {"rapid": (2.5, 0.5), "dlf": (12.5, 0.5)}
+    assert rows[1].score == "psnr"
+
+
+def test_frames_without_a_score_do_not_count(tmp_path):
+    values = np.arange(N, dtype=float)
+    values[2:5] = np.nan
+    rows = series_table(in_situ(tmp_path / "s.zarr", rapid=np.arange(N), dlf=values))
+    assert "dlf" not in rows[1].psnr_db
+    assert rows[2].psnr_db["dlf"] == (5, 0)
+
+
+def test_without_a_slow_scan_series_show_what_needs_none(tmp_path):
+    store = in_situ(tmp_path / "s.zarr", slow=False, score="upsnr", dlf=np.arange(N))
+    assert {row.score for row in series_table(store)} == {"upsnr"}
+    assert last_frame_table(store) == []
+
+
+def test_the_last_frame_that_all_have_is_held_against_the_slow_scan(tmp_path):
+    """Row Q9: 22.8 dB is 14 % over 20 dB."""
+    rapid, filtered = np.full(N, 20.0), np.full(N, 22.8)
+    filtered[-1] = np.nan
+    rapid[-1] = 1.0
+    first, second = last_frame_table(in_situ(tmp_path / "s.zarr", rapid=rapid, dlf=filtered))
+    assert (first.type, first.frame, first.psnr_db) == ("rapid", N - 2, 20)
+    assert first.over_rapid_db is None
+    assert second.over_rapid_db == pytest.approx(2.8)
+    assert second.over_rapid_percent == pytest.approx(14)
+
+
+def test_what_was_not_summarized_has_no_rows(tmp_path):
+    store = in_situ(tmp_path / "s.zarr")
+    assert series_table(store) == []
+    assert last_frame_table(store) == []
+
+
+def test_series_without_temperatures_are_no_in_situ_series(tmp_path):
+    store = new_store(tmp_path / "s.zarr")
+    add_fov(store, n_frames=N)
+    put(
+        store,
+        "summary/fov01/rapid",
+        {"psnr": ("frame", np.arange(N, dtype=float))},
+        coords=frame_coordinates(N),
+    )
+    assert series_table(store) == []
