@@ -67,7 +67,7 @@ class Canvas:
 
     def __init__(self, looks: Sequence[PanelLook], widest: Sequence[str], scale: float) -> None:
         self._sizes = [scaled_shape(look.shape, scale) for look in looks]
-        columns = [max(_NARROWEST_PX, width) for _, width in self._sizes]
+        self._columns = columns = [max(_NARROWEST_PX, width) for _, width in self._sizes]
         tallest = max(height for height, _ in self._sizes)
         self._font_px = int(np.clip(round(max(columns) / _COLUMN_IN_FONTS), *_FONT_PX))
         self._font = _font(self._font_px)
@@ -78,12 +78,12 @@ class Canvas:
         self.shape = (height + height % 2, width + width % 2)
         self._lefts: list[int] = []
         self._ground = np.full(self.shape, _PAPER, dtype=np.uint8)
-        self._overlays: list[_Overlay] = []
+        self._bars: list[_Overlay | None] = []
         left = 0
         for look, (_, panel_width), column in zip(looks, self._sizes, columns, strict=True):
             self._lefts.append(left + (column - panel_width) // 2)
             self._title(look.title, left, column)
-            self._bar(look, self._lefts[-1])
+            self._bars.append(self._bar(look, self._lefts[-1]))
             left += column + _GAP_PX
         self._stamp_lefts = self._place(widest)
 
@@ -103,14 +103,16 @@ class Canvas:
             Both even.
         """
         canvas = self._ground.copy()
-        for picture, left, (n_y, n_x) in zip(pictures, self._lefts, self._sizes, strict=True):
-            if isinstance(picture, str):
+        for i, picture in enumerate(pictures):
+            left, (n_y, n_x), bar = self._lefts[i], self._sizes[i], self._bars[i]
+            if isinstance(picture, str):  # all of its column: words need some room
+                left, n_x, bar = left - (self._columns[i] - n_x) // 2, self._columns[i], None
                 picture = self._absent(picture, (n_y, n_x))
             canvas[self._strip : self._strip + n_y, left : left + n_x] = resized(
                 picture, (n_y, n_x)
             )
-        for overlay in self._overlays:
-            overlay.onto(canvas)
+            if bar is not None:
+                bar.onto(canvas)
         top = self.shape[0] - self._strip
         for text, left in zip(stamps, self._stamp_lefts, strict=False):
             self._write(canvas, text, left, top, _INK)
@@ -123,10 +125,10 @@ class Canvas:
             text = f"{text.removesuffix('…')[:-1].rstrip(' ,')}…"
         self._write(self._ground, text, left + self._font_px // 2, 0, _QUIET)
 
-    def _bar(self, look: PanelLook, left: int) -> None:
+    def _bar(self, look: PanelLook, left: int) -> _Overlay | None:
         """Put a scale bar into the lower left corner, on a darker ground."""
         if look.pixel_size_nm is None:
-            return
+            return None
         index = len(self._lefts) - 1
         n_y, n_x = self._sizes[index]
         bar = scale_bar(look.shape[1] * look.pixel_size_nm)
@@ -135,7 +137,7 @@ class Canvas:
         words = int(np.ceil(self._font.getlength(bar.label)))
         box = (2 * pad + round(1.1 * self._font_px) + 2 * thick, 2 * pad + max(length, words))
         if box[0] > n_y or box[1] > n_x:  # no room: the picture comes first
-            return
+            return None
         ink = np.zeros(box, dtype=np.uint8)
         start = (box[1] - length) // 2
         ink[box[0] - pad - thick : box[0] - pad, start : start + length] = 255
@@ -143,12 +145,10 @@ class Canvas:
         middle = (box[1] / 2, pad / 2)
         ImageDraw.Draw(image).text(middle, bar.label, fill=255, font=self._font, anchor="ma")
         margin = min(pad, (n_y - box[0]) // 2, (n_x - box[1]) // 2)
-        self._overlays.append(
-            _Overlay(
-                top=self._strip + n_y - box[0] - margin,
-                left=left + margin,
-                ink=np.asarray(image).astype(np.float32) / np.float32(255),
-            )
+        return _Overlay(
+            top=self._strip + n_y - box[0] - margin,
+            left=left + margin,
+            ink=np.asarray(image).astype(np.float32) / np.float32(255),
         )
 
     def _absent(self, why: str, size: tuple[int, int]) -> GreyImage:

@@ -1,7 +1,7 @@
 """What is written under the frames of a movie: time, temperature, number, pace."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,8 +85,10 @@ def _quantity(values: FloatArray, unit: str, decimals: int) -> Callable[[int], s
 
 
 def _decimals(times: FloatArray) -> int:
-    """Decimals that tell one frame from the next."""
-    steps: Sequence[float] = [s for s in np.abs(np.diff(times)) if math.isfinite(s) and s > 0]
-    if not steps:
-        return 2
-    return min(_MOST_DECIMALS, max(0, math.ceil(-math.log10(float(np.median(steps))) - 1e-9)))
+    """Decimals that tell one frame from the next, and none that are 0 in all of them."""
+    known = times[np.isfinite(times)]
+    steps = np.abs(np.diff(known))
+    usual = float(np.median(steps[steps > 0])) if (steps > 0).any() else 0.02
+    needed = min(_MOST_DECIMALS, max(0, math.ceil(-math.log10(usual / 2))))
+    exact = (d for d in range(needed) if np.allclose(known, np.round(known, d), rtol=0, atol=1e-9))
+    return next(exact, needed)
