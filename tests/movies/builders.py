@@ -1,11 +1,15 @@
 """Small real stores of a moving scene, and movies read back."""
 
-import imageio_ffmpeg
+import re
+import subprocess
+
 import numpy as np
 import xarray as xr
+from imageio_ffmpeg import get_ffmpeg_exe
 
 import stemscale
 from stemscale.acquisition import image_coordinates
+from stemscale.pipeline.ledger_files import keep_distortion, keep_drift
 from stemscale.store import (
     AcquisitionStore,
     commit_block,
@@ -47,7 +51,19 @@ def new_series(
 
 
 def add_filtered(
-    path, frames, name="dlf", *, fov="fov01", leave=(), fail=(), block=BLOCK, finish=True, **attrs
+    path,
+    frames,
+    name="dlf",
+    *,
+    fov="fov01",
+    leave=(),
+    fail=(),
+    block=BLOCK,
+    finish=True,
+    run=None,
+    distortion=None,
+    drift=None,
+    **attrs,
 ):
     """Write frames as `process` does; blocks to ``leave`` are pending, those to ``fail`` failed."""
     store = AcquisitionStore(path)
@@ -57,7 +73,13 @@ def add_filtered(
         **image_coordinates(rapid),
         "frame": ("frame", np.arange(len(frames), dtype=np.int64)),
     }
-    about = {"state": "partial", "filter": "dlf.safetensors", "filter_card": {"a": 1}, **attrs}
+    about = {
+        "state": "partial",
+        "run": run,
+        "filter": "dlf.safetensors",
+        "filter_card": {"a": 1},
+        **attrs,
+    }
     array = store.create_frames(
         fov,
         group,
@@ -70,7 +92,9 @@ def add_filtered(
         block=block,
     )
     ledger = store.ledger(group)
-    ledger.start({})
+    ledger.start(run or {"distortion": None, "interpolation": None})
+    keep_distortion(ledger, distortion)
+    keep_drift(ledger, drift)
     for index in range(array.n_blocks):
         if index not in (*leave, *fail):
             commit_block(array, ledger, index, frames[slice(*array.bounds(index))])
@@ -80,12 +104,23 @@ def add_filtered(
 
 
 def read_movie(file):
-    """Give what ffmpeg says of a movie, and its frames (frame, y, x) as greys."""
-    reader = imageio_ffmpeg.read_frames(str(file), pix_fmt="gray", bits_per_pixel=8)
-    about = next(reader)
-    width, height = about["size"]
-    frames = [np.frombuffer(f, dtype=np.uint8).reshape(height, width) for f in reader]
-    return about, np.stack(frames)
+    """Give what ffmpeg says of a movie, and its frames (frame, y, x) as greys.
+
+    Not by imageio_ffmpeg.read_frames, which leaves its pipes open.
+    """
+    command = [get_ffmpeg_exe(), "-hide_banner", "-i", str(file), "-fps_mode", "passthrough"]
+    done = subprocess.run(
+        [*command, "-f", "rawvideo", "-pix_fmt", "gray", "-"], capture_output=True, check=True
+    )
+    stream = re.search(
+        r"Video: (?P<codec>\w+).*?, (?P<pix_fmt>\w+).*?, (?P<width>\d+)x(?P<height>\d+).*?"
+        r", (?P<fps>[\d.]+) fps",
+        done.stderr.decode(),
+    )
+    about = stream.groupdict()
+    width, height = int(about["width"]), int(about["height"])
+    frames = np.frombuffer(done.stdout, dtype=np.uint8).reshape(-1, height, width)
+    return {**about, "size": (width, height), "fps": float(about["fps"])}, frames
 
 
 def panels_of(picture, done, count, n_x):

@@ -70,12 +70,12 @@ def movie(
     One grey scale for the whole series; scale bar, time, temperature, frame number and pace as far
     as the store knows them. What is not filtered yet, or failed, is hatched and counted.
     """
+    wanted = None if frames is None else _numbers("--frames", frames, ":", 2)
+    part = None if crop is None else _numbers("--crop", crop, ",", 4)
     from stemscale.movies import movie as run
     from stemscale_cli.output import count, plain, print_json, size, talk
     from stemscale_cli.progress import bar, filming
 
-    wanted = None if frames is None else _numbers("--frames", frames, ":", 2)
-    part = None if crop is None else _numbers("--crop", crop, ",", 4)
     with bar(filming, quiet=quiet or as_json, unit="frames") as listener:
         done = run(
             store,
