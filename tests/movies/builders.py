@@ -73,13 +73,8 @@ def add_filtered(
         **image_coordinates(rapid),
         "frame": ("frame", np.arange(len(frames), dtype=np.int64)),
     }
-    about = {
-        "state": "partial",
-        "run": run,
-        "filter": "dlf.safetensors",
-        "filter_card": {"a": 1},
-        **attrs,
-    }
+    usual = {"state": "partial", "filter": "dlf.safetensors", "filter_card": {"a": 1}}
+    about = {**usual, "run": run, **attrs}
     array = store.create_frames(
         fov,
         group,
