@@ -19,8 +19,8 @@ _YUV = (  # said in the file, so that no player has to guess black and white
     *("-pix_fmt", "yuv420p", "-color_range", "tv", "-colorspace", "bt709"),
     *("-color_primaries", "bt709", "-color_trc", "bt709"),
 )
-# Noise of single frames costs nearly all of the bytes. At these numbers it keeps 95 % of its
-# strength, and filtered frames all of their contrast (tests/benchmarks/bench_movie.py); slower
+# Noise of single frames costs nearly all of the bytes. At these numbers it keeps nine tenths of
+# its strength, and filtered frames all of their contrast (tests/benchmarks/bench_movie.py); slower
 # presets save no bytes on noise.
 _CODECS: Mapping[str, tuple[str, ...]] = {
     ".mp4": (

@@ -12,6 +12,7 @@ from movies.builders import BLOCK, add_filtered, new_series, panels_of, read_mov
 
 from stemscale.errors import ProcessingError, SettingsError, StoreConflictError, StoreError
 from stemscale.movies import movie
+from stemscale.movies.panels import open_panels
 from stemscale.store import AcquisitionStore, rapid_group
 
 SHAPE = (96, 128)
@@ -182,6 +183,28 @@ def test_a_series_that_grows_is_shown_as_long_as_it_is(tmp_path):
         assert (done.n_frames, done.absent) == (6, {})
         grower.add(frames[6:])
         assert movie(tmp_path / "g.zarr", tmp_path / "out.gif", overwrite=True).n_frames == 7
+
+
+def test_a_block_that_is_written_anew_while_the_movie_is_made_is_read_again(tmp_path):
+    frames = scene(7, (24, 32))
+    with Grower(tmp_path / "g.zarr") as grower:
+        grower.add(frames[:6])
+        (panel,), n_frames = open_panels(
+            AcquisitionStore(tmp_path / "g.zarr"), "fov01", [], raw="corrected"
+        )
+        grower.add(frames[6:])  # its last block was a short one
+        pictures = list(panel.pictures(range(n_frames)))
+    np.testing.assert_array_equal(pictures, frames[:6])
+
+
+def test_an_absent_frame_that_is_shown_for_long_counts_once(tmp_path):
+    path = new_series(tmp_path, scene(6, SHAPE), **SCAN)
+    add_filtered(path, scene(6, SHAPE), leave=(1,))
+    told = []
+    done = movie(path, tmp_path / "out.gif", speed=0.02, scale=1, listener=told.append)
+    assert done.n_frames == 300
+    assert len(told) > 2 * 6 // BLOCK  # so that a frame is shown in several pieces
+    assert done.absent == {"dlf": {"not filtered yet": 2}}
 
 
 def test_pixels_that_were_not_seen_are_hatched(tmp_path):
