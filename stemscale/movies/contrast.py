@@ -62,7 +62,8 @@ def fix_contrast(
     panels : sequence of Panel
         The first filtered one is the reference: its window runs from the 0.5 % to the 99.5 %
         quantile of all sampled frames together, widened by a sixth of that on either side, and the
-        others are brought onto its scale by one gain and offset each.
+        others are brought onto its scale by one gain and offset each, where they show the same
+        place; else their counts are taken as they are.
     shown : ndarray of int64
         Numbers of the frames that the movie shows.
     crop : Crop or None
@@ -88,9 +89,10 @@ def fix_contrast(
     reference = samples[seen[0]]
     black, white = grey_window(reference)
     found = []
-    for sample in samples:
+    for panel, sample in zip(panels, samples, strict=True):
         gain, offset = (1.0, 0.0)
-        if sample is not reference and np.isfinite(sample).any():
+        # where pixels show other places, a fit would exaggerate the contrast: counts are counts
+        if sample is not reference and panel.same_place and np.isfinite(sample).any():
             gain, offset = gain_to(sample, reference)
         found.append(Contrast(black=(black - offset) / gain, white=(white - offset) / gain))
     return found

@@ -18,6 +18,8 @@ from stemscale.store import AcquisitionStore, rapid_group
 
 FloatFrames = NDArray[np.float32]
 
+_AS_RECORDED = "as recorded"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Correction:
@@ -31,6 +33,8 @@ class Correction:
         (n_y, n_x) of a frame afterwards.
     pixel_size_nm : float or None
         Of a frame afterwards [nm].
+    same_place : bool
+        Whether a pixel then shows what the same pixel of the filtered frames shows.
     work : PixelWork
         Does it.
     """
@@ -38,7 +42,13 @@ class Correction:
     words: str
     shape: tuple[int, int]
     pixel_size_nm: float | None
+    same_place: bool
     work: PixelWork
+
+    @property
+    def undone(self) -> bool:
+        """Whether anything is."""
+        return self.words != _AS_RECORDED
 
     def __call__(self, frames: Frames, first: int) -> FloatFrames:
         """Correct frames (frame, y, x), of which ``first`` is the number of the first."""
@@ -47,7 +57,8 @@ class Correction:
 
 def recorded(store: AcquisitionStore, fov: str) -> Correction:
     """Leave the frames as they are."""
-    return _correction(store, fov, pixel_size_nm=_pixel_size(store, rapid_group(fov)))
+    size = _pixel_size(store, rapid_group(fov))
+    return _correction(store, fov, pixel_size_nm=size, same_place=False)
 
 
 def find_correction(store: AcquisitionStore, fov: str, filtered: Sequence[str]) -> Correction:
@@ -100,6 +111,7 @@ def _correction(
     fov: str,
     *,
     pixel_size_nm: float | None,
+    same_place: bool = True,
     distortion: DistortionMap | None = None,
     interpolation: Any = None,
     drift: NDArray[np.float64] | None = None,
@@ -108,9 +120,10 @@ def _correction(
     words = " and ".join(name for name, is_undone in undone.items() if is_undone)
     rapid_shape = store.frames(rapid_group(fov)).shape[1:]
     return Correction(
-        words=f"{words} corrected" if words else "as recorded",
+        words=f"{words} corrected" if words else _AS_RECORDED,
         shape=rapid_shape if distortion is None else distortion.shape,
         pixel_size_nm=pixel_size_nm,
+        same_place=same_place,
         work=PixelWork(
             choose_filter("none"),
             distortion=distortion,

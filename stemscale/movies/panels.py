@@ -43,6 +43,8 @@ class Panel:
         "rapid", or that of the filter.
     is_raw : bool
         Whether nothing but distortion and drift is taken away.
+    same_place : bool
+        Whether its pixels show what those of the other panels show.
     title : str
         Over the pictures.
     shape : tuple of int
@@ -63,6 +65,7 @@ class Panel:
 
     name: str
     is_raw: bool
+    same_place: bool
     title: str
     shape: tuple[int, int]
     pixel_size_nm: float | None
@@ -208,11 +211,14 @@ def _raw_panel(
     if not n_frames:
         raise StoreError(f"{store.path}: {fov} has no frame yet: wait, or ingest it again")
     groups = [filtered_group(fov, f) for f in filters]
-    how = recorded(store, fov) if as_recorded else find_correction(store, fov, groups)
+    how = find_correction(store, fov, groups)
+    if as_recorded and how.undone:
+        how = recorded(store, fov)
     there = {n for bounds in written for n in range(*bounds)}
     panel = Panel(
         name="rapid",
         is_raw=True,
+        same_place=how.same_place,
         title=f"rapid, {how.words}",
         shape=how.shape,
         pixel_size_nm=how.pixel_size_nm,
@@ -243,6 +249,7 @@ def _filtered_panel(store: AcquisitionStore, fov: str, name: str, n_frames: int)
     return Panel(
         name=name,
         is_raw=False,
+        same_place=True,
         title=_filter_title(store, fov, name, attrs),
         shape=frames.shape[1:],
         pixel_size_nm=positive(attrs.get("pixel_size_nm")),

@@ -129,6 +129,20 @@ def test_raw_frames_are_shown_as_recorded_if_asked(series, tmp_path):
     assert shows(panels, scene(N, SHAPE))
 
 
+def test_frames_as_recorded_keep_their_contrast_beside_corrected_ones(series, tmp_path):
+    """Fitted pixel by pixel to another place, they would be shown with far too much."""
+    corrected = np.nan_to_num(Warp(bent())(scene(N, SHAPE)).round()).astype("uint16")
+    add_filtered(series, corrected, run=run_of(bent()), distortion=bent())
+    done = movie(series, tmp_path / "out.gif", raw="recorded")
+    _, pictures = read_movie(done.path)
+    slopes = []
+    for panel, frames in enumerate((scene(N, SHAPE), corrected)):
+        grey = panels_of(pictures[2], done, 2, SHAPE[1])[panel][1 : 3 * 65 : 3, 1::3]
+        inside = (grey > 45) & (grey < 250) & (frames[2, :65] > 0)  # neither clipped nor hatched
+        slopes.append(np.polyfit(frames[2, :65][inside], grey[inside].astype(float), 1)[0])
+    assert slopes[0] == pytest.approx(slopes[1], rel=0.05)
+
+
 def test_the_scale_bar_is_that_of_the_corrected_grid(series, tmp_path):
     def bar_px():
         movie(series, tmp_path / "out.gif", overwrite=True)
