@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stemscale.exporting import export
     from stemscale.ingestion import ingest, watch
+    from stemscale.movies import movie
     from stemscale.pipeline import (
         calibrate,
         compact,
@@ -39,6 +40,7 @@ __all__ = [
     "info",
     "ingest",
     "live",
+    "movie",
     "process",
     "report",
     "simulate",
@@ -58,6 +60,7 @@ _ROOMS = {
     "info": "pipeline",
     "ingest": "ingestion",
     "live": "workflows",
+    "movie": "movies",
     "process": "pipeline",
     "report": "reports",
     "simulate": "simulation",

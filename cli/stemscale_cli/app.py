@@ -17,6 +17,7 @@ from stemscale_cli.commands import (
     info,
     ingest,
     live,
+    movie,
     process,
     report,
     simulate,
@@ -51,6 +52,7 @@ for _verb in (
     compact.compact,
     report.report,
     export.export,
+    movie.movie,
     demo.demo,
 ):
     app.command()(_verb)

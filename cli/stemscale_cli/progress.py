@@ -344,3 +344,17 @@ def exporting(progress: Any, task: Any) -> Listener:
         )
 
     return listen
+
+
+def filming(progress: Any, task: Any) -> Listener:
+    """Follow `movie`, piece by piece."""
+
+    def listen(event: Any) -> None:
+        progress.update(
+            task,
+            description=f"movie {event.fov}",
+            advance=event.frames,
+            total=event.frames_in_all,
+        )
+
+    return listen

@@ -78,13 +78,29 @@ def on_scale_of(image: FloatImage, reference: FloatImage) -> FloatImage:
         The fit runs from the reference to the image and is then inverted: the other way round,
         noise would pull the gain, and with it the contrast shown, towards 0.
     """
+    gain, offset = gain_to(image, reference)
+    return image * gain + offset
+
+
+def gain_to(image: FloatImage, reference: FloatImage) -> tuple[float, float]:
+    """Find the gain and offset of `on_scale_of`: gain · image + offset is on the reference's scale.
+
+    Parameters
+    ----------
+    image, reference : ndarray, any shape
+        As for `on_scale_of`; or pixels of several frames, for one gain of them all.
+
+    Returns
+    -------
+    gain, offset : float
+    """
     if image.shape == reference.shape and zncc(image, reference) > _LEAST_LIKENESS:
         gain, offset = gain_and_offset(reference, image)
         if gain > 0:
-            return (image - offset) / gain
+            return 1 / gain, -offset / gain
     spread, wanted = _spread(image), _spread(reference)
     gain = wanted / spread if spread > 0 and wanted > 0 else 1.0
-    return (image - float(np.nanmedian(image))) * gain + float(np.nanmedian(reference))
+    return gain, float(np.nanmedian(reference)) - gain * float(np.nanmedian(image))
 
 
 def grey_window(image: FloatImage) -> tuple[float, float]:

@@ -21,6 +21,7 @@ VERBS = [
     "verify",
     "report",
     "export",
+    "movie",
     "demo",
 ]
 

@@ -76,6 +76,8 @@ def test_every_verb_makes_of_a_url_what_it_makes_of_a_folder(bucket, server, tmp
         name = "there" if store == there else "here"
         run("report", store, "--output", tmp_path / f"{name}.html")
         run("export", store, "--filtered", "g", "--to", tmp_path / f"{name}.tif")
+        filters = ("--filter", "d", "--filter", "g")
+        run("movie", store, *filters, "--output", tmp_path / f"{name}.gif", "--quiet")
         assert "24" in run("status", store)
     told = [json.loads(run("info", s, "--json")) for s in (here, there)]
     # Shards are packed by other code, so they differ in length; nothing else does.
@@ -97,6 +99,7 @@ def test_every_verb_makes_of_a_url_what_it_makes_of_a_folder(bucket, server, tmp
     pages = [(tmp_path / f"{n}.html").stat().st_size for n in ("here", "there")]
     assert pages[0] == pytest.approx(pages[1], rel=0.01)
     tiffs = [(tmp_path / f"{n}.tif").read_bytes() for n in ("here", "there")]
+    assert (tmp_path / "here.gif").read_bytes() == (tmp_path / "there.gif").read_bytes()
     assert tiffs[0] == tiffs[1].replace(there.encode(), str(here).encode())
 
 

@@ -1,0 +1,82 @@
+"""What a group of the store knows of each of its frames, also while it grows."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stemscale.errors import DamagedDataError, StemscaleError
+from stemscale.store import FRAME_STATUS, AcquisitionStore
+
+DONE = FRAME_STATUS["done"]
+
+
+def frame_column(store: AcquisitionStore, group: str, name: str) -> NDArray[np.float64] | None:
+    """Read a variable along ``frame``.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    group : str
+        Path of a group of frames.
+    name : str
+        Of the variable.
+
+    Returns
+    -------
+    ndarray of float64, shape (frame,), or None
+        None where there is no such variable, or it is no number. Where the group grows, it may be
+        shorter or longer than the frames for a moment.
+
+    Raises
+    ------
+    DamagedDataError
+        If it cannot be read.
+    """
+    if not (store.path / group / name / "zarr.json").is_file():
+        return None
+    try:
+        array = store.array(f"{group}/{name}")
+        values: NDArray[Any] = np.asarray(array[:]) if array.ndim == 1 else np.empty((0, 0))
+    except StemscaleError:
+        raise
+    except (ValueError, RuntimeError, OSError) as error:
+        raise DamagedDataError(
+            f"{store.path}: {name} of {group} cannot be read ({error}): run `stemscale verify` to "
+            f"see what is damaged"
+        ) from error
+    return values.astype(np.float64) if values.ndim == 1 and values.dtype.kind in "iuf" else None
+
+
+def frame_states(store: AcquisitionStore, group: str, n_frames: int) -> NDArray[np.uint8]:
+    """Say of each filtered frame what became of it, as in `FRAME_STATUS`.
+
+    Parameters
+    ----------
+    store : AcquisitionStore
+    group : str
+        Path of a group of filtered frames.
+    n_frames : int
+        Its length.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n_frames,)
+        Of a run that is under way, from its ledger: the group itself is told at the end.
+    """
+    complete = store.attrs(group).get("state", "complete") == "complete"
+    states = np.full(n_frames, DONE if complete else FRAME_STATUS["pending"], dtype=np.uint8)
+    known = frame_column(store, group, "frame_status")
+    if known is not None:
+        states[: known.size] = known[:n_frames]
+    if complete:
+        return states
+    ledger = store.ledger(group)
+    for record in ledger.records().values():
+        status = record.status or [DONE] * (record.stop - record.start)
+        states[record.start : record.stop] = status[: max(0, n_frames - record.start)]
+    frames = store.frames(group)
+    for block in ledger.failures():
+        part = states[slice(*frames.bounds(block))]
+        part[part != DONE] = FRAME_STATUS["failed"]
+    return states
