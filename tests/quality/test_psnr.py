@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from quality.builders import dislocations, smooth_background
+from skimage.metrics import peak_signal_noise_ratio
 
 from stemscale.errors import FrameShapeError, SeriesError, SettingsError
 from stemscale.quality import (
@@ -180,3 +181,10 @@ def test_psnr_without_background_sees_only_the_common_view():
     frame[:, 100:] = np.nan
     cut = psnr_without_background(frame[:, :100], reference[:, :100])
     assert psnr_without_background(frame, reference) == pytest.approx(cut)
+
+
+def test_it_agrees_with_scikit_image():
+    rng = np.random.default_rng(3)
+    frame, reference = rng.integers(0, 65536, (2, 40, 50)).astype(np.uint16)
+    expected = peak_signal_noise_ratio(reference, frame, data_range=65535)
+    assert psnr(frame, reference, peak=65535) == pytest.approx(expected)

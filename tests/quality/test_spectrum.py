@@ -10,6 +10,7 @@ from stemscale.quality import (
     horizontal_profile,
     match_gain,
     power_spectrum,
+    radial_profile,
 )
 
 
@@ -122,3 +123,32 @@ def test_bad_input_is_refused():
         horizontal_profile(np.zeros((8, 8)), pixel_size_nm=0)
     with pytest.raises(FrameShapeError):
         power_spectrum(np.zeros((2, 8, 8)))
+
+
+@pytest.mark.parametrize("angle_deg", [0, 30, 90, 135])
+def test_a_wave_in_any_direction_lies_at_its_wave_number(angle_deg):
+    """Row Q4. 1 / (8 px · 2.1 nm) = 59.5 /µm."""
+    y, x = np.mgrid[:256, :256]
+    along = x * np.cos(np.radians(angle_deg)) + y * np.sin(np.radians(angle_deg))
+    wave_number, ln_power = radial_profile(np.sin(2 * np.pi * along / 8), pixel_size_nm=2.1)
+    assert wave_number[ln_power.argmax()] == pytest.approx(59.5, abs=1.9)
+
+
+def test_the_radial_profile_of_white_noise_is_its_mean_power():
+    """Mean |F|² = variance · sum of the window's squares, (3/8 n)² of a Hann window."""
+    noise = np.random.default_rng(0).normal(0, 5, (256, 256))
+    _, ln_power = radial_profile(noise, pixel_size_nm=None)
+    assert ln_power[8:].mean() == pytest.approx(np.log(25 * (0.375 * 256) ** 2), abs=0.05)
+
+
+def test_the_radial_profile_counts_to_the_finest_wave_of_the_shorter_side():
+    wave_number, ln_power = radial_profile(np.zeros((64, 200)), pixel_size_nm=None)
+    assert wave_number.tolist() == [i / 64 for i in range(32)]
+    assert ln_power.shape == (32,)
+
+
+def test_the_horizontal_profile_is_the_row_through_the_centre_of_the_spectrum():
+    image = np.random.default_rng(1).normal(100, 5, (31, 40))
+    image[:3, :5] = np.nan
+    _, ln_power = horizontal_profile(image, pixel_size_nm=None)
+    assert ln_power == pytest.approx(power_spectrum(image)[15, 20:])
