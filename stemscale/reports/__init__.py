@@ -1,18 +1,31 @@
-"""A store comes in; the table of its scores and one self-contained page about it go out."""
+"""A store comes in; its table of scores, one self-contained page and its figures go out."""
 
 from stemscale.reports.comparison import write_comparison
 from stemscale.reports.correction_plot import check_plot, plot_corrections
+from stemscale.reports.events import FileWritten, PartDone
 from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
 from stemscale.reports.output import checked_output
 from stemscale.reports.page import write_report
-from stemscale.reports.scores import RangeRow, ScoreRow, range_table, score_table, type_label
+from stemscale.reports.plot import Plot
+from stemscale.reports.scores import (
+    RangeRow,
+    ScoreRow,
+    Statistic,
+    range_table,
+    score_table,
+    type_label,
+)
 
 report = write_report  # the verb's name, as on the command line
 
 __all__ = [
     "CURVE_ENDINGS",
+    "FileWritten",
+    "PartDone",
+    "Plot",
     "RangeRow",
     "ScoreRow",
+    "Statistic",
     "check_plot",
     "checked_output",
     "plot_corrections",
