@@ -21,7 +21,7 @@ import zarr
 from stemscale.errors import StoreError
 from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.events import FileWritten, Listener, PartDone, no_listener
-from stemscale.reports.folder import FigureFolder
+from stemscale.reports.folder import FigureFolder, checked_folder
 from stemscale.reports.output import checked_output, page_beside, write_at_once
 from stemscale.reports.plots import distortion_plots, end_scores, score_plots, series_plots
 from stemscale.reports.score_tables import headline, score_rows, statistic_tables
@@ -85,6 +85,8 @@ def write_report(
     """
     target = page_beside(store) if output is None else Path(output)
     checked_output(store, target)
+    if figures is not None:
+        checked_folder(Path(figures), store)
     view = _chosen(read_store(store), fovs)
     folder = None if figures is None else FigureFolder(Path(figures), store, listener)
     page = _render(view, _draw(view, Gallery(folder), listener))

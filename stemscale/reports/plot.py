@@ -62,7 +62,7 @@ class Plot:
     @property
     def stem(self) -> str:
         """Name of its files without their endings."""
-        return file_stem(f"{self.fov}_{self.name}" if self.fov else self.name)
+        return f"{file_stem(self.fov)}_{self.name}" if self.fov else self.name
 
     @property
     def width_in(self) -> float:
@@ -106,6 +106,11 @@ def cell(value: Any) -> Any:
         plain = "".join(c if c.isprintable() else " " for c in value)
         return f"'{plain}" if plain.startswith(("=", "+", "-", "@")) else plain
     return value
+
+
+def column(name: str, unit: str) -> str:
+    """Name a column of numbers after an image and a unit: ``slow_scan_counts``."""
+    return f"{re.sub(r'[^A-Za-z0-9-]+', '_', name).strip('_')}_{unit}"
 
 
 def unit_column(pixel_size_nm: float | None) -> str:

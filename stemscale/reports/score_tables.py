@@ -19,7 +19,7 @@ from stemscale.reports.scores import (
 )
 
 _MOST_LINES = 6  # of the headline
-_COLUMNS = 6  # of a table: more do not fit beside each other
+_COLUMNS = 5  # of a table: more do not fit beside each other
 _IN_THE_FIRST_TABLE = ("psnr", "psnr_truth", "lag_tail")
 _ACRONYMS = ("psnr", "upsnr", "ssim", "zncc", "fft", "dcfi")
 _GROUP_TEXTS = {
@@ -126,7 +126,7 @@ def statistic_tables(rows: Sequence[ScoreRow]) -> list[StatisticTable]:
     Returns
     -------
     list of StatisticTable
-        Of at most six columns each.
+        Of at most five columns each.
     """
     found = {s.key: s for r in rows for s in r.statistics if s.score not in _IN_THE_FIRST_TABLE}
     known = [k for k in found if any(s.key == k and not np.isnan(s.mean) for s in _all(rows))]

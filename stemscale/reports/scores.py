@@ -19,7 +19,7 @@ from stemscale.reports.store_view import (
     StoreView,
     read_store,
 )
-from stemscale.store import FlaggedFrames
+from stemscale.store import FlaggedFrames, natural_order
 
 RAPID, DCFI = "rapid", "dcfi"
 HELD_OUT, TRAINED, ALL, AFTER = "held-out", "trained", "all", "slow scan after"
@@ -227,8 +227,9 @@ def type_label(type_: str) -> str:
     return "DCFI" if type_ == DCFI else type_
 
 
-def _row_order(row: ScoreRow) -> tuple[int, bool, bool, str]:
-    return _GROUP_ORDER.index(row.fov_group), row.type != RAPID, row.type != DCFI, row.type
+def _row_order(row: ScoreRow) -> tuple[int, bool, bool, list[tuple[int, int | str]]]:
+    by_name = natural_order(row.type)  # dlf-500 before dlf-1000
+    return _GROUP_ORDER.index(row.fov_group), row.type != RAPID, row.type != DCFI, by_name
 
 
 def _group_of(fov: FovView, summary: xr.Dataset | None, *, any_trained: bool) -> str:

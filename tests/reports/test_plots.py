@@ -189,8 +189,10 @@ def test_fourier_images_show_the_streak_of_a_smear(tmp_path):
     plot = fourier_plot(shots, display)
     rows = table(plot)
     k_x, k_y = (np.array([float(r[f"k_{a}_per_um"]) for r in rows]) for a in "xy")
-    ln = {n: np.array([float(r[f"{n}_ln_power"]) for r in rows]) for n in ("smeared", "slow scan")}
-    lost = ln["smeared"] - ln["slow scan"]
+    smeared, slow = (
+        np.array([float(r[f"{n}_ln_power"]) for r in rows]) for n in ("smeared", "slow_scan")
+    )
+    lost = smeared - slow
     low = np.hypot(k_x, k_y) < 60
     in_streak, outside = low & (k_x < 8), low & (k_x > 30)
     assert lost[outside].mean() < lost[in_streak].mean() - 1
@@ -220,9 +222,9 @@ def test_line_profiles_are_on_the_scale_of_the_paper_and_mark_the_dips(store):
         "rapid_scaled",
         "DCFI_scaled",
         "dlf_scaled",
-        "slow scan_scaled",
+        "slow_scan_scaled",
     ]
-    slow = np.array([float(r["slow scan_scaled"]) for r in rows])
+    slow = np.array([float(r["slow_scan_scaled"]) for r in rows])
     assert slow.min() >= 0
     assert slow.max() <= 65535
     marked = np.flatnonzero([int(r["is_dip"]) for r in rows])
@@ -267,7 +269,7 @@ def test_the_spectrum_has_a_line_for_each_image_and_marks_its_cut_off(tmp_path, 
     rows = [r for r in table(plot) if r["direction"] == "along"]
     k, slow = horizontal_profile(display.images[-1], pixel_size_nm=pixel_size_nm)
     np.testing.assert_allclose([float(r[f"wave_number_{per}"]) for r in rows], k, rtol=1e-6)
-    np.testing.assert_allclose([float(r["slow scan_ln_power"]) for r in rows], slow, rtol=1e-6)
+    np.testing.assert_allclose([float(r["slow_scan_ln_power"]) for r in rows], slow, rtol=1e-6)
     cutoffs = dict(spectrum_cutoffs(shots, display))
     assert list(cutoffs) == ["rapid", "DCFI", "dlf"]
     dlf = horizontal_profile(display.images[2], pixel_size_nm=pixel_size_nm)[1]

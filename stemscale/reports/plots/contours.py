@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from stemscale.reports.display import Crop, Display, on_grid
 from stemscale.reports.pixels import FloatImage, FovShots
-from stemscale.reports.plot import Plot, unit_column
+from stemscale.reports.plot import Plot, column, unit_column
 from stemscale.reports.plots.panels import (
     UNSEEN,
     add_scale_bar,
@@ -91,5 +91,6 @@ def _numbers(
         along_nm(crop.left + crop.size, size)[crop.left :],
         indexing="ij",
     )
-    columns = {f"{name}_counts": image.ravel() for name, image in zip(names, images, strict=True)}
+    pairs = zip(names, images, strict=True)
+    columns = {column(name, "counts"): image.ravel() for name, image in pairs}
     return {f"y_{unit}": y.ravel(), f"x_{unit}": x.ravel(), **columns}

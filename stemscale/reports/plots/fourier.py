@@ -8,7 +8,7 @@ from matplotlib.patches import Ellipse
 from stemscale.quality import power_spectrum
 from stemscale.reports.display import Display, on_grid
 from stemscale.reports.pixels import FloatImage, FovShots
-from stemscale.reports.plot import Plot
+from stemscale.reports.plot import Plot, column
 from stemscale.reports.plots.panels import panel_grid, panel_title, show_image
 
 FloatArray = npt.NDArray[np.float64]
@@ -64,7 +64,7 @@ def fourier_plot(shots: FovShots, display: Display) -> Plot | None:
         )
         below.set(xlim=(-nyquist, nyquist), ylim=(nyquist, -nyquist))
         _mark_streak(below, nyquist)
-    for axes in (column[1] for column in panels):
+    for axes in (below for _, below in panels):
         axes.tick_params(labelsize=7.5, pad=2)
         axes.locator_params(nbins=5)
         axes.label_outer()
@@ -155,6 +155,7 @@ def _numbers(
     y, x = np.meshgrid(k_y, k_x[right], indexing="ij")
     per = "per_px" if unit == "1/px" else "per_um"
     columns = {
-        f"{name}_ln_power": s[:, right].ravel() for name, s in zip(names, spectra, strict=True)
+        column(name, "ln_power"): s[:, right].ravel()
+        for name, s in zip(names, spectra, strict=True)
     }
     return {f"k_y_{per}": y.ravel(), f"k_x_{per}": x.ravel(), **columns}

@@ -12,7 +12,7 @@ from stemscale.quality import min_max_scale, remove_background
 from stemscale.reports.display import Display, on_grid
 from stemscale.reports.lines import Dips, dips, has_dark_lines, telling_rows
 from stemscale.reports.pixels import FloatImage, FovShots, Shot
-from stemscale.reports.plot import Plot, unit_column
+from stemscale.reports.plot import Plot, column, unit_column
 from stemscale.reports.plots.panels import WIDE_IN, along_nm, groups_of
 from stemscale.reports.style import Look, figure_text, looks, one_legend
 
@@ -119,7 +119,7 @@ def _numbers(
     return {
         "x_px": columns,
         **places,
-        **{f"{shot.name}_scaled": line for shot, line in lines},
+        **{column(shot.name, "scaled"): line for shot, line in lines},
         "is_dip": np.isin(columns, marked.columns).astype(np.int64),
     }
 

@@ -125,10 +125,10 @@ def _plot(
     known = {k: (t, bars) for k, (t, bars) in known.items() if bars}
     if not known:
         return None
-    columns = _columns(known)
-    height = _HEIGHT_IN * math.ceil(len(known) / columns)
-    width = min(WIDE_IN, max(_PANEL_IN, WIDE_IN / 4 if columns > 1 else 4.2) * columns)
-    figure = Figure(figsize=(width, height), layout="constrained")
+    panel_in = _panel_width(known)
+    columns = min(len(known), int(WIDE_IN / panel_in))
+    size = (columns * panel_in, _HEIGHT_IN * math.ceil(len(known) / columns))
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(math.ceil(len(known) / columns), columns, squeeze=False).ravel()
     for panel, (heading, bars) in zip(axes, known.values(), strict=False):
         _draw(panel, bars)
@@ -145,10 +145,10 @@ def _plot(
     )
 
 
-def _columns(panels: dict[str, tuple[str, list[Bar]]]) -> int:
-    """Fewer panels in a row, the more bars they have."""
+def _panel_width(panels: dict[str, tuple[str, list[Bar]]]) -> float:
+    """Give each bar the width that its number needs [inch]."""
     most = max(len(bars) for _, bars in panels.values())
-    return min(len(panels), 4 if most <= 6 else 2 if most <= 16 else 1)
+    return min(WIDE_IN, max(_PANEL_IN, 0.7 + 0.4 * most))
 
 
 def _draw(axes: Axes, bars: Sequence[Bar]) -> None:

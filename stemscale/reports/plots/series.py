@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stemscale.reports.pixels import rapid_psnr_by_frame
-from stemscale.reports.plot import Plot
+from stemscale.reports.plot import Plot, column
 from stemscale.reports.plots.panels import WIDE_IN, WIDTH_IN
 from stemscale.reports.scores import RAPID, type_label
 from stemscale.reports.store_view import DONE, FovView
@@ -187,12 +187,12 @@ def _outside(fov: FovView, n_times: int) -> tuple[IntArray, FloatArray]:
 def _numbers(fov: FovView, lines: Sequence[_Scored]) -> dict[str, npt.NDArray[np.generic]]:
     n_frames = fov.shape[0]
     columns: dict[str, npt.NDArray[np.generic]] = {"frame": np.arange(n_frames)}
-    for name, values in (("time_s", fov.time), ("temperature_degC", fov.temperature)):
-        if values is not None and values.size == n_frames:
-            columns[name] = values
+    for name, known_at in (("time_s", fov.time), ("temperature_degC", fov.temperature)):
+        if known_at is not None and known_at.size == n_frames:
+            columns[name] = known_at
     for line in lines:
-        column = np.full(n_frames, np.nan)
+        values = np.full(n_frames, np.nan)
         known = line.numbers < n_frames
-        column[line.numbers[known]] = line.psnr[known]
-        columns[f"psnr_{line.name}_dB"] = column
+        values[line.numbers[known]] = line.psnr[known]
+        columns[column(f"psnr_{line.name}", "dB")] = values
     return columns

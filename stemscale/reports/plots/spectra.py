@@ -11,7 +11,7 @@ from scipy.ndimage import uniform_filter1d
 from stemscale.quality import agreement_cutoff, horizontal_profile
 from stemscale.reports.display import Display, on_grid
 from stemscale.reports.pixels import FovShots, Shot
-from stemscale.reports.plot import Plot
+from stemscale.reports.plot import Plot, column
 from stemscale.reports.plots.fourier import LEAST_PX
 from stemscale.reports.plots.line_profile import FILTERS_A_PANEL, look_name
 from stemscale.reports.plots.panels import WIDE_IN, groups_of
@@ -170,5 +170,5 @@ def _numbers(along: Profiles, across: Profiles, unit: str) -> dict[str, list[Any
         f"wave_number_{per}": [k for _, p in both for k in p[0][1].tolist()],
     }
     for i, (shot, _, _) in enumerate(along):
-        numbers[f"{shot.name}_ln_power"] = [v for _, p in both for v in p[i][2].tolist()]
+        numbers[column(shot.name, "ln_power")] = [v for _, p in both for v in p[i][2].tolist()]
     return numbers

@@ -95,7 +95,11 @@
         fingers.set(event.pointerId, place(event, view));
         if (scale > 1 || fingers.size === 2) view.setPointerCapture(event.pointerId);
       });
-      view.addEventListener("pointermove", (event) => { ready = true; move(event, view); });
+      view.addEventListener("pointermove", (event) => {
+        // a browser also tells of a pointer that lies still while the page moves below it
+        if (event.movementX || event.movementY) ready = true;
+        move(event, view);
+      });
       for (const end of ["pointerup", "pointercancel", "pointerleave"]) {
         view.addEventListener(end, (event) => fingers.delete(event.pointerId));
       }
