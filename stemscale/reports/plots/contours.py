@@ -49,7 +49,7 @@ def contours_plot(shots: FovShots, display: Display) -> Plot | None:
     if not high > low:
         return None
     levels = np.linspace(low, high, _LEVELS)
-    figure, panels = panel_grid(len(shown))
+    figure, panels = panel_grid(len(shown), 1.0)
     for (axes,), (shot, _), image in zip(panels, shown, soft, strict=True):
         axes.contourf(image, levels=levels, cmap=_SHADES, extend="both")
         axes.contour(image, levels=levels, colors="#1d2330", linewidths=0.5, linestyles="-")

@@ -49,7 +49,7 @@ def fourier_plot(shots: FovShots, display: Display) -> Plot | None:
     darkest, brightest = _window(spectra[at], spectra)
     nyquist = 0.5 if size_nm is None else 500.0 / size_nm
     k_y, k_x = _places(shape, nyquist)
-    figure, panels = panel_grid(len(shown), stack=2, aspect=max(1.0, shape[0] / shape[1]))
+    figure, panels = panel_grid(len(shown), shape[0] / shape[1], 1.0)
     for (top, below), (shot, image), spectrum in zip(panels, shown, spectra, strict=True):
         show_image(
             top, image, black=display.black, white=display.white, pixel_size_nm=shot.pixel_size_nm

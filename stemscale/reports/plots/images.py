@@ -34,9 +34,8 @@ def images_plot(shots: FovShots, display: Display) -> Plot:
     """
     crop = display.crop
     n_y, n_x = shots.reference.image.shape
-    figure, panels = panel_grid(
-        len(shots.shots), stack=1 if crop is None else 2, aspect=n_y / n_x if crop is None else 1.0
-    )
+    aspects = (n_y / n_x,) if crop is None else (n_y / n_x, 1.0)
+    figure, panels = panel_grid(len(shots.shots), *aspects)
     grey = {"black": display.black, "white": display.white}
     for axes, shot, image in zip(panels, shots.shots, display.images, strict=True):
         show_image(axes[0], image, pixel_size_nm=shot.pixel_size_nm, **grey)

@@ -20,41 +20,37 @@ WIDTH_IN = 5.2  # two beside each other on a page of 1280 px
 MOST_IN_A_ROW = 6
 _PANEL_IN = 2.7
 _TITLE_IN = 0.42
+_TALLEST = 2.0  # height over width
 _INK = "#1d2330"
 UNSEEN = "#e9ebef"
 
 
-def panel_grid(
-    count: int, *, stack: int = 1, aspect: float = 1.0, extra_in: float = 0.0
-) -> tuple[Figure, list[list[Axes]]]:
+def panel_grid(count: int, *aspects: float) -> tuple[Figure, list[list[Axes]]]:
     """Lay out panels for images, six in a row, so that many filters find room.
 
     Parameters
     ----------
     count : int
         Images.
-    stack : int
-        Panels one below the other for each image.
-    aspect : float
-        Height over width of a panel.
-    extra_in : float
-        Height for what stands beside the panels, as a legend [inch].
+    *aspects : float
+        Heights over widths of the panels that stand one below the other for each image.
 
     Returns
     -------
     Figure
     list of list of Axes
-        For each image its ``stack`` panels.
+        For each image its panels.
     """
     columns = min(count, MOST_IN_A_ROW)
     bands = math.ceil(count / columns)
     # equal rows: of seven images, four and three
     columns = math.ceil(count / bands)
     width = min(_PANEL_IN, WIDE_IN / columns)
-    height = bands * (stack * width * min(aspect, 2.0) + _TITLE_IN) + extra_in
+    stack, ratios = len(aspects), [min(a, _TALLEST) for a in aspects]
+    height = bands * (width * sum(ratios) + _TITLE_IN)
     figure = Figure(figsize=(columns * width, height))
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
-    axes = figure.subplots(bands * stack, columns, squeeze=False)
+    axes = figure.subplots(bands * stack, columns, squeeze=False, height_ratios=bands * ratios)
     found = []
     for place in range(bands * columns):
         band, column = divmod(place, columns)

@@ -171,7 +171,7 @@ def _draw(axes: Axes, bars: Sequence[Bar]) -> None:
         axes.errorbar(at, mean, scatter, color="black", capsize=3, lw=1)
         above = mean >= 0
         axes.annotate(
-            f"{mean:.1f}",
+            f"{round(mean, 1) + 0.0:.1f}",
             (at, mean + (scatter if above else -scatter)),
             xytext=(0, 3 if above else -3),
             textcoords="offset points",
