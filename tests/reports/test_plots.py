@@ -177,6 +177,31 @@ def test_contours_have_common_levels_and_the_scale_of_the_reference(tmp_path):
     assert right[:, behind].mean() < other[:, behind].mean() - 100
 
 
+def test_an_even_image_has_no_contours_and_does_no_harm(tmp_path):
+    path = new_store(tmp_path / "a.zarr")
+    add_fov(path, shape=SHAPE)
+    put(
+        path,
+        "fov01/filtered/even",
+        {"frames": (("frame", "y", "x"), np.full((3, *SHAPE), 9000, dtype=np.uint16))},
+        coords=frame_coordinates(3),
+        attrs={"filter": "x.safetensors", "state": "complete"},
+    )
+    for draw in FOV_PLOTS:
+        assert draw(*prepared(path)) is not None
+
+
+def test_of_a_large_square_the_middle_is_drawn(tmp_path):
+    path = new_store(tmp_path / "a.zarr")
+    add_fov(path, shape=(900, 900), n_frames=1)
+    shots, display = prepared(path)
+    assert display.crop.size == 150
+    plot = contours_plot(shots, display)
+    assert plot.caption.startswith("128 × 128 px")
+    first = table(plot)[0]
+    assert float(first["x_nm"]) == pytest.approx((display.crop.left + 11) * 2.1)
+
+
 def test_without_a_place_to_magnify_there_are_no_contours(tmp_path):
     path = new_store(tmp_path / "a.zarr")
     add_fov(path, shape=(16, 16))

@@ -17,6 +17,7 @@ from stemscale.reports.plots.panels import (
 )
 
 _LEVELS = 9
+_MOST_PX = 128
 _SOFT_PX = 1.0  # without it, contours of a rapid frame are nothing but noise
 _SHADES = ListedColormap([str(g) for g in np.linspace(0.38, 1.0, _LEVELS + 1)])
 
@@ -40,9 +41,9 @@ def contours_plot(shots: FovShots, display: Display) -> Plot | None:
     -----
     Source: Ihara 2022, Fig. 1d and 3f (row Q8).
     """
-    crop = display.crop
-    if crop is None:
+    if display.crop is None:
         return None
+    crop = _middle(display.crop)
     shown = on_grid(shots, display)
     soft = [_soft(crop.of(image)) for _, image in shown]
     low, high = np.nanquantile(crop.of(_reference(shots, display)), [0.01, 0.99])
@@ -52,7 +53,8 @@ def contours_plot(shots: FovShots, display: Display) -> Plot | None:
     figure, panels = panel_grid(len(shown), 1.0)
     for (axes,), (shot, _), image in zip(panels, shown, soft, strict=True):
         axes.contourf(image, levels=levels, cmap=_SHADES, extend="both")
-        axes.contour(image, levels=levels, colors="#1d2330", linewidths=0.5, linestyles="-")
+        if np.any((levels > np.nanmin(image)) & (levels < np.nanmax(image))):
+            axes.contour(image, levels=levels, colors="#1d2330", linewidths=0.5, linestyles="-")
         axes.set_aspect("equal")
         axes.invert_yaxis()
         no_ticks(axes)
@@ -63,12 +65,20 @@ def contours_plot(shots: FovShots, display: Display) -> Plot | None:
         name="contours",
         fov=shots.fov.name,
         title="Contours of the magnified square",
-        caption=f"{_LEVELS} levels, common to all images, after a Gaussian of {_SOFT_PX:g} px; a "
-        "smear draws the contours out to the right.",
+        caption=f"{crop.size} × {crop.size} px; {_LEVELS} levels, common to all images, after a "
+        f"Gaussian of {_SOFT_PX:g} px; a smear draws the contours out to the right.",
         paper="Fig. 1d, 3f",
         figure=figure,
+        photographic=True,
         numbers=_numbers(crop, shots, [shot.name for shot, _ in shown], soft),
     )
+
+
+def _middle(crop: Crop) -> Crop:
+    """Take the middle of a large square: more contours than that are a grey."""
+    size = min(crop.size, _MOST_PX)
+    inset = (crop.size - size) // 2
+    return Crop(top=crop.top + inset, left=crop.left + inset, size=size)
 
 
 def _reference(shots: FovShots, display: Display) -> FloatImage:

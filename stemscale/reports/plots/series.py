@@ -103,10 +103,9 @@ def _against_temperature(
 ) -> None:
     """Average the frames of a degree or so: held temperatures would pile up on one point."""
     for line in lines:
-        numbers = line.numbers[line.numbers < temperature.size]
-        degrees = temperature[numbers]
-        psnr = line.psnr[: numbers.size][np.isfinite(degrees)]
-        degrees = degrees[np.isfinite(degrees)]
+        known = line.numbers < temperature.size
+        degrees, psnr = temperature[line.numbers[known]], line.psnr[known]
+        psnr, degrees = psnr[np.isfinite(degrees)], degrees[np.isfinite(degrees)]
         if not degrees.size:
             continue
         edges = np.linspace(degrees.min(), degrees.max(), min(_MOST_BINS, degrees.size) + 1)
