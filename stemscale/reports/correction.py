@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter, gaussian_filter1d, uniform_filter1d
-from scipy.signal import find_peaks
+from scipy.ndimage import gaussian_filter
 
 from stemscale.acquisition import Image
 from stemscale.distortion import DistortionMap, Warp, integrate_frames
 from stemscale.distortion.shift import shift_image
 from stemscale.errors import DistortionError
 from stemscale.quality import remove_background, zncc
+from stemscale.reports.lines import has_dark_lines, telling_rows
 from stemscale.reports.pixels import FloatImage, read_map
 from stemscale.reports.store_view import (
     UNREADABLE,
@@ -27,10 +27,7 @@ from stemscale.reports.store_view import (
 FloatArray = npt.NDArray[np.float64]
 
 MAX_FRAMES = 50  # in the average, as many as in the paper's: a picture needs no more
-_PROFILE_ROWS = 5
 _SMOOTH_PX = 1.5  # against noise
-_MOST_DIPS = 8
-_DIP_SHARE = 0.15  # of the profile's range
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -264,7 +261,7 @@ def correct_images(
         flat=flat,
         n_frames=n_frames,
         rows=telling_rows(sharpest, seen=np.isfinite(before) & np.isfinite(after)),
-        dark_lines=bool(np.nanmean(sharpest**3) < 0),
+        dark_lines=has_dark_lines(sharpest),
     )
 
 
@@ -343,59 +340,6 @@ def root_mean_square(image: FloatImage) -> float:
     """Return the root mean square of what is seen of an image; NaN of one that is not seen."""
     seen = image[np.isfinite(image)]
     return float(np.sqrt(np.mean(seen**2))) if seen.size else float("nan")
-
-
-def telling_rows(flat: FloatImage, *, seen: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """Choose the rows of a line profile: where most changes along the scan line.
-
-    Parameters
-    ----------
-    flat : ndarray, shape (y, x)
-        The sharpest image, background removed.
-    seen : ndarray of bool, shape (y, x)
-        Where all images of the profile show something.
-
-    Returns
-    -------
-    tuple of int
-        First row, and the one after the last: five rows, fewer of a smaller image.
-    """
-    n_y = flat.shape[0]
-    rows = min(_PROFILE_ROWS, n_y)
-    usable = np.where(seen & np.isfinite(flat), flat, 0.0)
-    # the same line in all rows of the profile: a slanted one would be blurred by their mean
-    mean = uniform_filter1d(usable, rows, axis=0, mode="constant")
-    first = rows // 2
-    inside = slice(first, first + n_y - rows + 1)
-    # ups and downs: a square would let one deep line win over many
-    change = np.abs(np.diff(gaussian_filter1d(mean, _SMOOTH_PX, axis=1), axis=1)).sum(axis=1)
-    top = int(np.argmax(change[inside]))
-    return top, top + rows
-
-
-def dips(profile: FloatArray, *, dark_lines: bool) -> npt.NDArray[np.int64]:
-    """Find the columns of the strongest dips of a profile, or peaks where lines are bright.
-
-    Parameters
-    ----------
-    profile : ndarray, shape (x,)
-        NaN = not seen.
-    dark_lines : bool
-        Whether lines are dips.
-
-    Returns
-    -------
-    ndarray of int
-        At most eight, from left to right.
-    """
-    seen = np.isfinite(profile)
-    if not seen.any():
-        return np.zeros(0, dtype=np.int64)
-    filled = np.where(seen, profile, np.nanmedian(profile))
-    smooth = gaussian_filter1d(filled, _SMOOTH_PX) * (-1 if dark_lines else 1)
-    found, about = find_peaks(smooth, prominence=max(_DIP_SHARE * float(np.ptp(smooth)), 1e-12))
-    strongest = np.argsort(about["prominences"])[::-1][:_MOST_DIPS]
-    return np.sort(found[strongest]).astype(np.int64)
 
 
 def _average(view: StoreView, fov: FovView) -> tuple[FloatImage, int]:

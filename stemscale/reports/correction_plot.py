@@ -7,8 +7,8 @@ from matplotlib.backends.backend_pdf import PdfPages
 
 from stemscale.errors import StoreError
 from stemscale.reports.correction import fits_best, read_correction
-from stemscale.reports.correction_figure import DPI, correction_figure
 from stemscale.reports.output import checked_output, write_at_once
+from stemscale.reports.plots.correction_figure import DPI, correction_figure
 from stemscale.reports.store_view import FovView, StoreView, read_store
 from stemscale.reports.style import figure_style
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from stemscale.quality import gain_and_offset, zncc
-from stemscale.reports.pixels import FovShots
+from stemscale.reports.pixels import FovShots, Shot
 
 FloatImage = npt.NDArray[np.float64]
 
@@ -62,6 +62,28 @@ def prepare(shots: FovShots) -> Display:
         crop=smeared_place(reference.image, [s.image for s in shots.shots]),
         matched_to=reference.name,
     )
+
+
+def on_grid(shots: FovShots, display: Display) -> list[tuple[Shot, FloatImage]]:
+    """Pair the images that share the grid of the reference with their form on its scale.
+
+    Parameters
+    ----------
+    shots : FovShots
+    display : Display
+        As from `prepare`.
+
+    Returns
+    -------
+    list of (Shot, ndarray)
+        In reading order; at least the reference itself.
+    """
+    grid = shots.reference.image.shape
+    return [
+        (shot, image)
+        for shot, image in zip(shots.shots, display.images, strict=True)
+        if image.shape == grid
+    ]
 
 
 def on_scale_of(image: FloatImage, reference: FloatImage) -> FloatImage:

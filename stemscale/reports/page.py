@@ -1,12 +1,16 @@
-"""A store comes in; one HTML page that needs nothing else goes out."""
+"""A store comes in; one HTML page that needs nothing else goes out, and its figures as files."""
 
+import base64
+import hashlib
 import logging
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import markupsafe
@@ -14,113 +18,173 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from stemscale.reports.correction import fits_best, read_correction
-from stemscale.reports.correction_figure import correction_figure
-from stemscale.reports.figures import distortion_figure, psnr_figure, series_figure
+from stemscale.errors import StoreError
+from stemscale.reports.drawn import Drawn, Gallery
+from stemscale.reports.events import FileWritten, Listener, PartDone, no_listener
+from stemscale.reports.folder import FigureFolder, checked_folder
 from stemscale.reports.output import checked_output, page_beside, write_at_once
-from stemscale.reports.scores import AFTER, TRAINED, score_table
-from stemscale.reports.sections import fov_sections
-from stemscale.reports.store_view import FovView, StoreView, read_store
-from stemscale.reports.style import figure_style, svg_uri
+from stemscale.reports.plots import distortion_plots, end_scores, score_plots, series_plots
+from stemscale.reports.score_tables import headline, score_rows, statistic_tables
+from stemscale.reports.scores import AFTER, ScoreRow, score_table
+from stemscale.reports.sections import MAX_FOVS, FovSection, fov_sections
+from stemscale.reports.settings import settings_table, sources
+from stemscale.reports.store_view import StoreView, read_store
 from stemscale.reports.tables import (
     calibration_row,
     facts,
     filter_cards,
     fov_row,
-    headline,
-    score_rows,
     short,
     warnings,
 )
 
 logger = logging.getLogger(__name__)
 
+_TEMPLATES = "stemscale.reports", "templates"
 _LAST_HISTORY_LINES = 100
-_MOST_SERIES = 6
 
 
-def write_report(store: str | Path, output: Path | None = None) -> Path:
+def write_report(
+    store: str | Path,
+    output: Path | None = None,
+    figures: Path | None = None,
+    *,
+    fovs: Sequence[str] | None = None,
+    listener: Listener = no_listener,
+) -> Path:
     """Write one page about a store: pictures, scores, spectra, distortion, provenance.
 
     Parameters
     ----------
     store : str or Path
-        Folder of the store. Works at any state of it: without slow scans, calibrations or
-        filters, those parts are left out.
+        Folder of the store, or its URL. Works at any state of it: without slow scans,
+        calibrations or filters, those parts are left out.
     output : Path, optional
         The HTML file; by default beside the store, ``demo.zarr`` → ``demo.html``.
+    figures : Path, optional
+        A folder for the figures, each as PNG (200 dpi), SVG and CSV of the numbers behind it, and
+        an index; made where it is missing.
+    fovs : sequence of str, optional
+        Only these FOVs, on the page and in the folder; by default all. Of many, the first six are
+        shown in pictures, and the first three in figures.
+    listener : callable
+        Told of each part that is drawn, and of each file.
 
     Returns
     -------
     Path
-        The file written. It is self-contained, below 20 MB, and was written at once or not at
-        all.
+        The page. It is self-contained, below 20 MB, and was written at once or not at all.
 
     Raises
     ------
     StoreError
-        If there is no stemscale store, or it holds no field of view.
+        If there is no stemscale store, it holds no field of view, or not those named.
     SettingsError
-        If ``output`` is a folder, lies in the store, or its folder does not exist.
+        If ``output`` is a folder, it or ``figures`` lies in the store, or its folder does not
+        exist.
     """
     target = page_beside(store) if output is None else Path(output)
     checked_output(store, target)
-    view = read_store(store)
-    page = _render(view)
+    if figures is not None:
+        checked_folder(Path(figures), store)
+    view = _chosen(read_store(store), fovs)
+    folder = None if figures is None else FigureFolder(Path(figures), store, listener)
+    page = _render(view, _draw(view, Gallery(folder), listener))
+    if folder is not None:
+        folder.close()
     write_at_once(target, lambda path: path.write_text(page, encoding="utf-8"))
+    listener(FileWritten(path=target))
     logger.info("%s: report of %d FOVs, %d bytes", target, len(view.fovs), len(page))
     return target
 
 
-def _render(view: StoreView) -> str:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Parts:
+    """All that is drawn, before the warnings are listed: reading may have added to them."""
+
+    sections: list[FovSection]
+    scores: list[Drawn]
+    series: list[Drawn]
+    distortion: list[Drawn]
+    rows: list[ScoreRow]
+
+
+def _chosen(view: StoreView, fovs: Sequence[str] | None) -> StoreView:
+    if fovs is None:
+        return view
+    missing = [name for name in fovs if name not in {f.name for f in view.fovs}]
+    if missing:
+        there = ", ".join(f.name for f in view.fovs[:8])
+        raise StoreError(f"{view.name} has no field of view {missing[0]}: it has {there}")
+    return view.only(fovs)
+
+
+def _draw(view: StoreView, gallery: Gallery, listener: Listener) -> _Parts:
     rows = score_table(view)
-    sections = fov_sections(view)
-    calibrated = fits_best(view.fovs)
-    correction = _correction(view, calibrated)
-    source = files("stemscale.reports")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    steps: tuple[tuple[str, Callable[[], list[Drawn]]], ...] = (
+        ("scores", lambda: gallery.hang(score_plots(rows))),
+        ("series", lambda: gallery.hang(series_plots(view))),
+        ("distortion", lambda: gallery.hang(distortion_plots(view))),
+    )
+    total = min(len(view.fovs), MAX_FOVS) + len(steps)
+    sections = []
+    for section in fov_sections(view, gallery):
+        sections.append(section)
+        listener(PartDone(fov=section.name, done=len(sections), total=total))
+    drawn = []
+    for name, draw in steps:
+        drawn.append(draw())
+        done = total - len(steps) + len(drawn)
+        listener(PartDone(fov=name, done=done, total=total))
+    scores, series, distortion = drawn
+    return _Parts(sections=sections, scores=scores, series=series, distortion=distortion, rows=rows)
+
+
+def _render(view: StoreView, parts: _Parts) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(*_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
     environment.filters["short"] = short
-    template = environment.from_string(source.joinpath("page.html").read_text(encoding="utf-8"))
-    return template.render(
-        # our own file: anything from the store is escaped
-        style=markupsafe.Markup(source.joinpath("page.css").read_text(encoding="utf-8")),
+    rows, script = parts.rows, _own("zoom.js")
+    ends = [(f.name, s) for f in view.fovs for s in end_scores(f)]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template("page.html").render(
+        style=_own("page.css"),
+        script=script,
+        script_sha256=digest,
         name=view.name,
         made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         versions=_versions(),
         facts=facts(view),
         warnings=warnings(view),
-        sections=sections,
-        not_shown=len(view.fovs) - len(sections),
+        sections=parts.sections,
+        not_shown=len(view.fovs) - len(parts.sections),
         rows=score_rows(rows),
+        statistics=statistic_tables(rows),
         has_truth=any(r.truth_mean_db is not None for r in rows),
         has_smear=any(r.smear is not None for r in rows),
         has_after=any(r.fov_group == AFTER for r in rows),
-        has_trained=any(r.fov_group == TRAINED for r in rows),
-        headline=headline(rows),
-        psnr_figure=psnr_figure(rows),
+        headline=headline(rows, ends),
+        score_figures=parts.scores,
         has_slow=any(f.slow for f in view.fovs),
-        correction_fov=calibrated[0].name if calibrated else "",
-        correction_figure=correction,
-        distortion_figure=distortion_figure(view.fovs) if len(calibrated) > 1 else None,
+        series_figures=parts.series,
+        end_scores=ends,
+        distortion_figures=parts.distortion,
         calibrations=[calibration_row(f) for f in view.fovs if f.calibration is not None],
-        series=_series(view.fovs),
         fovs=[fov_row(f) for f in view.fovs],
+        settings=settings_table(view.fovs),
+        sources=sources(view.fovs),
         cards=filter_cards(view.fovs),
         history=view.history[-_LAST_HISTORY_LINES:],
     )
 
 
-def _correction(view: StoreView, calibrated: Sequence[FovView]) -> str | None:
-    """Draw the FOV that shows the distortion best; before the warnings, which it may add to."""
-    if not calibrated:
-        return None
-    with figure_style():
-        return svg_uri(correction_figure(read_correction(view, calibrated[0])))
-
-
-def _series(fovs: Sequence[FovView]) -> list[tuple[str, str]]:
-    drawn = ((fov.name, series_figure(fov)) for fov in fovs)
-    return [(name, figure) for name, figure in drawn if figure is not None][:_MOST_SERIES]
+def _own(name: str) -> Any:
+    """Read a file of our own, to be taken as it is: anything from the store is escaped."""
+    package, folder = _TEMPLATES
+    return markupsafe.Markup(files(package).joinpath(folder, name).read_text(encoding="utf-8"))
 
 
 def _versions() -> str:

@@ -14,7 +14,9 @@ from stemscale.reports.pixels import FovShots, Shot
 
 FloatImage = npt.NDArray[np.float64]
 
-_LONGEST_SIDE_PX = 640  # beyond, a page of 1920 px cannot show more, and files grow
+LONGEST_SIDE_PX = 1024  # to be magnified on the page
+_FOV_BYTES = 5_000_000  # of all images of a FOV: what a page of 20 MB has room for
+_BYTES_A_PIXEL = 1.4  # of noise, as PNG in a data URI
 _WIDEST_BAR = 0.3  # of the image
 _TALLEST = 1.6  # height over the width of a column
 
@@ -39,10 +41,16 @@ class Picture:
     width: int
     height: int
     width_percent: float  # of its column: a tall image takes less
+    view_nm: float | None  # width of what it shows
     bar: ScaleBar | None
     crop_source: str | None
     crop_bar: ScaleBar | None
     box: tuple[float, float, float, float] | None  # left, top, width, height of the crop [%]
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of its images on the page."""
+        return len(self.source) + len(self.crop_source or "")
 
 
 def picture(shots: FovShots, display: Display, index: int) -> Picture:
@@ -69,14 +77,20 @@ def picture(shots: FovShots, display: Display, index: int) -> Picture:
         note=shot.note,
         role=shot.role,
         psnr_db=shot.psnr_db,
-        source=png_uri(image, black=display.black, white=display.white),
+        source=png_uri(image, black=display.black, white=display.white, longest_px=_longest(shots)),
         width=n_x,
         height=n_y,
         width_percent=min(100.0, 100.0 * _TALLEST * n_x / n_y),
+        view_nm=None if shot.pixel_size_nm is None else n_x * shot.pixel_size_nm,
         bar=_bar(shot, n_x),
         crop_source=None
         if crop is None
-        else png_uri(crop.of(image), black=display.black, white=display.white),
+        else png_uri(
+            crop.of(image),
+            black=display.black,
+            white=display.white,
+            longest_px=_longest(shots) // 2,
+        ),
         crop_bar=None if crop is None else _bar(shot, crop.size),
         box=None if crop is None else _box(crop, n_y, n_x),
     )
@@ -103,7 +117,9 @@ def scale_bar(view_nm: float) -> ScaleBar:
     return ScaleBar(percent=100 * length / view_nm, label=label)
 
 
-def png_uri(image: FloatImage, *, black: float, white: float) -> str:
+def png_uri(
+    image: FloatImage, *, black: float, white: float, longest_px: int = LONGEST_SIDE_PX
+) -> str:
     """Render an image as an 8-bit PNG in a data URI.
 
     Parameters
@@ -112,11 +128,13 @@ def png_uri(image: FloatImage, *, black: float, white: float) -> str:
         NaN (not seen) becomes transparent.
     black, white : float
         Intensities of the darkest and the brightest grey.
+    longest_px : int
+        Longer side, at most [px]; larger images are averaged.
 
     Returns
     -------
     str
-        ``data:image/png;base64,…``; at most 640 px on the longer side, larger images averaged.
+        ``data:image/png;base64,…``.
     """
     grey = np.clip((image - black) / (white - black), 0, 1) * 255
     seen = np.isfinite(grey)
@@ -125,12 +143,18 @@ def png_uri(image: FloatImage, *, black: float, white: float) -> str:
     if not seen.all():
         rendered.putalpha(PngImage.fromarray(seen.astype(np.uint8) * 255))
     longest = max(rendered.size)
-    if longest > _LONGEST_SIDE_PX:
-        size = tuple(max(1, round(n * _LONGEST_SIDE_PX / longest)) for n in rendered.size)
+    if longest > longest_px:
+        size = tuple(max(1, round(n * longest_px / longest)) for n in rendered.size)
         rendered = rendered.resize((size[0], size[1]), PngImage.Resampling.BOX)
     stream = io.BytesIO()
     rendered.save(stream, format="PNG")
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+
+def _longest(shots: FovShots) -> int:
+    """Leave room for all images of a FOV, however many filters there are."""
+    room = math.sqrt(_FOV_BYTES / _BYTES_A_PIXEL / len(shots.shots))
+    return min(LONGEST_SIDE_PX, max(128, int(room)))
 
 
 def _bar(shot: Shot, width_px: int) -> ScaleBar | None:

@@ -32,6 +32,7 @@ class Shot:
     pixel_size_nm: float | None
     note: str = ""
     psnr_db: float | None = None
+    is_average: bool = False  # of the whole series: no frame of it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -68,7 +69,7 @@ def choose_frame(fov: FovView) -> int:
     """
     n_frames = fov.shape[0]
     candidates = np.arange(n_frames)
-    for filtered in _per_frame_filters(fov):
+    for filtered in per_frame_filters(fov):
         done = filtered.frame_numbers[filtered.status == DONE]
         both = np.intersect1d(candidates, done)
         candidates = both if both.size else candidates
@@ -84,7 +85,7 @@ def choose_frame(fov: FovView) -> int:
 
 def rapid_psnr_by_frame(fov: FovView) -> dict[int, float]:
     """Return the PSNR of the rapid frames [dB] by frame number, where it is known."""
-    found = _per_frame_filters(fov)
+    found = per_frame_filters(fov)
     values = rapid_scores(found)
     if values is None:
         return {}
@@ -93,7 +94,7 @@ def rapid_psnr_by_frame(fov: FovView) -> dict[int, float]:
     return {int(n): float(v) for n, v in zip(numbers, values, strict=True) if np.isfinite(v)}
 
 
-def read_shots(view: StoreView, fov: FovView) -> FovShots:
+def read_shots(view: StoreView, fov: FovView, *, frame: int | None = None) -> FovShots:
     """Read one frame of each kind from a FOV: rapid, DCFI, filtered, slow.
 
     Parameters
@@ -102,19 +103,21 @@ def read_shots(view: StoreView, fov: FovView) -> FovShots:
         The store; parts that cannot be read are added to its ``problems``.
     fov : FovView
         One of its FOVs.
+    frame : int, optional
+        Number of the frame; by default that of `choose_frame`.
 
     Returns
     -------
     FovShots
         Of all arrays of frames, one frame is read.
     """
-    frame = choose_frame(fov)
+    frame = choose_frame(fov) if frame is None else frame
     readers: list[Callable[[], Shot | None]] = [
         partial(_rapid, view, fov, frame),
-        partial(_dcfi, view, fov, frame),
+        partial(_stored_average, view, fov),
         *(
             partial(_filtered, view, fov, filtered, frame)
-            for kind in ("other", "bm3d", "learned")
+            for kind in ("dcfi", "other", "bm3d", "learned")
             for filtered in fov.filters
             if filtered.kind == kind
         ),
@@ -132,8 +135,18 @@ def read_shots(view: StoreView, fov: FovView) -> FovShots:
     return FovShots(fov=fov, frame=frame, shots=tuple(shots))
 
 
-def _per_frame_filters(fov: FovView) -> list[FilterView]:
-    """Leave out averages over the whole series: their one frame is none of the series."""
+def per_frame_filters(fov: FovView) -> list[FilterView]:
+    """Leave out averages over the whole series: their one frame is none of the series.
+
+    Parameters
+    ----------
+    fov : FovView
+
+    Returns
+    -------
+    list of FilterView
+        In the order of the store.
+    """
     return [f for f in fov.filters if f.shape[0] > 1 or fov.shape[0] == 1]
 
 
@@ -152,6 +165,8 @@ def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
     with open_group(view.path, f"{fov.name}/rapid") as group:
         image = _image(group["frames"].isel(frame=frame))
     size, note = fov.pixel_size_nm, "as recorded"
+    if any(f.distortion.startswith("of ") for f in fov.filters):
+        note = "as recorded, not corrected"  # the map lies in another store
     filtered_shapes = {f.shape[1:] for f in fov.filters}
     if fov.calibration is not None and filtered_shapes <= {fov.calibration.shape}:
         image = _corrected(view, fov, image)
@@ -193,10 +208,10 @@ def _corrected(view: StoreView, fov: FovView, image: FloatImage) -> FloatImage:
     return np.asarray(warp(image[None])[0], dtype=np.float64)
 
 
-def _dcfi(view: StoreView, fov: FovView, frame: int) -> Shot | None:
-    for filtered in fov.filters:
-        if filtered.kind == "dcfi":
-            return _filtered(view, fov, filtered, frame)
+def _stored_average(view: StoreView, fov: FovView) -> Shot | None:
+    """Read the average that ``calibrate`` keeps, where no filter has made one."""
+    if any(f.kind == "dcfi" for f in fov.filters):
+        return None
     if fov.calibration is None or not fov.calibration.has_dcfi:
         return None
     size = fov.pixel_size_nm
@@ -207,6 +222,7 @@ def _dcfi(view: StoreView, fov: FovView, frame: int) -> Shot | None:
             image=_image(group["dcfi"]),
             pixel_size_nm=None if size is None else size * fov.calibration.pixel_ratio,
             note=f"average of {fov.shape[0]} frames",
+            is_average=True,
         )
 
 
@@ -227,6 +243,7 @@ def _filtered(view: StoreView, fov: FovView, filtered: FilterView, frame: int) -
         image=image,
         pixel_size_nm=filtered.pixel_size_nm or fov.pixel_size_nm,
         note="was trained on this FOV" if filtered.trained_on else note,
+        is_average=whole_series and fov.shape[0] > 1,
         psnr_db=None if psnr is None or not np.isfinite(psnr[index]) else float(psnr[index]),
     )
 

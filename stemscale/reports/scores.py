@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,43 @@ from stemscale.reports.store_view import (
     StoreView,
     read_store,
 )
-from stemscale.store import FlaggedFrames
+from stemscale.store import FlaggedFrames, natural_order
 
 RAPID, DCFI = "rapid", "dcfi"
 HELD_OUT, TRAINED, ALL, AFTER = "held-out", "trained", "all", "slow scan after"
+_MEAN = "_mean"
 _GROUP_ORDER = (HELD_OUT, ALL, TRAINED, AFTER)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Statistic:
+    """A score of the store's summary, over the frames of one type of image.
+
+    Attributes
+    ----------
+    score : str
+        Its name in the summary, without ``_mean``: ``psnr``, ``psnr_band``, ``streak``.
+    band : str
+        Band of intensity that it is over, in counts; empty for all.
+    units : str
+        ``dB``, ``1/um``; empty without one.
+    long_name : str
+        What it measures.
+    mean, std : float
+        Over frames, in ``units``; NaN where not known.
+    """
+
+    score: str
+    band: str = ""
+    units: str
+    long_name: str
+    mean: float
+    std: float
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What makes it comparable with that of another type of image."""
+        return self.score, self.band
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +83,8 @@ class ScoreRow:
         Frames outside what the filter was trained on; None where no filter file tells.
     out_of_range : dict of str to int, or None
         The same in each respect; a frame may count in several.
+    statistics : tuple of Statistic
+        All scores that the store's summary has, in its order, those above among them.
     """
 
     type: str
@@ -63,6 +98,7 @@ class ScoreRow:
     smear: float | None = None
     n_out_of_range: int | None = None
     out_of_range: dict[str, int] | None = None
+    statistics: tuple[Statistic, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,6 +137,7 @@ class _FovScore:
     truth_mean: float
     truth_std: float
     smear: float
+    statistics: tuple[Statistic, ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -190,8 +227,9 @@ def type_label(type_: str) -> str:
     return "DCFI" if type_ == DCFI else type_
 
 
-def _row_order(row: ScoreRow) -> tuple[int, bool, bool, str]:
-    return _GROUP_ORDER.index(row.fov_group), row.type != RAPID, row.type != DCFI, row.type
+def _row_order(row: ScoreRow) -> tuple[int, bool, bool, list[tuple[int, int | str]]]:
+    by_name = natural_order(row.type)  # dlf-500 before dlf-1000
+    return _GROUP_ORDER.index(row.fov_group), row.type != RAPID, row.type != DCFI, by_name
 
 
 def _group_of(fov: FovView, summary: xr.Dataset | None, *, any_trained: bool) -> str:
@@ -260,7 +298,49 @@ def _summary_scores(fov: str, summary: xr.Dataset | None) -> Iterator[_FovScore]
             truth_mean=_cell(summary, "psnr_truth_mean", i, j),
             truth_std=_cell(summary, "psnr_truth_std", i, j),
             smear=_cell(summary, "lag_tail_mean", i, j),
+            statistics=tuple(_statistics(summary, i, j)),
         )
+
+
+def _statistics(summary: xr.Dataset, i: int, j: int) -> Iterator[Statistic]:
+    """Read all scores of one FOV and type, whatever they are called."""
+    for name in sorted(str(n) for n in summary.data_vars if str(n).endswith(_MEAN)):
+        score, values = name.removesuffix(_MEAN), summary[name]
+        if values.dims[:2] != ("fov", "filter") or values.ndim > 3:
+            continue
+        try:
+            means = np.atleast_1d(values.values[i, j]).astype(np.float64)
+            stds = np.full(means.shape, np.nan)
+            if f"{score}_std" in summary:
+                stds[:] = summary[f"{score}_std"].values[i, j]
+        except UNREADABLE:
+            continue
+        about = str(values.attrs.get("long_name", "")).removeprefix("mean over frames: ")
+        for band, mean, std in zip(_bands(summary, values), means, stds, strict=True):
+            yield Statistic(
+                score=score,
+                band=band,
+                units=_unit(values),
+                long_name=about,
+                mean=float(mean),
+                std=float(std),
+            )
+
+
+def _unit(values: xr.DataArray) -> str:
+    unit = str(values.attrs.get("units", ""))
+    return "" if unit == "1" else unit
+
+
+def _bands(summary: xr.Dataset, values: xr.DataArray) -> list[str]:
+    """Name the places along the third dimension, if there is one, by the edges of the bands."""
+    if values.ndim == 2:
+        return [""]
+    edges = summary.attrs.get("band_edges")
+    size = int(values.shape[2])
+    if values.dims[2] == "band" and isinstance(edges, list) and len(edges) == size + 1:
+        return [f"{a:,.0f}–{b:,.0f}" for a, b in pairwise(edges)]
+    return [str(k + 1) for k in range(size)]
 
 
 def _trained_in_summary(summary: xr.Dataset | None) -> set[str]:
@@ -293,9 +373,13 @@ def _pooled(
     mean, std = _pool([(s.n, s.mean, s.std) for s in scores])
     truth_mean, truth_std = _pool([(s.n, s.truth_mean, s.truth_std) for s in scores])
     smear, _ = _pool([(s.n, s.smear, 0.0) for s in scores])
+    statistics: dict[tuple[str, str], list[tuple[int, Statistic]]] = {}
+    for score in scores:
+        for found in score.statistics:
+            statistics.setdefault(found.key, []).append((score.n, found))
     by_respect: Counter[str] = Counter()
-    for found in flagged:
-        by_respect.update(found.by_respect)
+    for outside in flagged:
+        by_respect.update(outside.by_respect)
     return ScoreRow(
         type=type_,
         fov_group=fov_group,
@@ -308,12 +392,18 @@ def _pooled(
         smear=None if np.isnan(smear) else smear,
         n_out_of_range=sum(len(f.frames) for f in flagged) if flagged else None,
         out_of_range=dict(by_respect) if flagged else None,
+        statistics=tuple(_pooled_statistic(parts) for parts in statistics.values()),
     )
+
+
+def _pooled_statistic(parts: Sequence[tuple[int, Statistic]]) -> Statistic:
+    mean, std = _pool([(n, s.mean, s.std) for n, s in parts])
+    return replace(parts[0][1], mean=mean, std=std)
 
 
 def _pool(parts: Sequence[tuple[int, float, float]]) -> tuple[float, float]:
     """Mean and standard deviation over all frames from those of each FOV."""
-    known = np.array([p for p in parts if np.isfinite(p[1])]).reshape(-1, 3)
+    known = np.array([p for p in parts if np.isfinite(p[1])], dtype=np.float64).reshape(-1, 3)
     if known.size == 0:
         infinite = [mean for _, mean, _ in parts if np.isinf(mean)]
         return (infinite[0], np.nan) if infinite else (np.nan, np.nan)

@@ -1,15 +1,18 @@
-"""Images and spectra of single FOVs, ready for the page's template."""
+"""Images and figures of single FOVs, ready for the page's template."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stemscale.reports.display import prepare
+from stemscale.reports.display import Display, prepare
+from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.pictures import Picture, picture
 from stemscale.reports.pixels import FovShots, read_shots
-from stemscale.reports.spectra import spectrum_cutoffs, spectrum_figure
+from stemscale.reports.plots import fov_plots, spectrum_cutoffs, stamp
 from stemscale.reports.store_view import FovView, StoreView
 
 MAX_FOVS = 6
-MAX_PICTURE_BYTES = 14_000_000  # of the 20 MB that a page may have
+MAX_FOVS_WITH_FIGURES = 3
+MAX_PICTURE_BYTES = 12_000_000  # of the 20 MB that a page may have
 _PANELS_IN_A_ROW = 6
 
 
@@ -25,37 +28,43 @@ class FovSection:
     pictures: tuple[Picture, ...]
     columns: int
     matched_to: str
-    spectrum: str | None
+    figures: tuple[Drawn, ...]
     cutoffs: tuple[tuple[str, str], ...]
     missing: tuple[str, ...]
 
+    @property
+    def n_bytes(self) -> int:
+        """Size of its pictures and figures on the page."""
+        return sum(p.n_bytes for p in self.pictures) + sum(len(f.source) for f in self.figures)
 
-def fov_sections(view: StoreView) -> list[FovSection]:
+
+def fov_sections(view: StoreView, gallery: Gallery) -> Iterator[FovSection]:
     """Render FOVs, held-out ones first, until there are enough of them, or enough bytes.
 
     Parameters
     ----------
     view : StoreView
+    gallery : Gallery
+        Takes the figures, of the first three FOVs.
 
-    Returns
-    -------
-    list of FovSection
+    Yields
+    ------
+    FovSection
         At most `MAX_FOVS`.
     """
-    sections: list[FovSection] = []
-    n_bytes = 0
+    shown = n_bytes = 0
     for fov in sorted(view.fovs, key=shown_first):
-        if len(sections) == MAX_FOVS:
-            break
         shots = read_shots(view, fov)
         if not shots.shots:
             continue
-        section = _fov_section(shots)
-        n_bytes += sum(len(p.source) + len(p.crop_source or "") for p in section.pictures)
-        if sections and n_bytes > MAX_PICTURE_BYTES:
-            break
-        sections.append(section)
-    return sections
+        section = _fov_section(shots, gallery, with_figures=shown < MAX_FOVS_WITH_FIGURES)
+        n_bytes += section.n_bytes
+        if shown and n_bytes > MAX_PICTURE_BYTES:
+            return
+        yield section
+        shown += 1
+        if shown == MAX_FOVS:
+            return
 
 
 def shown_first(fov: FovView) -> tuple[bool, bool, bool]:
@@ -63,25 +72,30 @@ def shown_first(fov: FovView) -> tuple[bool, bool, bool]:
     return fov.trained or fov.use == "train", not fov.filters, fov.slow is None
 
 
-def _fov_section(shots: FovShots) -> FovSection:
+def _fov_section(shots: FovShots, gallery: Gallery, *, with_figures: bool) -> FovSection:
     display = prepare(shots)
     fov = shots.fov
     shown = {s.name for s in shots.shots}
-    cutoffs = spectrum_cutoffs(shots, display)
-    unit = "/µm" if shots.reference.pixel_size_nm is not None else "/px"
+    figures = gallery.hang(fov_plots(shots, display)) if with_figures else []
     return FovSection(
         name=fov.name,
         group=_group_label(fov),
         trained=fov.trained,
         frame=shots.frame,
-        when=_when(fov, shots.frame),
+        when=stamp(fov, shots.frame),
         pictures=tuple(picture(shots, display, i) for i in range(len(shots.shots))),
         columns=min(len(shots.shots), _PANELS_IN_A_ROW),
         matched_to=display.matched_to,
-        spectrum=spectrum_figure(shots, display),
-        cutoffs=tuple((name, _wave_number(k, unit)) for name, k in cutoffs),
+        figures=tuple(figures),
+        cutoffs=_cutoffs(shots, display) if with_figures else (),
         missing=tuple(f.name for f in fov.filters if f.kind == "learned" and f.name not in shown),
     )
+
+
+def _cutoffs(shots: FovShots, display: Display) -> tuple[tuple[str, str], ...]:
+    unit = "/µm" if shots.reference.pixel_size_nm is not None else "/px"
+    found = spectrum_cutoffs(shots, display)
+    return tuple((name, _wave_number(k, unit)) for name, k in found)
 
 
 def _wave_number(wave_number: float, unit: str) -> str:
@@ -98,12 +112,3 @@ def _group_label(fov: FovView) -> str:
     if fov.use == "test" or any(f.kind == "learned" for f in fov.filters):
         return "held out of training"
     return ""
-
-
-def _when(fov: FovView, frame: int) -> str:
-    parts = []
-    if fov.time is not None and frame < fov.time.size:
-        parts.append(f"{fov.time[frame]:.3g} s")
-    if fov.temperature is not None and frame < fov.temperature.size:
-        parts.append(f"{fov.temperature[frame]:.0f} °C")
-    return ", ".join(parts)

@@ -1,9 +1,9 @@
 """What a store holds, read through plain xarray and zarr, without touching a pixel."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +38,7 @@ class SlowView:
     pixel_size_nm: float | None
     dwell_time_ns: float | None
     relation: str  # "same" view all along, or "after" an in-situ series
+    settings: Mapping[str, Any] = field(default_factory=dict)  # all attributes, as recorded
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -86,6 +87,7 @@ class FilterView:
     frame_numbers: npt.NDArray[np.int64]  # (frame,) of the rapid series
     scores: Mapping[str, FloatArray]  # psnr, psnr_rapid: (frame,) [dB]
     flagged: FlaggedFrames | None = None  # frames outside what the filter was trained on
+    distortion: str = ""  # how it was corrected, in words
 
     @property
     def kind(self) -> str:
@@ -117,6 +119,7 @@ class FovView:
     slow: SlowView | None
     calibration: CalibrationView | None
     filters: tuple[FilterView, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)  # all attributes, as recorded
 
     @property
     def trained(self) -> bool:
@@ -143,6 +146,10 @@ class StoreView:
     def name(self) -> str:
         """Last part of the path."""
         return store_path(self.path).name
+
+    def only(self, names: Sequence[str]) -> Self:
+        """Leave out all FOVs but those named."""
+        return replace(self, fovs=tuple(f for f in self.fovs if f.name in names))
 
 
 def read_store(path: str | Path) -> StoreView:
@@ -260,6 +267,7 @@ def _read_fov(path: str, group: Any, name: str, problems: list[str]) -> FovView:
         slow=None if slow is None or "image" not in slow else _slow_view(slow),
         calibration=_calibration_view(calibration, f"{name}/calibration", problems),
         filters=tuple(filters),
+        settings=dict(rapid.attrs),
     )
 
 
@@ -270,6 +278,7 @@ def _slow_view(slow: xr.Dataset) -> SlowView:
         pixel_size_nm=positive(slow.attrs.get("pixel_size_nm")),
         dwell_time_ns=positive(slow.attrs.get("dwell_time_ns")),
         relation=str(slow.attrs.get("relation", "same")),
+        settings=dict(slow.attrs),
     )
 
 
@@ -328,6 +337,7 @@ def _read_filter(path: str, group: str, name: str) -> FilterView:
             if (values := _per_frame(found, score)) is not None
         },
         flagged=flagged_frames(found),
+        distortion=str(found.attrs.get("distortion", "")),
     )
 
 

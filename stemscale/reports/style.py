@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -120,10 +121,27 @@ def figure_text(text: str, *, longest: int = 28) -> str:
     return f" {plain}" if plain.startswith("_") else plain
 
 
-def legend_above(figure: Figure, axes: Axes) -> None:
-    """Set the legend over the axes, where it hides no line however many there are."""
-    handles, labels = axes.get_legend_handles_labels()
+def legend_above(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+    """Set the legend over the axes, where it hides no line however many there are.
+
+    Parameters
+    ----------
+    figure : Figure
+        In constrained layout.
+    handles : sequence of Artist
+        As from ``axes.get_legend_handles_labels``.
+    labels : sequence of str
+        Of the same length; safe, as from `figure_text`.
+    """
     longest = max(map(len, labels), default=0)
-    figure.legend(
-        handles, labels, loc="outside upper left", ncols=max(2, min(5, round(75 / (longest + 6))))
-    )
+    room = 11.7 * figure.get_figwidth() / (longest + 6)
+    figure.legend(handles, labels, loc="outside upper left", ncols=max(2, min(8, round(room))))
+
+
+def one_legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """Name each line of several axes once, above them all."""
+    found: dict[str, Artist] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    legend_above(figure, list(found.values()), list(found))

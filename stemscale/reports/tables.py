@@ -2,12 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from stemscale.reports.scores import AFTER, ALL, HELD_OUT, RAPID, TRAINED, ScoreRow, type_label
 from stemscale.reports.store_view import (
     DAMAGED,
     FAILED,
@@ -19,13 +17,6 @@ from stemscale.reports.store_view import (
 
 _LONGEST_CARD = 6000
 _LONGEST_TEXT = 300
-_MOST_LINES = 6  # of the headline
-_GROUP_TEXTS = {
-    HELD_OUT: "Held-out FOVs: no filter was trained on them",
-    ALL: "All FOVs: no filter here was trained on any of them",
-    TRAINED: "FOVs that a filter was trained on: no test of that filter",
-    AFTER: "In-situ series: the slow scan was taken afterwards",
-}
 
 
 def facts(view: StoreView) -> list[tuple[str, str]]:
@@ -72,10 +63,17 @@ def warnings(view: StoreView) -> list[str]:
     without = [f.name for f in view.fovs if f.slow is None]
     if without:
         found.append(f"no slow scan, hence no PSNR: {_listed(without)}")
-    uncorrected = [f.name for f in view.fovs if f.calibration is None and f.filters]
+    uncorrected = [f for f in view.fovs if f.calibration is None and f.filters]
     if uncorrected:
-        found.append(f"filtered without a calibration of their own: {_listed(uncorrected)}")
+        names = _listed([f.name for f in uncorrected])
+        lent = {x.distortion for f in uncorrected for x in f.filters if _is_lent(x.distortion)}
+        from_where = f" (distortion {'; '.join(sorted(lent))})" if lent else ""
+        found.append(f"filtered without a calibration of their own{from_where}: {names}")
     return found
+
+
+def _is_lent(distortion: str) -> bool:
+    return distortion.startswith("of ")
 
 
 def _filter_warnings(fov: str, filtered: FilterView) -> list[str]:
@@ -97,54 +95,6 @@ def _filter_warnings(fov: str, filtered: FilterView) -> list[str]:
 def _listed(names: Sequence[str], *, most: int = 8) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
-
-
-def headline(rows: Sequence[ScoreRow]) -> list[str]:
-    """Say what each filter gained over the rapid frames, on the FOVs that count."""
-    rapid = {r.fov_group: r for r in rows if r.type == RAPID}
-    found = []
-    for row in rows:
-        base = rapid.get(row.fov_group)
-        if base is None or row.type == RAPID or row.fov_group in (TRAINED, AFTER):
-            continue
-        gain = row.psnr_mean_db - base.psnr_mean_db
-        if not np.isfinite(gain):
-            continue
-        where = "held-out FOVs" if row.fov_group == HELD_OUT else "all FOVs"
-        text = (
-            f"{type_label(row.type)}: {abs(gain):.1f} dB {'above' if gain >= 0 else 'below'} the "
-            f"rapid frames ({gain / base.psnr_mean_db:+.0%}) on {where}"
-        )
-        if row.truth_mean_db is not None and base.truth_mean_db is not None:
-            text += f", {row.truth_mean_db - base.truth_mean_db:+.1f} dB against the truth"
-        if row.smear is not None and base.smear is not None:
-            text += f", smear {row.smear:.2f} (rapid {base.smear:.2f})"
-        found.append(text)
-    return found[:_MOST_LINES]
-
-
-def score_rows(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
-    """Lines of the PSNR table, each with its gain over the rapid frames of its group."""
-    rapid = {r.fov_group: r.psnr_mean_db for r in rows if r.type == RAPID}
-    found = []
-    for row in rows:
-        gain = row.psnr_mean_db - rapid.get(row.fov_group, np.nan)
-        known = row.type != RAPID and np.isfinite(gain)
-        percent = gain / rapid[row.fov_group] if known else 0.0
-        found.append(
-            {
-                **asdict(row),
-                "label": type_label(row.type),
-                "psnr": decibels(row.psnr_mean_db, row.psnr_std_db if row.n_frames > 1 else None),
-                "truth": decibels(
-                    row.truth_mean_db, row.truth_std_db if row.n_frames > 1 else None
-                ),
-                "smear": "–" if row.smear is None else f"{row.smear + 0.0:.2f}",
-                "group_text": _GROUP_TEXTS[row.fov_group],
-                "gain": f"{gain:+.2f} dB ({percent:+.0%})" if known else "",
-            }
-        )
-    return found
 
 
 def calibration_row(fov: FovView) -> dict[str, Any]:
@@ -227,17 +177,6 @@ def short(text: object, longest: int = _LONGEST_TEXT) -> str:
     """Cut a text of the store to what a line bears; control characters become blanks."""
     plain = "".join(c if c.isprintable() else " " for c in str(text))
     return plain if len(plain) <= longest else f"{plain[:longest]} …"
-
-
-def decibels(mean: float | None, std: float | None = None) -> str:
-    """Write mean ± std, a dash where not known."""
-    if mean is None or np.isnan(mean):
-        return "–"
-    if np.isinf(mean):
-        return "∞ (equal)"
-    if std is None or not np.isfinite(std):
-        return f"{mean:.2f}"
-    return f"{mean:.2f} ± {std:.2f}"
 
 
 def size(shape: Sequence[int]) -> str:

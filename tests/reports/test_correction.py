@@ -9,15 +9,14 @@ from stemscale.errors import DistortionError
 from stemscale.reports.correction import (
     MAX_FRAMES,
     correct_images,
-    dips,
     fits_best,
     overlay,
     read_correction,
     root_mean_square,
     stretch_percent,
     structure_gain,
-    telling_rows,
 )
+from stemscale.reports.lines import dips, telling_rows
 from stemscale.reports.store_view import read_store
 
 SHAPE = (60, 96)
@@ -125,11 +124,11 @@ def test_the_profiles_agree_after_correction_only():
     rapid, distortion = known()
     images = correct_images(rapid, distortion, dark_lines(Y, X), 1.0, 1)
     slow, before, after = map(images.profile, (images.slow, images.before, images.after))
-    at = dips(slow, dark_lines=True)
+    at = dips(slow, dark_lines=True).columns
     assert at.size >= 3
-    found = dips(after, dark_lines=True)
+    found = dips(after, dark_lines=True).columns
     assert found.tolist() == at.tolist()
-    off = dips(before, dark_lines=True)
+    off = dips(before, dark_lines=True).columns
     assert off.tolist() != at.tolist()
     np.testing.assert_allclose(off[:3], beam(at[:3]), atol=1.1)
 
@@ -152,11 +151,11 @@ def test_dips_are_the_strongest_and_in_order():
     profile = np.zeros(200)
     depths = np.arange(1, 11)
     profile[10 + 18 * np.arange(10)] = -depths
-    at = dips(profile, dark_lines=True)
+    at = dips(profile, dark_lines=True).columns
     assert at.tolist() == (10 + 18 * np.arange(2, 10)).tolist()  # eight of ten
-    assert dips(-profile, dark_lines=False).tolist() == at.tolist()
-    assert dips(np.full(9, np.nan), dark_lines=True).size == 0
-    assert dips(np.ones(9), dark_lines=True).size == 0
+    assert dips(-profile, dark_lines=False).columns.tolist() == at.tolist()
+    assert dips(np.full(9, np.nan), dark_lines=True).columns.size == 0
+    assert dips(np.ones(9), dark_lines=True).columns.size == 0
 
 
 def test_the_stretch_is_that_of_the_strips():

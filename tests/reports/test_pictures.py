@@ -53,5 +53,5 @@ def test_unseen_pixels_are_transparent():
 
 
 def test_large_images_are_averaged_down_with_their_shape_kept():
-    assert decoded(png_uri(np.zeros((1000, 2000)), black=0, white=1)).size == (640, 320)
-    assert decoded(png_uri(np.zeros((4, 2000)), black=0, white=1)).size == (640, 1)
+    assert decoded(png_uri(np.zeros((1000, 2000)), black=0, white=1)).size == (1024, 512)
+    assert decoded(png_uri(np.zeros((4, 2000)), black=0, white=1)).size == (1024, 2)

@@ -1,11 +1,11 @@
 """``stemscale report``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from stemscale_cli.options import Store
+from stemscale_cli.options import Fovs, Json, Quiet, Store
 
 
 def report(
@@ -14,6 +14,14 @@ def report(
         Path | None,
         typer.Option(metavar="FILE.html", help="The page to write. [default: beside STORE]"),
     ] = None,
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Write each figure there as well, as PNG (200 dpi), SVG and CSV of its numbers.",
+            show_default=False,
+        ),
+    ] = None,
     picture: Annotated[
         Path | None,
         typer.Option(
@@ -21,14 +29,37 @@ def report(
             help="Write one picture as well: rapid, DCFI, filtered and slow side by side.",
         ),
     ] = None,
+    fov: Fovs = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write one HTML page about STORE: images side by side, PSNR, spectra, distortion.
 
-    The page holds everything it shows, needs no network, and prints well.
+    The page holds everything it shows, needs no network, and prints well. Of many fields of view,
+    the first six are shown in images, the first three in figures: choose others by --fov.
     """
+    from stemscale.reports import FileWritten, write_comparison
     from stemscale.reports import report as run
-    from stemscale.reports import write_comparison
+    from stemscale_cli.output import print_json
+    from stemscale_cli.progress import bar, counted
 
-    typer.echo(str(run(store, output)))
+    written: list[Path] = []
+    with bar(counted("draw"), quiet=quiet or as_json, unit="parts") as move:
+
+        def listen(event: Any) -> None:
+            if isinstance(event, FileWritten):
+                written.append(event.path)
+            else:
+                move(event)
+
+        page = run(store, output, figures, fovs=fov, listener=listen)
     if picture is not None:
-        typer.echo(str(write_comparison(store, picture)))
+        written.append(write_comparison(store, picture))
+    if as_json:
+        print_json({"store": store, "page": page, "files": written})
+        return
+    typer.echo(str(page))
+    if picture is not None:
+        typer.echo(str(picture))
+    if figures is not None:
+        typer.echo(str(figures))

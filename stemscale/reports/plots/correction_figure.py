@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.patheffects import withStroke
-from matplotlib.transforms import ScaledTranslation
 
-from stemscale.reports.correction import Correction, Images, dips, overlay, root_mean_square
+from stemscale.reports.correction import Correction, Images, overlay, root_mean_square
 from stemscale.reports.display import grey_window
-from stemscale.reports.pictures import scale_bar
+from stemscale.reports.lines import dips
+from stemscale.reports.plots.panels import add_scale_bar, no_ticks
 from stemscale.reports.style import figure_text
 
 FloatArray = npt.NDArray[np.float64]
@@ -131,8 +130,7 @@ def _dress(
 ) -> None:
     """Take the ticks off an image; give it a scale bar, and an arrow at the profile's rows."""
     n_y, n_x = shape
-    axes.set(xticks=[], yticks=[], facecolor="#e9ebef")  # what was not seen
-    axes.spines[["top", "right"]].set_visible(True)
+    no_ticks(axes)
     if rows is not None:
         axes.plot(
             [-0.018],
@@ -145,29 +143,7 @@ def _dress(
             transform=axes.get_yaxis_transform(),
         )
     axes.set(xlim=(-0.5, n_x - 0.5), ylim=(n_y - 0.5, -0.5))
-    if pixel_size_nm is None:
-        return
-    bar = scale_bar(n_x * pixel_size_nm)
-    left, length = 0.04 * n_x, bar.percent / 100 * n_x
-    bottom, points = axes.get_xaxis_transform(), axes.figure.dpi_scale_trans
-    axes.plot(
-        [left, left + length],
-        [0, 0],
-        color=_INK,
-        lw=3,
-        solid_capstyle="butt",
-        transform=bottom + ScaledTranslation(0, 8 / 72, points),
-        path_effects=[withStroke(linewidth=5, foreground="white")],
-    )
-    axes.text(
-        left,
-        0,
-        bar.label,
-        color=_INK,
-        weight="bold",
-        transform=bottom + ScaledTranslation(0, 13 / 72, points),
-        path_effects=[withStroke(linewidth=2.5, foreground="white")],
-    )
+    add_scale_bar(axes, n_x, pixel_size_nm)
 
 
 def _draw_profiles(figure: SubFigure, correction: Correction, images: Images) -> None:
@@ -177,7 +153,7 @@ def _draw_profiles(figure: SubFigure, correction: Correction, images: Images) ->
     which = f"mean of rows {first} to {end - 1}" if end - first > 1 else f"row {first}"
     slow = None if images.slow is None else images.profile(images.slow)
     sharpest = images.profile(images.after) if slow is None else slow
-    marked = dips(sharpest, dark_lines=images.dark_lines)
+    marked = dips(sharpest, dark_lines=images.dark_lines).columns
     for axes, image, letter, title in zip(
         panels,
         (images.before, images.after),

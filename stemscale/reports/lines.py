@@ -1,0 +1,110 @@
+"""Where a line profile tells most, and where its dips are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
+from scipy.signal import find_peaks, peak_widths
+
+from stemscale.reports.pixels import FloatImage
+
+FloatArray = npt.NDArray[np.float64]
+
+_PROFILE_ROWS = 5
+_SMOOTH_PX = 1.5  # against noise
+_MOST_DIPS = 8
+_DIP_SHARE = 0.15  # of the profile's range
+_WIDEST = 0.04  # of the profile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Dips:
+    """Dips of a line profile, or its peaks where lines are bright, from left to right.
+
+    Attributes
+    ----------
+    columns : ndarray of int
+        Where they are deepest [px].
+    left, right : ndarray of float
+        Where they are half as deep [px].
+    """
+
+    columns: npt.NDArray[np.int64]
+    left: FloatArray
+    right: FloatArray
+
+
+def telling_rows(flat: FloatImage, *, seen: npt.NDArray[np.bool_]) -> tuple[int, int]:
+    """Choose the rows of a line profile: where most changes along the scan line.
+
+    Parameters
+    ----------
+    flat : ndarray, shape (y, x)
+        The sharpest image, background removed.
+    seen : ndarray of bool, shape (y, x)
+        Where all images of the profile show something.
+
+    Returns
+    -------
+    tuple of int
+        First row, and the one after the last: five rows, fewer of a smaller image.
+    """
+    n_y = flat.shape[0]
+    rows = min(_PROFILE_ROWS, n_y)
+    usable = np.where(seen & np.isfinite(flat), flat, 0.0)
+    # the same line in all rows of the profile: a slanted one would be blurred by their mean
+    mean = uniform_filter1d(usable, rows, axis=0, mode="constant")
+    first = rows // 2
+    inside = slice(first, first + n_y - rows + 1)
+    # ups and downs: a square would let one deep line win over many
+    change = np.abs(np.diff(gaussian_filter1d(mean, _SMOOTH_PX, axis=1), axis=1)).sum(axis=1)
+    top = int(np.argmax(change[inside]))
+    return top, top + rows
+
+
+def dips(profile: FloatArray, *, dark_lines: bool) -> Dips:
+    """Find the strongest dips of a profile, or peaks where lines are bright.
+
+    Parameters
+    ----------
+    profile : ndarray, shape (x,)
+        NaN = not seen.
+    dark_lines : bool
+        Whether lines are dips.
+
+    Returns
+    -------
+    Dips
+        At most eight.
+    """
+    seen = np.isfinite(profile)
+    if not seen.any():
+        return Dips(columns=np.zeros(0, dtype=np.int64), left=np.zeros(0), right=np.zeros(0))
+    filled = np.where(seen, profile, np.nanmedian(profile))
+    smooth = gaussian_filter1d(filled, _SMOOTH_PX) * (-1 if dark_lines else 1)
+    found, about = find_peaks(smooth, prominence=max(_DIP_SHARE * float(np.ptp(smooth)), 1e-12))
+    strongest = np.sort(np.argsort(about["prominences"])[::-1][:_MOST_DIPS])
+    at = found[strongest]
+    _, _, left, right = peak_widths(smooth, at, rel_height=0.5)
+    widest = _WIDEST * profile.size / 2  # a dip on a slope has no end
+    return Dips(
+        columns=at.astype(np.int64),
+        left=np.maximum(left, at - widest),
+        right=np.minimum(right, at + widest),
+    )
+
+
+def has_dark_lines(flat: FloatImage) -> bool:
+    """Tell whether structure is darker than its surroundings, as in bright field.
+
+    Parameters
+    ----------
+    flat : ndarray, shape (y, x)
+        Background removed; NaN = not seen.
+
+    Returns
+    -------
+    bool
+    """
+    return bool(np.nanmean(flat**3) < 0)
