@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stemscale.pipeline.lazy import denoise
     from stemscale.reports import report
     from stemscale.simulation import simulate
+    from stemscale.viewer import view
     from stemscale.workflows import demo, live
 
 __version__ = version("stemscale")
@@ -46,6 +47,7 @@ __all__ = [
     "summarize",
     "train",
     "verify",
+    "view",
     "watch",
 ]
 
@@ -65,6 +67,7 @@ _ROOMS = {
     "summarize": "pipeline",
     "train": "pipeline",
     "verify": "pipeline",
+    "view": "viewer",
     "watch": "ingestion",
 }
 

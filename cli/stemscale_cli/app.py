@@ -24,6 +24,7 @@ from stemscale_cli.commands import (
     summarize,
     train,
     verify,
+    view,
 )
 from stemscale_cli.output import talk
 
@@ -50,6 +51,7 @@ for _verb in (
     verify.verify,
     compact.compact,
     report.report,
+    view.view,
     export.export,
     demo.demo,
 ):

@@ -1,13 +1,18 @@
 """Bring images onto one grey scale for the eye, and choose where to look closer."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from stemscale.quality import gain_and_offset, zncc
-from stemscale.reports.pixels import FovShots
+
+if TYPE_CHECKING:  # else what only scales images would wait for torch
+    from stemscale.reports.pixels import FovShots
 
 FloatImage = npt.NDArray[np.float64]
 
@@ -70,21 +75,38 @@ def on_scale_of(image: FloatImage, reference: FloatImage) -> FloatImage:
     Parameters
     ----------
     image, reference : ndarray, shape (y, x)
-        Of one scene; another scene or another shape is matched by median and spread.
+        See `scale_onto`.
 
     Returns
     -------
     ndarray, shape (y, x)
-        The fit runs from the reference to the image and is then inverted: the other way round,
-        noise would pull the gain, and with it the contrast shown, towards 0.
+    """
+    gain, offset = scale_onto(image, reference)
+    return image * gain + offset
+
+
+def scale_onto(image: FloatImage, reference: FloatImage) -> tuple[float, float]:
+    """Find gain and offset that bring a noisy image onto the scale of a clean reference.
+
+    Parameters
+    ----------
+    image, reference : ndarray, shape (y, x)
+        Of one scene; another scene or another shape is matched by median and spread.
+
+    Returns
+    -------
+    gain, offset : float
+        For ``gain * image + offset``. The fit runs from the reference to the image and is then
+        inverted: the other way round, noise would pull the gain, and with it the contrast shown,
+        towards 0.
     """
     if image.shape == reference.shape and zncc(image, reference) > _LEAST_LIKENESS:
         gain, offset = gain_and_offset(reference, image)
         if gain > 0:
-            return (image - offset) / gain
+            return 1 / gain, -offset / gain
     spread, wanted = _spread(image), _spread(reference)
     gain = wanted / spread if spread > 0 and wanted > 0 else 1.0
-    return (image - float(np.nanmedian(image))) * gain + float(np.nanmedian(reference))
+    return gain, float(np.nanmedian(reference)) - gain * float(np.nanmedian(image))
 
 
 def grey_window(image: FloatImage) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """What a store holds, read through plain xarray and zarr, without touching a pixel."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,13 +145,15 @@ class StoreView:
         return store_path(self.path).name
 
 
-def read_store(path: str | Path) -> StoreView:
+def read_store(path: str | Path, *, only: Container[str] | None = None) -> StoreView:
     """Read names, settings and scores of a store.
 
     Parameters
     ----------
     path : str or Path
         Folder of the store, or its URL.
+    only : container of str, optional
+        Fields of view to read; by default all.
 
     Returns
     -------
@@ -180,7 +182,7 @@ def read_store(path: str | Path) -> StoreView:
     problems: list[str] = []
     fovs = []
     for name in sorted(root.group_keys(), key=natural_order):
-        if name == SUMMARY:
+        if name == SUMMARY or (only is not None and name not in only):
             continue
         try:
             fovs.append(_read_fov(path, root[name], name, problems))
