@@ -129,7 +129,7 @@ def reference_key(choice: Choice, series: Series) -> str:
 
 
 def middle_line(series: Series) -> Line:
-    """A line along the scan direction through the middle, before any is drawn."""
+    """Draw a line along the scan direction through the middle, before any is drawn."""
     grid = series.grid(CORRECTED if CORRECTED in series.images else RECORDED)
     y = grid.height / 2
     return Line(x0=0.2 * grid.width, y0=y, x1=0.8 * grid.width, y1=y)

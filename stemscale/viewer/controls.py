@@ -1,11 +1,13 @@
 """What a tab is steered with: lists, buttons, sliders."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from bokeh.layouts import column, row
 from bokeh.models.widgets import (
     Button,
     CheckboxButtonGroup,
+    Div,
     RangeSlider,
     Select,
     Slider,
@@ -15,7 +17,7 @@ from bokeh.models.widgets import (
 from stemscale.viewer.choice import PANELS
 from stemscale.viewer.greys import Window
 from stemscale.viewer.look import WIDE, div, sheet
-from stemscale.viewer.panes import TOOLS, chooser
+from stemscale.viewer.panes import TOOLS, chooser, offered
 from stemscale.viewer.series import FILTERED, Series
 from stemscale.viewer.words import name_of, short
 
@@ -68,14 +70,13 @@ class Controls:
             **WIDE,
         )
         self.rate = Select(
-            title="", value="10", options=[(r, f"{r} frames/s") for r in RATES], width=128,
+            title="", value="10", options=offered((r, f"{r} frames/s") for r in RATES), width=128,
             stylesheets=[sheet()],
         )  # fmt: skip
         self.follow = Toggle(label="Follow newest", width=116, stylesheets=[sheet()])
-        self.place = div(width=300, sizing_mode="fixed")
         self.notice = div(visible=False)
 
-    def rows(self, heading: str) -> list[object]:
+    def rows(self, heading: str, place: Div) -> list[object]:
         """Lay the widgets out: what is shown, and the player."""
         gap = {"gap": "8px 14px", "flex-wrap": "wrap", "align-items": "flex-end"}
         titled = [_titled("images", self.panels), _titled("panes below", self.tools)]
@@ -91,7 +92,7 @@ class Controls:
             self.frame,
             self.rate,
             self.follow,
-            self.place,
+            place,
             styles={"gap": "12px", "align-items": "center"},
             **WIDE,
         )
@@ -100,7 +101,7 @@ class Controls:
     def offer(self, series: Series) -> None:
         """Offer the filters and the frames that a series has by now."""
         names = list(series.filters)
-        options = [(n, short(n)) for n in names] or [(NO_FILTER, "none yet")]
+        options = offered([(n, short(n)) for n in names] or [(NO_FILTER, "none yet")])
         if self.filter.options != options:
             self.filter.options = options
         self.filter.disabled = not names
@@ -123,9 +124,9 @@ class Controls:
         )
 
 
-def image_options(keys: Sequence[str]) -> list[tuple[str, str]]:
+def image_options(keys: Sequence[str]) -> Any:
     """Offer images by name."""
-    return [(k, name_of(k)) for k in keys]
+    return offered((k, name_of(k)) for k in keys)
 
 
 def _round_step(span: float) -> float:

@@ -1,7 +1,8 @@
 """The map that corrects the rapid frames of a field of view, wherever it is from."""
 
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,9 @@ class Correction:
                 return np.full(whole.shape, np.nan, dtype=np.float32)
             if shifts[frame].any():
                 warp = type(warp)(whole.shifted(*map(float, shifts[frame])))
-        return warp(image[None])[0]
+        with _one_thread():
+            corrected: FloatImage = warp(image[None])[0]
+        return corrected
 
     def _load(self) -> None:
         from stemscale.distortion import Warp  # torch takes a second: the first image need not wait
@@ -157,6 +160,22 @@ class Correction:
             f"the distortion of {group} is that of {transfer.get('store')}, which does not lie "
             f"beside {self._store.path.name}: put it there"
         )
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch work alone: a single frame takes it half a millisecond, to share it takes longer.
+
+    On a machine that is busy, threads that wait for each other took a hundred times as long.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _attrs(store: AcquisitionStore, group: str) -> dict[str, Any]:

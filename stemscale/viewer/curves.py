@@ -42,7 +42,7 @@ class Curves:
     missing: Runs
 
     def nearest(self, x: float) -> int:
-        """Number of the frame that lies closest to a place on x."""
+        """Find the frame that lies closest to a place on x."""
         return int(np.argmin(np.abs(self.x - x))) if self.x.size else 0
 
 

@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 from bokeh.core.properties import value
-from bokeh.models import BoxAnnotation, LinearColorMapper
+from bokeh.models import LinearColorMapper
+from bokeh.models.annotations.geometry import BoxAnnotation
 from bokeh.models.ranges import Range1d
 from bokeh.models.sources import ColumnDataSource
 from bokeh.models.tools import PanTool, WheelZoomTool
 
 from stemscale.reports.pictures import scale_bar
 from stemscale.viewer.greys import PALETTE, Greys
-from stemscale.viewer.look import FONT, LINE, SOFT, div, inner_width, plot, source
+from stemscale.viewer.look import FONT, LINE, SOFT, extent, inner_width, plot, source
 from stemscale.viewer.picture import Drawn
 from stemscale.viewer.series import Grid
 
@@ -28,11 +29,13 @@ class Axes:
     """
 
     def __init__(self) -> None:
-        self.x, self.y = Range1d(0, 1), Range1d(1, 0)
+        self.x, self.y = Range1d(start=0, end=1), Range1d(start=1, end=0)
         self.aspect = 1.0
         self.bar = source(x0=[], x1=[], y=[], label=[], middle=[])
         self.line = source(x=[], y=[])
         self.unit = "nm"
+        self.home = (0.0, 1.0, 1.0, 0.0)
+        self._seen: tuple[Any, ...] = ()
 
     def fit(self, width: float, height: float, unit: str) -> None:
         """Show a whole view, centred in panels that are neither flat nor tall.
@@ -59,17 +62,20 @@ class Axes:
     @property
     def width(self) -> float:
         """What is seen along x, in the units of the axes."""
-        return abs(float(self.x.end) - float(self.x.start)) or 1.0
+        left, right = extent(self.x)
+        return abs(right - left) or 1.0
 
     def draw_bar(self) -> None:
         """Lay the scale bar into the lower left corner of what is seen."""
+        (left, _), (bottom, top) = seen = extent(self.x), extent(self.y)
+        if (self.unit, *seen) == self._seen:  # else all images would be painted again
+            return
+        self._seen = (self.unit, *seen)
         if self.unit != "nm":
             self.bar.data = {name: [] for name in self.bar.data}
             return
         found = scale_bar(self.width)
-        height = float(self.y.start) - float(self.y.end)
-        x0 = float(self.x.start) + 0.04 * self.width
-        y = float(self.y.start) - 0.06 * height
+        x0, y = left + 0.04 * self.width, bottom - 0.06 * (bottom - top)
         x1 = x0 + found.percent / 100 * self.width
         self.bar.data = {
             "x0": [x0],
@@ -81,7 +87,7 @@ class Axes:
 
 
 class FrameView:
-    """One plot on the common axes, with a title above.
+    """One plot on the common axes.
 
     Parameters
     ----------
@@ -94,16 +100,15 @@ class FrameView:
 
     def __init__(self, axes: Axes, *, images: int = 1, pans: bool = True) -> None:
         self._axes = axes
-        self.title = div(min_height=42)
         self.plot = plot(
             x_range=axes.x,
             y_range=axes.y,
+            x_axis_type=None,
+            y_axis_type=None,
             sizing_mode="scale_width",
             aspect_ratio=axes.aspect,
             min_border=0,
         )
-        self.plot.axis.visible = False
-        self.plot.grid.visible = False
         self.plot.outline_line_color = LINE
         self.plot.add_layout(
             BoxAnnotation(
@@ -143,9 +148,11 @@ class FrameView:
     def _furnish(self) -> None:
         p = self.plot
         line, bar = self._axes.line, self._axes.bar
-        p.line("x", "y", source=line, color="#000000", alpha=0.7, line_width=4)
-        p.line("x", "y", source=line, color=_MARK, line_width=2)
-        p.scatter("x", "y", source=line, size=7, fill_color=_MARK, line_color="#000000")
+        self._line = [
+            p.line("x", "y", source=line, color="#000000", alpha=0.7, line_width=4),
+            p.line("x", "y", source=line, color=_MARK, line_width=2),
+            p.scatter("x", "y", source=line, size=7, fill_color=_MARK, line_color="#000000"),
+        ]
         ends: Any = {"x0": "x0", "y0": "y", "x1": "x1", "y1": "y", "source": bar}
         p.segment(**ends, line_color="#000000", line_alpha=0.8, line_width=7)
         p.segment(**ends, line_color="#ffffff", line_width=4)
@@ -165,7 +172,7 @@ class FrameView:
             text_font_size="12px",
             text_font_style="bold",
         )
-        p.text(
+        self._word_glyph = p.text(
             x="x",
             y="y",
             text="word",
@@ -180,9 +187,7 @@ class FrameView:
         )
 
     def show(self, drawn: Drawn) -> None:
-        """Draw an image, or the word that stands in its place, with the title above."""
-        if self.title.text != drawn.title:
-            self.title.text = drawn.title
+        """Draw an image, or the word that stands in its place."""
         self.put(drawn.grid, drawn.pixels)
         self.say("" if drawn.pixels is not None else drawn.word)
 
@@ -198,14 +203,15 @@ class FrameView:
 
     def say(self, word: str) -> None:
         """Write a word into the middle of what is seen; none takes it away."""
-        if not word:
-            if self._word.data["word"]:
-                self._word.data = {"x": [], "y": [], "word": []}
-            return
-        x, y = self._axes.x, self._axes.y
-        middle = [(float(r.start) + float(r.end)) / 2 for r in (x, y)]
-        lines = _wrapped(word)
-        self._word.data = {"x": [middle[0]], "y": [middle[1]], "word": [lines]}
+        self._word_glyph.visible = bool(word)
+        if word:
+            x, y = (sum(extent(r)) / 2 for r in (self._axes.x, self._axes.y))
+            self._word.data = {"x": [x], "y": [y], "word": [_wrapped(word)]}
+
+    def show_line(self, shown: bool) -> None:
+        """Show or hide the line of the profiles: what is hidden costs no time to paint."""
+        for glyph in self._line:
+            glyph.visible = shown
 
     @property
     def per_unit(self) -> float:

@@ -49,7 +49,7 @@ def auto_window(image: FloatImage, scale: Scale) -> Window:
     Window
         As in the report: the 0.5 % to the 99.5 % quantile, and a sixth of that on either side.
     """
-    black, white = grey_window(image * np.float32(scale.gain) + np.float32(scale.offset))
+    black, white = grey_window(image.astype(np.float64) * scale.gain + scale.offset)
     return Window(black=black, white=white)
 
 

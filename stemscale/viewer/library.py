@@ -162,7 +162,7 @@ class Library:
         return progress.look(n_frames)
 
     def _identity(self, fov: FovView) -> Stamp:
-        """What may not change while frames that were read stay good."""
+        """Gather what may not change while frames that were read stay good."""
         line = fov.calibration
         made = []
         for found in fov.filters:

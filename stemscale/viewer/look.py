@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from bokeh.core.property.descriptors import UnsetValueError
+from bokeh.models.annotations.legends import Legend
 from bokeh.models.css import InlineStyleSheet
+from bokeh.models.ranges import Range1d
 from bokeh.models.sources import ColumnDataSource
 from bokeh.models.widgets import Div
 from bokeh.plotting import figure
@@ -63,6 +65,39 @@ def plot(**options: Any) -> Any:
     for axis in found.axis:
         quiet(axis)
     return found
+
+
+def legend(**options: Any) -> Legend:
+    """Make a quiet legend in a row, without entries."""
+    return Legend(
+        **{
+            "items": [],
+            "orientation": "horizontal",
+            "border_line_color": None,
+            "background_fill_color": None,
+            "label_text_font": FONT,
+            "label_text_font_size": "12px",
+            "label_text_color": INK,
+            "glyph_width": 16,
+            "glyph_height": 14,
+            "spacing": 14,
+            "margin": 0,
+            "padding": 2,
+            **options,
+        }
+    )
+
+
+def unit_range() -> Range1d:
+    """Make a range that is set later."""
+    return Range1d(start=0, end=1)
+
+
+def extent(shown: Range1d) -> tuple[float, float]:
+    """Give the ends of a range; Bokeh's may be dates."""
+    start: Any = shown.start
+    end: Any = shown.end
+    return float(start), float(end)
 
 
 def quiet(axis: Any) -> None:

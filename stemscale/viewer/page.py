@@ -21,9 +21,11 @@ from stemscale.viewer.panes import (
     ProfilePane,
     SpectrumPane,
     SwipePane,
+    offered,
 )
 from stemscale.viewer.picture import Drawn
 from stemscale.viewer.series import Grid, Series
+from stemscale.viewer.texts import Texts
 from stemscale.viewer.trace import Trace
 from stemscale.viewer.words import heading, short
 
@@ -45,17 +47,24 @@ class Page:
         self.panels = {role: FrameView(self.axes) for role in PANELS}
         self.trace = Trace()
         self.swipe, self.profile, self.spectra = SwipePane(self.axes), ProfilePane(), SpectrumPane()
-        self._panes = {SWIPE: self.swipe, PROFILE: self.profile, FFT: self.spectra}
+        self._panes: dict[str, Any] = {SWIPE: self.swipe, PROFILE: self.profile, FFT: self.spectra}
         self._swiped: dict[str, Drawn] = {}
-        self.beat = Beat()
+        self.beat, self.texts = Beat(), Texts()
+        self._titles = {role: self.texts.new(height=40, margin=(5, 5, 5, 5)) for role in PANELS}
+        self._place = self.texts.new(width=300, height=20, sizing_mode="fixed")
         self._columns = {
-            role: column(v.title, v.plot, styles={"flex": "1 1 0", "min-width": "0"}, **WIDE)
+            role: column(
+                self.texts.div(self._titles[role]),
+                v.plot,
+                styles={"flex": "1 1 0", "min-width": "0"},
+                **WIDE,
+            )
             for role, v in self.panels.items()
         }
         for pane, share in zip(self._panes.values(), (4, 5, 7), strict=True):
             pane.layout.styles = {"flex": f"{share} 1 {share * 4}rem", "min-width": "18rem"}
         self._hang_together()
-        top, player = self.controls.rows(heading(store, path))
+        top, player = self.controls.rows(heading(store, path), self.texts.div(self._place))
         self._root = column(
             top,
             self.controls.notice,
@@ -75,12 +84,13 @@ class Page:
     def attach(self, doc: Any) -> None:
         """Put the page into a document."""
         doc.title = f"{short(self.name)} · stemscale"
-        for part in (self._root, self.beat.sent, self.beat.drawn):
+        for part in (self._root, self.beat.sent, self.beat.drawn, self.texts.source):
             doc.add_root(part)
         args = {"slider": self.controls.frame, "play": self.controls.play}
         doc.js_on_event("document_ready", CustomJS(args=args, code=script("ready")))
 
     def _hang_together(self) -> None:
+        self.texts.hang_together()
         profile = TOOLS.index(PROFILE)
         tools = self.controls.tools
         views = [*self.panels.values(), self.swipe.view]
@@ -121,11 +131,11 @@ class Page:
         fovs: Sequence[str],
         choice: Choice,
         series: Series,
-        images: list[tuple[str, str]],
+        images: Any,
     ) -> None:
         """Offer what there is, and show what is chosen of it."""
         c = self.controls
-        c.fov.options = [(name, short(name)) for name in fovs]
+        c.fov.options = offered((name, short(name)) for name in fovs)
         c.fov.value = choice.fov
         c.offer(series)
         if choice.filter is not None:
@@ -143,6 +153,8 @@ class Page:
             part.visible = role in choice.panels and choice.key(role) in series.images
         for tool, pane in self._panes.items():
             pane.layout.visible = tool in choice.tools
+        for view in (*self.panels.values(), self.swipe.view):
+            view.show_line(PROFILE in choice.tools)
 
     def fit(self, grid: Grid, unit: str) -> None:
         """Show a whole view."""
@@ -150,6 +162,11 @@ class Page:
         for view in (*self.panels.values(), self.swipe.view):
             view.plot.aspect_ratio = self.axes.aspect
         self.swipe.divider.location = grid.width / 2
+
+    def show_image(self, role: str, drawn: Drawn) -> None:
+        """Draw an image in its panel, with its title."""
+        self.panels[role].show(drawn)
+        self.texts.set(self._titles[role], drawn.title)
 
     def show_swipe(self, ready: dict[str, Drawn]) -> None:
         """Draw the images of the swipe that are new."""
@@ -163,8 +180,8 @@ class Page:
         """Say which frame is shown."""
         if self.controls.frame.value != frame:
             self.controls.frame.value = frame
-        if self.controls.place.text != words:
-            self.controls.place.text = words
+        self.texts.set(self._place, words)
+        self.texts.send()
 
     def show_window(self, window: Window) -> None:
         """Set the contrast's handles to what was found."""

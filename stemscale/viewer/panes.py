@@ -1,12 +1,13 @@
 """The panes below the images: two images swept over each other, line profiles, power spectra."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from bokeh.layouts import column, row
-from bokeh.models import BasicTicker, CustomJS, LinearColorMapper, Span
-from bokeh.models.annotations import Legend, LegendItem
+from bokeh.models import BasicTicker, CustomJS, LinearColorMapper
+from bokeh.models.annotations.geometry import Span
+from bokeh.models.annotations.legends import LegendItem
 from bokeh.models.ranges import Range1d
 from bokeh.models.sources import ColumnDataSource
 from bokeh.models.tools import PanTool, WheelZoomTool
@@ -16,14 +17,14 @@ from stemscale.viewer.curves import FloatArray
 from stemscale.viewer.frame_view import Axes, FrameView
 from stemscale.viewer.greys import PALETTE
 from stemscale.viewer.look import (
-    FONT,
-    INK,
     SOFT,
     WARN,
     WIDE,
     colour,
     div,
+    extent,
     inner_width,
+    legend,
     plot,
     script,
     sheet,
@@ -34,6 +35,11 @@ from stemscale.viewer.words import name_of
 
 SWIPE, PROFILE, FFT = TOOLS = ("swipe", "profile", "fft")
 WIDTHS = ("1", "3", "5", "9", "15", "31")
+
+
+def offered(pairs: Iterable[tuple[str, str]]) -> Any:
+    """Give a list's options as Bokeh's types want them: value, and what is read."""
+    return list(pairs)
 
 
 def chooser(title: str, width: int | None = None) -> Select:
@@ -88,30 +94,18 @@ class ProfilePane:
         self.width = Select(
             title="averaged across, px",
             value="5",
-            options=list(WIDTHS),
+            options=offered([(w, w) for w in WIDTHS]),
             width=170,
             stylesheets=[sheet()],
         )
-        p = self.plot = plot(height=330, x_range=Range1d(0, 1), y_range=Range1d(0, 1))
+        p = self.plot = plot(
+            height=330, x_range=Range1d(start=0, end=1), y_range=Range1d(start=0, end=1)
+        )
         p.yaxis.axis_label = "intensity [counts]"
         p.xaxis.axis_label = "along the line [nm]"
         p.yaxis.formatter.use_scientific = False
         self._sources: dict[str, ColumnDataSource] = {}
-        self._legend = Legend(
-            items=[],
-            orientation="horizontal",
-            ncols=2,
-            border_line_color=None,
-            background_fill_color=None,
-            label_text_font=FONT,
-            label_text_font_size="12px",
-            label_text_color=INK,
-            glyph_width=16,
-            glyph_height=14,
-            spacing=12,
-            margin=0,
-            padding=2,
-        )
+        self._legend = legend(ncols=2)
         p.add_layout(self._legend, "above")
         self._glyphs: dict[str, Any] = {}
         self._shown: tuple[str, ...] = ()
@@ -140,7 +134,7 @@ class ProfilePane:
             return
         self.plot.x_range.update(start=0, end=max(float(d[-1]) for d, _ in found.values()) or 1.0)
         low, high = float(values.min()), float(values.max())
-        start, end = float(self.plot.y_range.start), float(self.plot.y_range.end)
+        start, end = extent(self.plot.y_range)
         if not (start <= low and high <= end and high - low > 0.5 * (end - start)):
             margin = 0.1 * (high - low) or 1.0
             self.plot.y_range.update(start=low - margin, end=high + margin)
@@ -159,9 +153,11 @@ class SpectrumPane:
     """ln |F|² of two images, with wave numbers on the axes."""
 
     def __init__(self) -> None:
-        self._x, self._y = Range1d(-1, 1), Range1d(1, -1)
+        self._x, self._y = Range1d(start=-1, end=1), Range1d(start=1, end=-1)
         self.selects = [chooser("left"), chooser("right")]
-        self.plots, self._sources, self._words = [], [], []
+        self.plots: list[Any] = []
+        self._sources: list[ColumnDataSource] = []
+        self._words: list[ColumnDataSource] = []
         self._bounds: tuple[float, ...] = ()
         for _ in self.selects:
             p = plot(

@@ -48,7 +48,7 @@ class Scales:
         self._windows: dict[tuple[str, str], Window] = {}
         self._lock = threading.Lock()
         self.version = 0
-        """Another one after each scale or window that is new: what was drawn before is out of date."""
+        """Another one after each new scale or window: what was drawn before is out of date."""
 
     def scale(self, opened: Opened, choice: Choice, key: str) -> Scale:
         """Find the scale that brings an image onto that of the series' reference."""

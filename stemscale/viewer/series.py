@@ -93,7 +93,8 @@ class Series:
     @property
     def filters(self) -> tuple[str, ...]:
         """Names of the filters, those that work frame by frame first."""
-        each, whole = [], []
+        each: list[str] = []
+        whole: list[str] = []
         for found in self.fov.filters:
             if found.kind != "none":
                 (whole if self.is_average(found) else each).append(found.name)
@@ -115,7 +116,7 @@ class Series:
         return found.kind == "dcfi" and found.shape[0] == 1 and self.n_frames > 1
 
     def filter_view(self, name: str) -> FilterView | None:
-        """What is known of a filter's output, or None where there is none of that name."""
+        """Give what is known of a filter's output, or None where there is none of that name."""
         return next((f for f in self.fov.filters if f.name == name), None)
 
     def corrected_copy(self, frame: int) -> FilterView | None:

@@ -76,7 +76,7 @@ class Session:
 
     def _wire(self) -> None:
         c, panes = self.page.controls, self.page
-        on = {
+        on: dict[Any, Any] = {
             c.fov: self._choose_fov,
             c.filter: self._choose_filter,
             c.frame: self._choose_frame,
@@ -343,7 +343,7 @@ class Session:
         try:
             for role, one in ready.items():
                 if role in self.page.panels:
-                    self.page.panels[role].show(one)
+                    self.page.show_image(role, one)
             self.page.show_swipe({k: d for k, d in ready.items() if k.startswith(SWIPE)})
             self.page.axes.draw_bar()
             self.page.trace.point_at(choice.frame)

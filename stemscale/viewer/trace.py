@@ -3,13 +3,26 @@
 from typing import Any
 
 import numpy as np
-from bokeh.models import CrosshairTool, LinearAxis, Span
-from bokeh.models.annotations import Legend, LegendItem
+from bokeh.models import CrosshairTool, LinearAxis
+from bokeh.models.annotations.geometry import Span
+from bokeh.models.annotations.legends import LegendItem
 from bokeh.models.formatters import NumeralTickFormatter
 from bokeh.models.ranges import Range1d
 
 from stemscale.viewer.curves import Curves
-from stemscale.viewer.look import ACCENT, FONT, INK, LINE, SOFT, WARM, WARN, plot, quiet, source
+from stemscale.viewer.look import (
+    ACCENT,
+    INK,
+    LINE,
+    SOFT,
+    WARM,
+    WARN,
+    legend,
+    plot,
+    quiet,
+    source,
+    unit_range,
+)
 
 _CURVES = (
     ("rapid", "PSNR of the rapid frame", "#8a8f98", "default"),
@@ -20,6 +33,7 @@ _MARKS = (
     ("outside", "out of the filter's range", "triangle", WARN),
     ("lost", "failed or damaged", "x", "#a3003c"),
 )
+_FEW = 100
 
 
 class Trace:
@@ -27,8 +41,10 @@ class Trace:
 
     def __init__(self) -> None:
         self.curves: Curves | None = None
-        p = self.plot = plot(height=170, x_range=Range1d(0, 1), y_range=Range1d(0, 1))
-        p.extra_y_ranges = {"warm": Range1d(0, 1), "flags": Range1d(0, 1)}
+        p = self.plot = plot(
+            height=170, x_range=Range1d(start=0, end=1), y_range=Range1d(start=0, end=1)
+        )
+        p.extra_y_ranges = {"warm": unit_range(), "flags": unit_range()}
         p.yaxis.axis_label = "PSNR [dB]"
         p.yaxis.formatter = NumeralTickFormatter(format="0.[0]")
         p.ygrid.grid_line_color = None
@@ -38,6 +54,7 @@ class Trace:
         self._sources = {n: source(x=[], y=[]) for n in ("rapid", "filtered", "temperature")}
         self._marks = {n: source(x=[], y=[]) for n, *_ in _MARKS}
         self._missing = source(left=[], right=[])
+        self._dots: list[Any] = []
         self._draw(p)
         self._cursor = Span(dimension="height", location=0, line_color=INK, line_width=1.5)
         p.add_layout(self._cursor)
@@ -63,7 +80,8 @@ class Trace:
         for name, label, colour, axis in _CURVES:
             one = self._sources[name]
             glyph = p.line("x", "y", source=one, color=colour, line_width=1.6, y_range_name=axis)
-            p.scatter("x", "y", source=one, color=colour, size=2.5, y_range_name=axis)
+            dots = p.scatter("x", "y", source=one, color=colour, size=3, y_range_name=axis)
+            self._dots.append(dots)
             self._items[name] = LegendItem(label=label, renderers=[glyph])
         for name, label, marker, colour in _MARKS:
             glyph = p.scatter(
@@ -76,20 +94,7 @@ class Trace:
                 y_range_name="flags",
             )
             self._items[name] = LegendItem(label=label, renderers=[glyph])
-        self._legend = Legend(
-            items=[],
-            orientation="horizontal",
-            border_line_color=None,
-            background_fill_color=None,
-            label_text_font=FONT,
-            label_text_font_size="12px",
-            label_text_color=INK,
-            glyph_width=16,
-            glyph_height=14,
-            spacing=14,
-            margin=0,
-            padding=2,
-        )
+        self._legend = legend()
         p.add_layout(self._legend, "above")
 
     def show(self, curves: Curves) -> None:
@@ -108,6 +113,8 @@ class Trace:
             # NaN stays within: a line must not run over frames without a value
             shown = {"x": curves.x, "y": values} if there[name] else {"x": [], "y": []}
             self._sources[name].data = shown
+        for dots in self._dots:  # of many frames they would cover the line, and take time to paint
+            dots.visible = curves.x.size <= _FEW
         _fit(p.y_range, curves.rapid, curves.filtered)
         _fit(p.extra_y_ranges["warm"], curves.temperature)
         self._warm.visible = there["temperature"]
