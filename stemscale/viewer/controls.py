@@ -46,6 +46,7 @@ class Controls:
             value=(0, 1),
             step=1,
             title="black and white [counts]",
+            css_classes=["contrast"],
             width=250,
             format="0",
             stylesheets=[sheet()],
@@ -65,6 +66,7 @@ class Controls:
             show_value=False,
             tooltips=False,
             name="frame",
+            css_classes=["frame"],
             title="",
             stylesheets=[sheet()],
             **WIDE,
@@ -81,7 +83,7 @@ class Controls:
         gap = {"gap": "8px 14px", "flex-wrap": "wrap", "align-items": "flex-end"}
         titled = [_titled("images", self.panels), _titled("panes below", self.tools)]
         contrast = row(self.contrast, self.auto, self.home, styles={**gap, "gap": "8px"})
-        head = div(heading, width=190, sizing_mode="fixed")
+        head = div(heading, width=190, height=40, sizing_mode="fixed")
         hint = div(_HINT, min_width=300, styles={"flex": "1 1 300px"})
         top = row(head, self.fov, self.filter, *titled, contrast, hint, styles=gap, **WIDE)
         buttons = row(
@@ -139,7 +141,13 @@ def _down(value: float, step: float) -> float:
 
 
 def _titled(text: str, part: CheckboxButtonGroup) -> object:
-    label = div(f"<p class='label'>{text}</p>", sizing_mode="fixed", width=120, margin=(5, 5, 0, 5))
+    label = div(
+        f"<p class='label'>{text}</p>",
+        sizing_mode="fixed",
+        width=120,
+        height=17,
+        margin=(5, 5, 0, 5),
+    )
     part.margin = (0, 5, 5, 5)
     return column(label, part)
 

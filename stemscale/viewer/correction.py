@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stemscale.errors import StemscaleError
-from stemscale.reports.store_view import UNREADABLE, FovView
-from stemscale.store import AcquisitionStore, calibration_group, filtered_group, rapid_group
+from stemscale.reports.store_view import UNREADABLE, FovView, StoreView
+from stemscale.store import AcquisitionStore, filtered_group, rapid_group
 
 if TYPE_CHECKING:
     from stemscale.distortion import DistortionMap, Warp
@@ -71,12 +71,12 @@ class Correction:
     Parameters
     ----------
     store : AcquisitionStore
-    fov : str
+    fov : FovView
     found : Found
         Where the map is.
     """
 
-    def __init__(self, store: AcquisitionStore, fov: str, found: Found) -> None:
+    def __init__(self, store: AcquisitionStore, fov: FovView, found: Found) -> None:
         self._store, self._fov, self._found = store, fov, found
         self._lock = threading.Lock()
         self._map: DistortionMap | None = None
@@ -125,19 +125,15 @@ class Correction:
         self._warp = Warp(self._map)
 
     def _own(self) -> "DistortionMap":
-        from stemscale.pipeline.calibration import load_calibration
+        from stemscale.reports.pixels import read_map
 
-        found = load_calibration(self._store, self._fov)
-        if found is None:
-            raise StemscaleError(
-                f"{self._store.path} has no {calibration_group(self._fov)}: calibrate again"
-            )
-        return found.distortion
+        path = str(self._store.path)
+        return read_map(StoreView(path=path, history=(), fovs=(), summary=None), self._fov)
 
     def _of_run(self, name: str) -> "DistortionMap":
         from stemscale.pipeline.ledger_files import load_distortion
 
-        group = filtered_group(self._fov, name)
+        group = filtered_group(self._fov.name, name)
         with self._store.dataset(group, decode=False) as dataset:
             if all(s in dataset.variables for s in _SHIFTS):
                 self._shifts = np.stack([dataset[s].values for s in _SHIFTS], axis=1)
@@ -152,7 +148,10 @@ class Correction:
         other = self._store.path.parent / str(transfer.get("store"))
         with suppress(*UNREADABLE):
             found = carry_over(
-                self._store.settings(rapid_group(self._fov)), str(other), what=group, force=True
+                self._store.settings(rapid_group(self._fov.name)),
+                str(other),
+                what=group,
+                force=True,
             )
             if found.to_attrs()["fingerprint"] == transfer.get("fingerprint"):
                 return found.calibration.distortion

@@ -92,13 +92,15 @@ class FrameView:
     Parameters
     ----------
     axes : Axes
+    name : str
+        By which styles and scripts find it.
     images : int
         How many images lie over each other in it.
     pans : bool
         Whether dragging pans.
     """
 
-    def __init__(self, axes: Axes, *, images: int = 1, pans: bool = True) -> None:
+    def __init__(self, axes: Axes, name: str, *, images: int = 1, pans: bool = True) -> None:
         self._axes = axes
         self.plot = plot(
             x_range=axes.x,
@@ -108,6 +110,7 @@ class FrameView:
             sizing_mode="scale_width",
             aspect_ratio=axes.aspect,
             min_border=0,
+            css_classes=[name],
         )
         self.plot.outline_line_color = LINE
         self.plot.add_layout(

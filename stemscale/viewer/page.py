@@ -1,6 +1,6 @@
 """The page of one tab: images side by side, player, trace, panes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from bokeh.events import DoubleTap, Pan, PanEnd, PanStart, Tap
@@ -30,6 +30,7 @@ from stemscale.viewer.trace import Trace
 from stemscale.viewer.words import heading, short
 
 _GAP = {"gap": "10px"}
+LATE = "reading …"
 
 
 class Page:
@@ -44,7 +45,7 @@ class Page:
     def __init__(self, store: str, path: str) -> None:
         self.axes = Axes()
         self.controls = Controls()
-        self.panels = {role: FrameView(self.axes) for role in PANELS}
+        self.panels = {role: FrameView(self.axes, role) for role in PANELS}
         self.trace = Trace()
         self.swipe, self.profile, self.spectra = SwipePane(self.axes), ProfilePane(), SpectrumPane()
         self._panes: dict[str, Any] = {SWIPE: self.swipe, PROFILE: self.profile, FFT: self.spectra}
@@ -167,6 +168,12 @@ class Page:
         """Draw an image in its panel, with its title."""
         self.panels[role].show(drawn)
         self.texts.set(self._titles[role], drawn.title)
+
+    def say_late(self, places: Iterable[str]) -> None:
+        """Say over images that the next ones are still being read."""
+        for role in places:
+            if role in self.panels:
+                self.panels[role].say(LATE)
 
     def show_swipe(self, ready: dict[str, Drawn]) -> None:
         """Draw the images of the swipe that are new."""

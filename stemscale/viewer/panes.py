@@ -31,6 +31,7 @@ from stemscale.viewer.look import (
     source,
 )
 from stemscale.viewer.picture import Drawn, DrawnSpectrum
+from stemscale.viewer.series import CORRECTED, RECORDED, SLOW, filter_of
 from stemscale.viewer.words import name_of
 
 SWIPE, PROFILE, FFT = TOOLS = ("swipe", "profile", "fft")
@@ -53,7 +54,7 @@ class SwipePane:
 
     def __init__(self, axes: Axes) -> None:
         self.left, self.right = chooser("left of the divider"), chooser("right of it")
-        self.view = FrameView(axes, images=2, pans=False)
+        self.view = FrameView(axes, SWIPE, images=2, pans=False)
         for one in self.view.sources:
             one.syncable = False  # cut in the browser, and of no use to the server
         self.wholes = [ColumnDataSource(s.data) for s in self.view.sources]
@@ -99,7 +100,10 @@ class ProfilePane:
             stylesheets=[sheet()],
         )
         p = self.plot = plot(
-            height=330, x_range=Range1d(start=0, end=1), y_range=Range1d(start=0, end=1)
+            height=330,
+            css_classes=[PROFILE],
+            x_range=Range1d(start=0, end=1),
+            y_range=Range1d(start=0, end=1),
         )
         p.yaxis.axis_label = "intensity [counts]"
         p.xaxis.axis_label = "along the line [nm]"
@@ -109,6 +113,8 @@ class ProfilePane:
         p.add_layout(self._legend, "above")
         self._glyphs: dict[str, Any] = {}
         self._shown: tuple[str, ...] = ()
+        for key in (RECORDED, CORRECTED, SLOW):  # drawn in this order, below the filters'
+            self._source(key)
         self.layout = column(
             _head("Line profile", "drag a line in any image"), self.width, p, **WIDE
         )
@@ -142,7 +148,7 @@ class ProfilePane:
     def _source(self, key: str) -> ColumnDataSource:
         if key not in self._sources:
             one = self._sources[key] = source(x=[], y=[])
-            clean = key in ("slow",) or ":" in key
+            clean = key == SLOW or filter_of(key) is not None
             self._glyphs[key] = self.plot.line(
                 "x", "y", source=one, color=colour(key), line_width=2 if clean else 1.2
             )
@@ -159,12 +165,13 @@ class SpectrumPane:
         self._sources: list[ColumnDataSource] = []
         self._words: list[ColumnDataSource] = []
         self._bounds: tuple[float, ...] = ()
-        for _ in self.selects:
+        for side in ("left", "right"):
             p = plot(
                 x_range=self._x,
                 y_range=self._y,
                 sizing_mode="scale_width",
                 aspect_ratio=1,
+                css_classes=[FFT, side],
                 min_border_left=56,
                 min_border_right=8,
                 min_border_top=8,

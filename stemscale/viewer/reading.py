@@ -81,7 +81,7 @@ class FovReader:
         self._store, self._fov, self.cache = store, series.fov.name, cache
         self._arrays: dict[str, FramesArray] = {}
         found = find_correction(store, series.fov)
-        self._correct = None if found is None else Correction(store, self._fov, found)
+        self._correct = None if found is None else Correction(store, series.fov, found)
 
     def image(self, series: Series, key: str, frame: int) -> FloatImage:
         """Read one image.

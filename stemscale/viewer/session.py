@@ -8,6 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
+from bokeh.events import DocumentReady
+
 from stemscale.errors import StemscaleError
 from stemscale.store import ObjectPath
 from stemscale.viewer.choice import (
@@ -64,7 +66,9 @@ class Session:
         self._wire()
         self.page.attach(doc)
         doc.on_session_destroyed(lambda _: self.close())
-        doc.add_next_tick_callback(self._begin)
+        # not before: what is sent while the page is loading would be sent twice, and not answered
+        doc.on_event(DocumentReady, lambda _: self._begin())
+        self._prefetch(self._choice.frame)
 
     def close(self) -> None:
         """End all that goes on for this tab."""
@@ -210,7 +214,7 @@ class Session:
 
     # ------------------------------------------------------------ time
 
-    async def _begin(self) -> None:
+    def _begin(self) -> None:
         self._painter.request()
         self._tasks.append(spawn(self._look()))
 
@@ -303,15 +307,26 @@ class Session:
         window = await self._in_thread(self._scales.window, opened, choice)
         ready = {k: job.result() for k, job in jobs.items() if job.done()}
         await self._locked(partial(self._show, choice, opened, ready, window))
-        late = {k: job for k, job in jobs.items() if k not in ready}
-        if late:
-            await asyncio.wait(late.values())
-            await self._locked(
-                partial(self._show, choice, opened, {k: j.result() for k, j in late.items()}, None)
-            )
+        await self._paint_late(choice, opened, {k: j for k, j in jobs.items() if k not in ready})
         if not self._painter.wanted or self.page.controls.play.active:
             await self._analyse(choice, opened)
         await self.page.beat.answered()
+
+    async def _paint_late(
+        self, choice: Choice, opened: Opened, late: dict[str, "asyncio.Future[Drawn]"]
+    ) -> None:
+        """Draw images that took longer, unless something newer is wished meanwhile."""
+        if late:
+            await self._locked(partial(self.page.say_late, late))
+        while late and not self._painter.wanted:
+            done, _ = await asyncio.wait(
+                late.values(), timeout=_FIRST_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            ready = {k: job.result() for k, job in late.items() if job in done}
+            late = {k: job for k, job in late.items() if k not in ready}
+            await self._locked(partial(self._show, choice, opened, ready, None))
+        for role in late:  # not drawn
+            self._signatures.pop(role, None)
 
     def _jobs(self, choice: Choice, opened: Opened) -> dict[str, asyncio.Future[Drawn]]:
         """Begin to draw the images that differ from what is on the screen already."""
@@ -365,6 +380,8 @@ class Session:
             spectra = await self._in_thread(work)
             unit = "wave number [1/µm]" if series.known_size else "wave number [1/px]"
             await self._locked(partial(self.page.spectra.show, spectra, unit))
+        if {PROFILE, FFT} & set(choice.tools):
+            await self._locked(partial(self.page.beat.send, choice.frame))
 
     def _begin_in_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         return asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -42,7 +42,10 @@ class Trace:
     def __init__(self) -> None:
         self.curves: Curves | None = None
         p = self.plot = plot(
-            height=170, x_range=Range1d(start=0, end=1), y_range=Range1d(start=0, end=1)
+            height=170,
+            css_classes=["trace"],
+            x_range=Range1d(start=0, end=1),
+            y_range=Range1d(start=0, end=1),
         )
         p.extra_y_ranges = {"warm": unit_range(), "flags": unit_range()}
         p.yaxis.axis_label = "PSNR [dB]"
