@@ -6,6 +6,7 @@ import numpy as np
 from bokeh.core.properties import value
 from bokeh.models import LinearColorMapper
 from bokeh.models.annotations.geometry import BoxAnnotation
+from bokeh.models.glyphs import Image, Line, Scatter, Segment, Text
 from bokeh.models.ranges import Range1d
 from bokeh.models.sources import ColumnDataSource
 from bokeh.models.tools import PanTool, WheelZoomTool
@@ -19,6 +20,7 @@ from stemscale.viewer.series import Grid
 _HATCH, _LAID = "#e3e6eb", "#f8f9fb"
 _MARK = "#e69f00"
 _FLATTEST, _TALLEST = 2.5, 0.7  # width over height of a panel
+_PLACE: Any = {"image": "image", "x": "x", "y": "y", "dw": "dw", "dh": "dh"}
 _NOTHING = np.zeros((1, 1), dtype=np.uint8)
 
 
@@ -130,17 +132,7 @@ class FrameView:
         ]
         mapper = LinearColorMapper(palette=PALETTE, low=0, high=255)
         for one in self.sources:
-            self.plot.image(
-                image="image",
-                x="x",
-                y="y",
-                dw="dw",
-                dh="dh",
-                source=one,
-                color_mapper=mapper,
-                anchor="bottom_left",
-                origin="bottom_left",
-            )
+            self.plot.add_glyph(one, Image(**_PLACE, color_mapper=mapper))
         self._word = source(x=[], y=[], word=[])
         self._furnish()
         self.pan = PanTool() if pans else None
@@ -149,45 +141,49 @@ class FrameView:
         self.plot.toolbar.active_scroll = wheel
 
     def _furnish(self) -> None:
+        # not by p.line and the like, which make five glyphs of each: a page takes twice as long
         p = self.plot
         line, bar = self._axes.line, self._axes.bar
+        ends: Any = {"x0": "x0", "y0": "y", "x1": "x1", "y1": "y"}
         self._line = [
-            p.line("x", "y", source=line, color="#000000", alpha=0.7, line_width=4),
-            p.line("x", "y", source=line, color=_MARK, line_width=2),
-            p.scatter("x", "y", source=line, size=7, fill_color=_MARK, line_color="#000000"),
+            p.add_glyph(line, glyph)
+            for glyph in (
+                Line(x="x", y="y", line_color="#000000", line_alpha=0.7, line_width=4),
+                Line(x="x", y="y", line_color=_MARK, line_width=2),
+                Scatter(x="x", y="y", size=7, fill_color=_MARK, line_color="#000000"),
+            )
         ]
-        ends: Any = {"x0": "x0", "y0": "y", "x1": "x1", "y1": "y", "source": bar}
-        p.segment(**ends, line_color="#000000", line_alpha=0.8, line_width=7)
-        p.segment(**ends, line_color="#ffffff", line_width=4)
-        p.text(
-            x="middle",
-            y="y",
-            text="label",
-            source=bar,
-            y_offset=-6,
-            text_align="center",
-            text_baseline="bottom",
-            text_color="#ffffff",
-            background_fill_color="#000000",
-            background_fill_alpha=0.6,
-            padding=3,
-            text_font=value(FONT),
-            text_font_size="12px",
-            text_font_style="bold",
-        )
-        self._word_glyph = p.text(
-            x="x",
-            y="y",
-            text="word",
-            source=self._word,
-            text_align="center",
-            text_baseline="middle",
-            text_color=SOFT,
-            text_font=value(FONT),
-            text_font_size="14px",
-            background_fill_color="#ffffff",
-            background_fill_alpha=0.85,
-        )
+        p.add_glyph(bar, Segment(**ends, line_color="#000000", line_alpha=0.8, line_width=7))
+        p.add_glyph(bar, Segment(**ends, line_color="#ffffff", line_width=4))
+        label: Any = {
+            "x": "middle",
+            "y": "y",
+            "text": "label",
+            "y_offset": -6,
+            "text_align": "center",
+            "text_baseline": "bottom",
+            "text_color": "#ffffff",
+            "background_fill_color": "#000000",
+            "background_fill_alpha": 0.6,
+            "padding": 3,
+            "text_font": value(FONT),
+            "text_font_size": "12px",
+            "text_font_style": "bold",
+        }
+        word: Any = {
+            "x": "x",
+            "y": "y",
+            "text": "word",
+            "text_align": "center",
+            "text_baseline": "middle",
+            "text_color": SOFT,
+            "text_font": value(FONT),
+            "text_font_size": "14px",
+            "background_fill_color": "#ffffff",
+            "background_fill_alpha": 0.85,
+        }
+        p.add_glyph(bar, Text(**label))
+        self._word_glyph = p.add_glyph(self._word, Text(**word))
 
     def show(self, drawn: Drawn) -> None:
         """Draw an image, or the word that stands in its place."""

@@ -85,8 +85,9 @@ class Page:
     def attach(self, doc: Any) -> None:
         """Put the page into a document."""
         doc.title = f"{short(self.name)} · stemscale"
-        for part in (self._root, self.beat.sent, self.beat.drawn, self.texts.source):
-            doc.add_root(part)
+        with doc.models.freeze():  # else all parts are gathered anew for each root
+            for part in (self._root, self.beat.sent, self.beat.drawn, self.texts.source):
+                doc.add_root(part)
         args = {"slider": self.controls.frame, "play": self.controls.play}
         doc.js_on_event("document_ready", CustomJS(args=args, code=script("ready")))
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stemscale.errors import SettingsError
+from stemscale.errors import SettingsError, StemscaleError
 
 if TYPE_CHECKING:
     from bokeh.document import Document
@@ -119,7 +119,7 @@ class _Running:
         http = HTTPServer(application)
         http.add_socket(self._listening)
         server = BaseServer(IOLoop.current(), application, http)
-        self._executor.submit(_warm_up)
+        self._executor.submit(_warm_up, self._library)
         server.start()
         self._started.set_result(None)
         await self._over.wait()
@@ -166,6 +166,8 @@ def _listen(wanted: int | None) -> socket.socket:
     raise SettingsError(f"no port of {ADDRESS} is free: end what listens there")
 
 
-def _warm_up() -> None:
-    """Import what corrects frames while the browser starts: torch takes more than a second."""
+def _warm_up(library: "Library") -> None:
+    """Read what is shown first, and import torch, which takes a second, as the browser starts."""
+    with suppress(StemscaleError):  # it is said to whoever opens the page
+        library.opened(library.fovs()[0])
     import stemscale.reports.pixels  # noqa: F401

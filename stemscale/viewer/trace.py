@@ -7,6 +7,7 @@ from bokeh.models import CrosshairTool, LinearAxis
 from bokeh.models.annotations.geometry import Span
 from bokeh.models.annotations.legends import LegendItem
 from bokeh.models.formatters import NumeralTickFormatter
+from bokeh.models.glyphs import Line, Scatter
 from bokeh.models.ranges import Range1d
 
 from stemscale.viewer.curves import Curves
@@ -82,8 +83,11 @@ class Trace:
         self._items = {"missing": LegendItem(label="not filtered yet", renderers=[gaps])}
         for name, label, colour, axis in _CURVES:
             one = self._sources[name]
-            glyph = p.line("x", "y", source=one, color=colour, line_width=1.6, y_range_name=axis)
-            dots = p.scatter("x", "y", source=one, color=colour, size=3, y_range_name=axis)
+            glyph = p.add_glyph(
+                one, Line(x="x", y="y", line_color=colour, line_width=1.6), y_range_name=axis
+            )
+            few = Scatter(x="x", y="y", fill_color=colour, line_color=None, size=3)
+            dots = p.add_glyph(one, few, y_range_name=axis)
             self._dots.append(dots)
             self._items[name] = LegendItem(label=label, renderers=[glyph])
         for name, label, marker, colour in _MARKS:
