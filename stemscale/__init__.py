@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stemscale.pipeline.lazy import denoise
     from stemscale.reports import report
     from stemscale.simulation import simulate
+    from stemscale.viewer import view
     from stemscale.workflows import demo, live
 
 __version__ = version("stemscale")
@@ -48,6 +49,7 @@ __all__ = [
     "summarize",
     "train",
     "verify",
+    "view",
     "watch",
 ]
 
@@ -68,6 +70,7 @@ _ROOMS = {
     "summarize": "pipeline",
     "train": "pipeline",
     "verify": "pipeline",
+    "view": "viewer",
     "watch": "ingestion",
 }
 

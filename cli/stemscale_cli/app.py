@@ -25,6 +25,7 @@ from stemscale_cli.commands import (
     summarize,
     train,
     verify,
+    view,
 )
 from stemscale_cli.output import talk
 
@@ -51,6 +52,7 @@ for _verb in (
     verify.verify,
     compact.compact,
     report.report,
+    view.view,
     export.export,
     movie.movie,
     demo.demo,

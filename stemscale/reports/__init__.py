@@ -1,28 +1,34 @@
-"""A store comes in; its table of scores, one self-contained page and its figures go out."""
+"""A store comes in; its table of scores, one self-contained page and its figures go out.
 
-from stemscale.reports.comparison import write_comparison
-from stemscale.reports.correction_plot import check_plot, plot_corrections
-from stemscale.reports.events import FileWritten, PartDone
-from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
-from stemscale.reports.output import checked_output
-from stemscale.reports.page import write_report
-from stemscale.reports.plot import Plot
-from stemscale.reports.scores import (
-    RangeRow,
-    ScoreRow,
-    Statistic,
-    range_table,
-    score_table,
-    type_label,
-)
-from stemscale.reports.series_table import (
-    LastFrameRow,
-    SeriesRow,
-    last_frame_table,
-    series_table,
-)
+What draws is imported when first used: the viewer needs only what reads and scales.
+"""
 
-report = write_report  # the verb's name, as on the command line
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stemscale.reports.comparison import write_comparison
+    from stemscale.reports.correction_plot import check_plot, plot_corrections
+    from stemscale.reports.events import FileWritten, PartDone
+    from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
+    from stemscale.reports.output import checked_output
+    from stemscale.reports.page import write_report
+    from stemscale.reports.page import write_report as report
+    from stemscale.reports.plot import Plot
+    from stemscale.reports.scores import (
+        RangeRow,
+        ScoreRow,
+        Statistic,
+        range_table,
+        score_table,
+        type_label,
+    )
+    from stemscale.reports.series_table import (
+        LastFrameRow,
+        SeriesRow,
+        last_frame_table,
+        series_table,
+    )
 
 __all__ = [
     "CURVE_ENDINGS",
@@ -47,3 +53,38 @@ __all__ = [
     "write_comparison",
     "write_report",
 ]
+
+_MODULES = {
+    "CURVE_ENDINGS": "learning_curve",
+    "FileWritten": "events",
+    "LastFrameRow": "series_table",
+    "PartDone": "events",
+    "Plot": "plot",
+    "RangeRow": "scores",
+    "ScoreRow": "scores",
+    "SeriesRow": "series_table",
+    "Statistic": "scores",
+    "check_plot": "correction_plot",
+    "checked_output": "output",
+    "last_frame_table": "series_table",
+    "plot_corrections": "correction_plot",
+    "plot_learning_curve": "learning_curve",
+    "range_table": "scores",
+    "score_table": "scores",
+    "series_table": "series_table",
+    "type_label": "scores",
+    "write_comparison": "comparison",
+    "write_report": "page",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "report":  # the verb's name, as on the command line
+        name = "write_report"
+    if name not in _MODULES:
+        raise AttributeError(f"module 'stemscale.reports' has no attribute {name!r}")
+    return getattr(import_module(f"stemscale.reports.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,13 +1,18 @@
 """Bring images onto one grey scale for the eye, and choose where to look closer."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from stemscale.quality import gain_and_offset, zncc
-from stemscale.reports.pixels import FovShots, Shot
+
+if TYPE_CHECKING:  # else what only scales images would wait for torch
+    from stemscale.reports.pixels import FovShots, Shot
 
 FloatImage = npt.NDArray[np.float64]
 
@@ -39,7 +44,7 @@ class Display:
     matched_to: str
 
 
-def prepare(shots: FovShots) -> Display:
+def prepare(shots: "FovShots") -> Display:
     """Match the images of a FOV in gain and offset, for display only.
 
     Parameters
@@ -64,7 +69,7 @@ def prepare(shots: FovShots) -> Display:
     )
 
 
-def on_grid(shots: FovShots, display: Display) -> list[tuple[Shot, FloatImage]]:
+def on_grid(shots: "FovShots", display: Display) -> "list[tuple[Shot, FloatImage]]":
     """Pair the images that share the grid of the reference with their form on its scale.
 
     Parameters
@@ -92,29 +97,31 @@ def on_scale_of(image: FloatImage, reference: FloatImage) -> FloatImage:
     Parameters
     ----------
     image, reference : ndarray, shape (y, x)
-        Of one scene; another scene or another shape is matched by median and spread.
+        See `gain_to`.
 
     Returns
     -------
     ndarray, shape (y, x)
-        The fit runs from the reference to the image and is then inverted: the other way round,
-        noise would pull the gain, and with it the contrast shown, towards 0.
     """
     gain, offset = gain_to(image, reference)
     return image * gain + offset
 
 
 def gain_to(image: FloatImage, reference: FloatImage) -> tuple[float, float]:
-    """Find the gain and offset of `on_scale_of`: gain · image + offset is on the reference's scale.
+    """Find gain and offset that bring a noisy image onto the scale of a clean reference.
 
     Parameters
     ----------
     image, reference : ndarray, any shape
-        As for `on_scale_of`; or pixels of several frames, for one gain of them all.
+        Of one scene; another scene or another shape is matched by median and spread. Or pixels of
+        several frames, for one gain of them all.
 
     Returns
     -------
     gain, offset : float
+        For ``gain * image + offset``. The fit runs from the reference to the image and is then
+        inverted: the other way round, noise would pull the gain, and with it the contrast shown,
+        towards 0.
     """
     if image.shape == reference.shape and zncc(image, reference) > _LEAST_LIKENESS:
         gain, offset = gain_and_offset(reference, image)

@@ -1,16 +1,20 @@
 """Images become PNG pictures for a page, with a scale bar of a round length."""
 
+from __future__ import annotations
+
 import base64
 import io
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PngImage
 
-from stemscale.reports.display import Crop, Display
-from stemscale.reports.pixels import FovShots, Shot
+if TYPE_CHECKING:
+    from stemscale.reports.display import Crop, Display
+    from stemscale.reports.pixels import FovShots, Shot
 
 FloatImage = npt.NDArray[np.float64]
 

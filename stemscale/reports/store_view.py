@@ -1,6 +1,6 @@
 """What a store holds, read through plain xarray and zarr, without touching a pixel."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -152,13 +152,15 @@ class StoreView:
         return replace(self, fovs=tuple(f for f in self.fovs if f.name in names))
 
 
-def read_store(path: str | Path) -> StoreView:
+def read_store(path: str | Path, *, only: Container[str] | None = None) -> StoreView:
     """Read names, settings and scores of a store.
 
     Parameters
     ----------
     path : str or Path
         Folder of the store, or its URL.
+    only : container of str, optional
+        Fields of view to read; by default all.
 
     Returns
     -------
@@ -187,7 +189,7 @@ def read_store(path: str | Path) -> StoreView:
     problems: list[str] = []
     fovs = []
     for name in sorted(root.group_keys(), key=natural_order):
-        if name == SUMMARY:
+        if name == SUMMARY or (only is not None and name not in only):
             continue
         try:
             fovs.append(_read_fov(path, root[name], name, problems))

@@ -1,0 +1,171 @@
+"""The store as all tabs share it: its series, brought up to date as they grow."""
+
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from stemscale.errors import StemscaleError, StoreError
+from stemscale.reports.store_view import DONE, FilterView, FovView, open_group, read_store
+from stemscale.store import (
+    OUT_OF_RANGE_FLAG,
+    AcquisitionStore,
+    StorePath,
+    filtered_group,
+    rapid_group,
+)
+from stemscale.viewer.correction import find_correction
+from stemscale.viewer.progress import Known, Progress
+from stemscale.viewer.reading import FovReader, ImageCache
+from stemscale.viewer.series import Series
+from stemscale.viewer.stamps import Stamp, fov_stamp
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Opened:
+    """A series, and what reads its images."""
+
+    series: Series
+    reader: FovReader
+    stamp: Stamp
+    identity: Stamp
+
+
+class Library:
+    """A store that is looked at; threads may share it.
+
+    Parameters
+    ----------
+    path : str or Path
+        Folder of the store, or its URL.
+
+    Raises
+    ------
+    StoreError
+        If there is no store, or it holds no field of view.
+    """
+
+    def __init__(self, path: str | StorePath) -> None:
+        self.store = AcquisitionStore(path)
+        self._opened: dict[str, Opened] = {}
+        self._progress: dict[str, Progress] = {}
+        self._lock = threading.RLock()
+        self.fovs()
+
+    @property
+    def name(self) -> str:
+        """Last part of the store's path."""
+        return self.store.path.name
+
+    def fovs(self) -> list[str]:
+        """Names of the fields of view by now.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        found = self.store.fovs()
+        if not found:
+            raise StoreError(
+                f"{self.store.path} holds no field of view: add one with `stemscale ingest`"
+            )
+        return found
+
+    def opened(self, fov: str) -> Opened:
+        """Give a field of view as it was found last; read it if it never was.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be read.
+        """
+        with self._lock:
+            return self._opened.get(fov) or self._open(fov, fov_stamp(self.store, fov))
+
+    def refresh(self, fov: str) -> Opened:
+        """Look whether a field of view has changed, and read it again only then.
+
+        Returns
+        -------
+        Opened
+            The one known before where nothing has changed, or while it cannot be read, as
+            within the moment in which a series grows.
+        """
+        with self._lock:
+            before = self.opened(fov)
+            stamp = fov_stamp(self.store, fov)
+            if stamp == before.stamp:
+                return before
+            try:
+                return self._open(fov, stamp)
+            except StemscaleError:
+                return before
+
+    def _open(self, fov: str, stamp: Stamp) -> Opened:
+        view = read_store(str(self.store.path), only={fov})
+        before = self._opened.get(fov)
+        if before is not None and view.problems:  # just being written: once more at the next look
+            raise StoreError(f"{self.store.path}: {view.problems[0]}")
+        series = self._series(view.fovs[0])
+        identity = self._identity(series.fov)
+        if before is None or before.identity != identity:
+            reader = FovReader(self.store, series, ImageCache())
+        else:
+            reader = before.reader
+        found = Opened(series=series, reader=reader, stamp=stamp, identity=identity)
+        self._opened[fov] = found
+        return found
+
+    def _series(self, fov: FovView) -> Series:
+        recorded = np.ones(fov.shape[0], dtype=bool)
+        if fov.state != "complete":
+            known = self._known(rapid_group(fov.name), fov.shape[0])
+            if known is not None:
+                recorded = known.status == DONE
+        filters = tuple(self._with_progress(fov.name, f) for f in fov.filters)
+        now = replace(fov, filters=filters)
+        found = find_correction(self.store, now)
+        flags = {f.name: self._flags(fov.name, f) for f in filters}
+        return Series(
+            fov=now,
+            recorded=recorded,
+            flags={name: f for name, f in flags.items() if f is not None},
+            corrected_grid=None if found is None else found.shape,
+            pixel_ratio=1.0 if found is None else found.pixel_ratio,
+        )
+
+    def _with_progress(self, fov: str, found: FilterView) -> FilterView:
+        if found.state == "complete":
+            return found
+        known = self._known(filtered_group(fov, found.name), found.shape[0])
+        if known is None:
+            return found
+        # what is stored already knows better of frames that failed
+        status = np.where(known.status > 0, known.status, found.status)
+        return replace(found, status=status, scores={**known.scores, **found.scores})
+
+    def _flags(self, fov: str, found: FilterView) -> npt.NDArray[np.bool_] | None:
+        group = filtered_group(fov, found.name)
+        if found.state != "complete":
+            known = self._known(group, found.shape[0])
+            if known is not None and OUT_OF_RANGE_FLAG in known.scores:
+                return np.nan_to_num(known.scores[OUT_OF_RANGE_FLAG]) > 0
+        if found.flagged is None:
+            return None
+        with open_group(str(self.store.path), group) as dataset:
+            return np.asarray(np.nan_to_num(dataset[OUT_OF_RANGE_FLAG].values)) > 0
+
+    def _known(self, group: str, n_frames: int) -> Known | None:
+        progress = self._progress.setdefault(group, Progress(self.store, group))
+        return progress.look(n_frames)
+
+    def _identity(self, fov: FovView) -> Stamp:
+        """Gather what may not change while frames that were read stay good."""
+        line = fov.calibration
+        made = []
+        for found in fov.filters:
+            attrs = self.store.attrs(filtered_group(fov.name, found.name))
+            made.append((found.name, attrs.get("fingerprint"), found.shape[1:]))
+        return (fov.shape[1:], None if line is None else line.attrs.get("fingerprint"), *made)
