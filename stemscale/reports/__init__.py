@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from stemscale.reports.comparison import write_comparison
     from stemscale.reports.correction_plot import check_plot, plot_corrections
     from stemscale.reports.events import FileWritten, PartDone
+    from stemscale.reports.in_situ import (
+        LastFrameRow,
+        SeriesRow,
+        last_frame_table,
+        series_table,
+    )
     from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
     from stemscale.reports.output import checked_output
     from stemscale.reports.page import write_report
@@ -22,12 +28,6 @@ if TYPE_CHECKING:
         range_table,
         score_table,
         type_label,
-    )
-    from stemscale.reports.series_table import (
-        LastFrameRow,
-        SeriesRow,
-        last_frame_table,
-        series_table,
     )
 
 __all__ = [
@@ -57,21 +57,21 @@ __all__ = [
 _MODULES = {
     "CURVE_ENDINGS": "learning_curve",
     "FileWritten": "events",
-    "LastFrameRow": "series_table",
+    "LastFrameRow": "in_situ",
     "PartDone": "events",
     "Plot": "plot",
     "RangeRow": "scores",
     "ScoreRow": "scores",
-    "SeriesRow": "series_table",
+    "SeriesRow": "in_situ",
     "Statistic": "scores",
     "check_plot": "correction_plot",
     "checked_output": "output",
-    "last_frame_table": "series_table",
+    "last_frame_table": "in_situ",
     "plot_corrections": "correction_plot",
     "plot_learning_curve": "learning_curve",
     "range_table": "scores",
     "score_table": "scores",
-    "series_table": "series_table",
+    "series_table": "in_situ",
     "type_label": "scores",
     "write_comparison": "comparison",
     "write_report": "page",

@@ -44,7 +44,7 @@ class Display:
     matched_to: str
 
 
-def prepare(shots: "FovShots") -> Display:
+def prepare(shots: FovShots) -> Display:
     """Match the images of a FOV in gain and offset, for display only.
 
     Parameters
@@ -69,7 +69,7 @@ def prepare(shots: "FovShots") -> Display:
     )
 
 
-def on_grid(shots: "FovShots", display: Display) -> "list[tuple[Shot, FloatImage]]":
+def on_grid(shots: FovShots, display: Display) -> list[tuple[Shot, FloatImage]]:
     """Pair the images that share the grid of the reference with their form on its scale.
 
     Parameters
