@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from stemscale.pipeline.lazy import denoise
     from stemscale.reports import report
     from stemscale.simulation import simulate
+    from stemscale.store.opening import open
     from stemscale.workflows import demo, live
 
 __version__ = version("stemscale")
@@ -39,6 +40,7 @@ __all__ = [
     "info",
     "ingest",
     "live",
+    "open",
     "process",
     "report",
     "simulate",
@@ -58,6 +60,7 @@ _ROOMS = {
     "info": "pipeline",
     "ingest": "ingestion",
     "live": "workflows",
+    "open": "store.opening",
     "process": "pipeline",
     "report": "reports",
     "simulate": "simulation",
