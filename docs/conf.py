@@ -20,12 +20,17 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "command_pages",
+    "docstrings",
     "local_math",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 nitpicky = True
 # Names of other packages have no page here, and a build that fetched theirs would need the network.
-nitpick_ignore_regex = [(r"py:.*", r"(?!stemscale\.).*")]
+# Nor have our own modules below a room, stemscale.room.module.name.
+nitpick_ignore_regex = [
+    (r"py:.*", r"(?!stemscale\.).*"),
+    (r"py:.*", r"stemscale\.\w+\.\w+\.\w+"),
+]
 default_role = "py:obj"
 
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
