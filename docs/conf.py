@@ -32,6 +32,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"stemscale\.\w+\.\w+\.\w+"),
 ]
 default_role = "py:obj"
+smartquotes_action = "qe"  # leaves --option as it is
 
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
@@ -43,6 +44,7 @@ nb_execution_show_tb = True
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
 autodoc_typehints = "none"  # numpydoc tells types in the words of the field
 napoleon_google_docstring = False
 napoleon_use_ivar = True
