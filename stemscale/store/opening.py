@@ -3,6 +3,7 @@
 import time
 import uuid
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from stemscale.store.ledger import FRAME_STATUS
 from stemscale.store.object_path import ObjectPath
 
 _TRIES, _AGAIN_S = 20, 0.01
+_AT_ONCE = 16
 _STATUS = "frame_status"
 _DONE = FRAME_STATUS["done"]
 
@@ -64,18 +66,28 @@ def open(store: str | Path | ObjectPath, *, partial: bool = False) -> xr.DataTre
     >>> series["frames"].mean("frame").plot()  # doctest: +SKIP
     """
     target = AcquisitionStore(store)
-    for fov in target.fovs():
-        target.require_whole(fov)
     tree = _open_tree(target)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # where a server is asked, for all at once
+        list(pool.map(target.require_whole, tree.children))
     series = [n for n in tree.subtree if NAME in n.data_vars]
     statuses = {n.path: _statuses(target, n) for n in series if n.attrs.get("state") != "complete"}
     if not partial:
         _refuse_partial(target, statuses)
     token = uuid.uuid4().hex  # what is opened anew may have changed, and needs keys of its own
-    for node in series:
-        dataset, status = node.to_dataset(inherit=False), statuses.get(node.path)
+
+    def ready(node: xr.DataTree) -> xr.Dataset:
+        dataset = _with_indexes(node.to_dataset(inherit=False))
+        if NAME not in dataset.data_vars:
+            return dataset
         name = f"{node.path.strip('/')}-{token}"
-        node.dataset = _in_blocks(dataset, status, name=name)
+        return _in_blocks(dataset, statuses.get(node.path), name=name)
+
+    nodes = list(tree.subtree)
+    with ThreadPoolExecutor(
+        _AT_ONCE
+    ) as pool:  # each asks a server several times, where there is one
+        for node, dataset in zip(nodes, pool.map(ready, nodes), strict=True):
+            node.dataset = dataset
     _forget_chunks(tree)
     return tree
 
@@ -94,6 +106,7 @@ def _open_tree(store: AcquisitionStore) -> xr.DataTree:
                     consolidated=is_whole,
                     chunks=None,
                     decode_timedelta=False,
+                    create_default_indexes=False,
                 )
         except ValueError:  # sizes are at odds for a moment where a series grows
             tries += 1
@@ -141,6 +154,14 @@ def _remedy(group: str, counts: dict[str, int]) -> str:
         return "ingest the same files again, then run the same `stemscale process`"
     again = " with --retry-failed" if counts["failed"] else ""
     return f"run the same `stemscale process` again{again}"
+
+
+def _with_indexes(dataset: xr.Dataset) -> xr.Dataset:
+    """Read the coordinates that label a dimension, as xarray does by itself, one by one."""
+    for dimension in dataset.dims:
+        if dimension in dataset.coords:
+            dataset = dataset.set_xindex(str(dimension))
+    return dataset
 
 
 def _in_blocks(dataset: xr.Dataset, status: NDArray[np.uint8] | None, *, name: str) -> xr.Dataset:

@@ -73,6 +73,9 @@ def lay_out(store, blocks, *, failed=(), finish=False, dtype="uint16"):
 def assert_same(tree, plain):
     assert [n.path for n in tree.subtree] == [n.path for n in plain.subtree]
     for ours, theirs in zip(tree.subtree, plain.subtree, strict=True):
+        assert {n: type(i) for n, i in ours.xindexes.items()} == {
+            n: type(i) for n, i in theirs.xindexes.items()
+        }
         xr.testing.assert_identical(
             ours.to_dataset(inherit=False), theirs.to_dataset(inherit=False)
         )
@@ -88,6 +91,7 @@ def test_it_equals_what_plain_xarray_opens(store):
         assert frames.attrs == {"units": "counts", "long_name": "filtered"}
         assert tree[FILTERED]["frame_status"].attrs["flag_meanings"].split()[1] == "done"
         assert tree["a/rapid/time"].attrs["units"] == "s"
+        assert float(tree["a/rapid"].to_dataset().sel(x=4.0, y=2.0, frame=3)["frames"]) > 0
 
 
 def test_frames_come_in_the_blocks_of_their_own_group_and_are_read_when_asked_for(store):
