@@ -1,6 +1,7 @@
 """`stemscale.open`: the store as plain xarray has it, over Dask, and never in silence partial."""
 
 import threading
+import time
 
 import cloudpickle
 import numpy as np
@@ -203,13 +204,14 @@ def test_a_growing_store_opens_at_any_moment_without_a_warning(tmp_path):
         reader.start()
         for start in range(0, 60, 5):
             grower.add(frames[start : start + 5])
-        while not lengths or lengths[-1] < 60:
-            if wrong:
-                break
+        until = time.monotonic() + 20
+        while not wrong and 60 not in lengths and time.monotonic() < until:
+            time.sleep(0.01)
         stop.set()
         reader.join()
         grower.finish()
     assert wrong == []
+    assert 60 in lengths
     assert stemscale.open(tmp_path / "s.zarr")["fov01/rapid/frames"].shape == (60, 24, 32)
 
 
