@@ -136,13 +136,13 @@ def _refuse_partial(store: AcquisitionStore, statuses: dict[str, NDArray[np.uint
     missing = len(status) - counts.pop("done")
     if missing:
         which = ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in counts.items() if n)
-        lacks = f"{missing} of {len(status)} frames are missing ({which})"
+        lacks = f"{missing} of {len(status)} frames are missing: {which}"
     else:
         lacks = f"{len(status)} frames are there so far"
-    others = f", and {len(statuses) - 1} more of its series are" if len(statuses) > 1 else ""
+    others = f", and so are {len(statuses) - 1} more series" if len(statuses) > 1 else ""
     group = path.strip("/")
     raise StoreError(
-        f"{store.path}: {group} is partial{others}: {lacks}: {_remedy(group, counts)}, or open "
+        f"{store.path}: {group} is partial ({lacks}){others}: {_remedy(group, counts)}, or open "
         f"what is there with partial=True"
     )
 
