@@ -32,7 +32,6 @@ nitpick_ignore_regex = [
     (r"py:.*", r"stemscale\.\w+\.\w+\.\w+"),
 ]
 default_role = "py:obj"
-smartquotes_action = "qe"  # leaves --option as it is
 
 myst_enable_extensions = ["amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3

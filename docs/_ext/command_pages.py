@@ -20,6 +20,7 @@ class Commands(SphinxDirective):
     def _section(self, path: list[str], command: Any) -> nodes.section:
         name = " ".join(path)
         section = nodes.section("", nodes.title("", name), ids=["-".join(path)], names=[name])
+        section["support_smartquotes"] = False  # they make one dash of the two of an option
         context = command.context_class(command, info_name=name)
         usage = command.get_usage(context).removeprefix("Usage: ")
         section += nodes.literal_block(usage, usage, language="text")
