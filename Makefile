@@ -6,7 +6,7 @@ INSTALL ?= -e .[dev]
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-faults soak bench lint types clean
+.PHONY: install demo docs test test-faults soak bench lint types clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -20,6 +20,12 @@ $(STAMP): pyproject.toml deploy/constraints.txt
 
 demo: install
 	$(BIN)/stemscale demo demo
+
+# Into docs/_build/html, from the start each time: what is not read again cannot warn. The notebook
+# in it is run; it takes a minute.
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -b html -E -W --keep-going -n --quiet docs docs/_build/html
 
 test: install
 	$(BIN)/python -m pytest
@@ -48,4 +54,4 @@ types: install
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from stemscale.pipeline.lazy import denoise
     from stemscale.reports import report
     from stemscale.simulation import simulate
+    from stemscale.store.opening import open
     from stemscale.viewer import view
     from stemscale.workflows import demo, live
 
@@ -42,6 +43,7 @@ __all__ = [
     "ingest",
     "live",
     "movie",
+    "open",
     "process",
     "report",
     "simulate",
@@ -63,6 +65,7 @@ _ROOMS = {
     "ingest": "ingestion",
     "live": "workflows",
     "movie": "movies",
+    "open": "store.opening",
     "process": "pipeline",
     "report": "reports",
     "simulate": "simulation",

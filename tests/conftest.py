@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
@@ -16,6 +17,12 @@ REQUIRE_ALL = os.environ.get("STEMSCALE_REQUIRE_ALL") == "1"
 
 def _chromium() -> str:
     return "" if shutil.which("chromium") else "needs the program chromium"
+
+
+def _docs() -> str:
+    needed = ("sphinx", "furo", "myst_nb", "sphinx_copybutton", "sphinx_design")
+    missing = [name for name in needed if find_spec(name) is None]
+    return f"needs the extra docs: {', '.join(missing)}" if missing else ""
 
 
 def _gpu() -> str:
@@ -42,6 +49,7 @@ def _s3() -> str:
 
 _NEEDS: dict[str, Callable[[], str]] = {
     "browser": _chromium,
+    "docs": _docs,
     "gpu": _gpu,
     "prometheus": _prometheus,
     "s3": _s3,

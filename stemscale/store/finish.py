@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stemscale.store.acquisition_store import AcquisitionStore
 from stemscale.store.ledger import FRAME_STATUS, BlockRecord
 
-_STATUS_ATTRS = {
+STATUS_ATTRS = {
     "long_name": "what became of the frame",
     "flag_values": list(FRAME_STATUS.values()),
     "flag_meanings": " ".join(FRAME_STATUS),
@@ -80,7 +80,7 @@ def finish_frames(
         status[slice(*frames.bounds(index))] = FRAME_STATUS["failed"]
     written: dict[str, Any] = _block_columns(sizes, crcs)
     if with_status:
-        written["frame_status"] = ("frame", status, _STATUS_ATTRS)
+        written["frame_status"] = ("frame", status, STATUS_ATTRS)
     for name, variable in (variables or {}).items():
         shape = (n_frames, *(n for _, n in variable.more))
         dims = ("frame", *(d for d, _ in variable.more))

@@ -1,0 +1,188 @@
+"""A whole store as xarray sees it, lazily, ready for Dask: for scripts and notebooks."""
+
+import time
+import uuid
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from stemscale.errors import StoreError
+from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.files import zarr_store
+from stemscale.store.finish import STATUS_ATTRS
+from stemscale.store.frames import NAME
+from stemscale.store.ledger import FRAME_STATUS
+from stemscale.store.object_path import ObjectPath
+
+_TRIES, _AGAIN_S = 20, 0.01
+_AT_ONCE = 16
+_STATUS = "frame_status"
+_DONE = FRAME_STATUS["done"]
+
+
+def open(store: str | Path | ObjectPath, *, partial: bool = False) -> xr.DataTree:
+    """Open a store: all groups as a DataTree, frames over Dask, nothing read yet.
+
+    Parameters
+    ----------
+    store : str, Path or ObjectPath
+        Folder of the store, or its URL, as ``s3://bucket/run.zarr``.
+    partial : bool
+        Whether a series may have frames that are not there: for a look at a run that goes on, or
+        that was cut short.
+
+    Returns
+    -------
+    DataTree
+        Below each FOV the groups ``rapid``, ``slow``, ``calibration`` and ``filtered/<name>``, as
+        ``xarray.open_datatree`` gives them, and ``frames`` (frame, y, x) [counts] of each in Dask
+        chunks of its own blocks, which are what lies in one file. Pixels that the scan did not see
+        are NaN. Units and long names are in ``attrs``; ``frame_status`` has its codes in words in
+        ``flag_values`` and ``flag_meanings``. Of a partial series, frames that are not there are
+        NaN, and its ``frame_status`` tells which. It may be used in a ``with`` statement.
+
+    Raises
+    ------
+    StoreError
+        If there is no store; if a FOV is just being compacted; or, unless ``partial``, if frames
+        of a series are not there.
+    StoreUnavailableError
+        If its server does not answer.
+
+    Notes
+    -----
+    The chunks carry path or URL of the store only: a worker takes endpoint and credentials from
+    its own environment. A store that grows is opened as long as it is at that moment; open it again
+    for what came since.
+
+    Examples
+    --------
+    >>> tree = stemscale.open("run.zarr")  # doctest: +SKIP
+    >>> series = tree["fov01/filtered/standard"]  # doctest: +SKIP
+    >>> series["frames"].mean("frame").plot()  # doctest: +SKIP
+    """
+    target = AcquisitionStore(store)
+    tree = _open_tree(target)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # where a server is asked, for all at once
+        list(pool.map(target.require_whole, tree.children))
+    series = [n for n in tree.subtree if NAME in n.data_vars]
+    statuses = {n.path: _statuses(target, n) for n in series if n.attrs.get("state") != "complete"}
+    if not partial:
+        _refuse_partial(target, statuses)
+    token = uuid.uuid4().hex  # what is opened anew may have changed, and needs keys of its own
+
+    def ready(node: xr.DataTree) -> xr.Dataset:
+        dataset = _with_indexes(node.to_dataset(inherit=False))
+        if NAME not in dataset.data_vars:
+            return dataset
+        name = f"{node.path.strip('/')}-{token}"
+        return _in_blocks(dataset, statuses.get(node.path), name=name)
+
+    nodes = list(tree.subtree)
+    with ThreadPoolExecutor(
+        _AT_ONCE
+    ) as pool:  # each asks a server several times, where there is one
+        for node, dataset in zip(nodes, pool.map(ready, nodes), strict=True):
+            node.dataset = dataset
+    _forget_chunks(tree)
+    return tree
+
+
+def _open_tree(store: AcquisitionStore) -> xr.DataTree:
+    tries = 0
+    while True:
+        is_whole = store.is_consolidated()
+        try:
+            with warnings.catch_warnings():
+                # a zarr.json that is just being replaced
+                warnings.filterwarnings("ignore", r"Object at \..*\.tmp is not recognized")
+                return xr.open_datatree(
+                    zarr_store(store.path),  # type: ignore[arg-type]
+                    engine="zarr",
+                    consolidated=is_whole,
+                    chunks=None,
+                    decode_timedelta=False,
+                    create_default_indexes=False,
+                )
+        except ValueError:  # sizes are at odds for a moment where a series grows
+            tries += 1
+            if tries == _TRIES or is_whole:
+                raise
+            time.sleep(_AGAIN_S)
+
+
+def _statuses(store: AcquisitionStore, node: xr.DataTree) -> NDArray[np.uint8]:
+    """Tell what became of each frame of a series that is not complete."""
+    n_frames = node.sizes["frame"]
+    found = np.full(n_frames, FRAME_STATUS["pending"], dtype=np.uint8)
+    if _STATUS in node.data_vars:
+        found[:] = node.dataset[_STATUS].values
+    # While a run is under way, or after it was killed, its records know more than the group.
+    for record in store.ledger(node.path.strip("/")).records().values():
+        there = max(0, min(record.stop, n_frames) - record.start)
+        found[record.start : record.start + there] = (record.status or [_DONE] * there)[:there]
+    return found
+
+
+def _refuse_partial(store: AcquisitionStore, statuses: dict[str, NDArray[np.uint8]]) -> None:
+    if not statuses:
+        return
+    path, status = next(iter(statuses.items()))
+    counts = {word: int((status == code).sum()) for word, code in FRAME_STATUS.items()}
+    missing = len(status) - counts.pop("done")
+    if missing:
+        which = ", ".join(f"{n} {word.replace('_', ' ')}" for word, n in counts.items() if n)
+        lacks = f"{missing} of {len(status)} frames are missing: {which}"
+    else:
+        lacks = f"{len(status)} frames are there so far"
+    others = f", and so are {len(statuses) - 1} more series" if len(statuses) > 1 else ""
+    group = path.strip("/")
+    raise StoreError(
+        f"{store.path}: {group} is partial ({lacks}){others}: {_remedy(group, counts)}, or open "
+        f"what is there with partial=True"
+    )
+
+
+def _remedy(group: str, counts: dict[str, int]) -> str:
+    if group.endswith("/rapid"):
+        return "run the same `stemscale ingest` or `live` again to its end"
+    if counts["damaged_input"]:
+        return "ingest the same files again, then run the same `stemscale process`"
+    again = " with --retry-failed" if counts["failed"] else ""
+    return f"run the same `stemscale process` again{again}"
+
+
+def _with_indexes(dataset: xr.Dataset) -> xr.Dataset:
+    """Read the coordinates that label a dimension, as xarray does by itself, one by one."""
+    for dimension in dataset.dims:
+        if dimension in dataset.coords:
+            dataset = dataset.set_xindex(str(dimension))
+    return dataset
+
+
+def _in_blocks(dataset: xr.Dataset, status: NDArray[np.uint8] | None, *, name: str) -> xr.Dataset:
+    """Put frames into Dask chunks of whole blocks, with NaN for those that are not there."""
+    frames = dataset[NAME]
+    block = (frames.encoding.get("shards") or frames.encoding["chunks"])[0]
+    chunked = frames.copy(data=frames.variable.chunk({"frame": block}, name=name).data)
+    if status is not None:
+        dataset = dataset.assign({_STATUS: ("frame", status, STATUS_ATTRS)})
+        if (status != _DONE).any():
+            there = xr.DataArray(status == _DONE, dims="frame")
+            chunked = chunked.where(there).assign_attrs(frames.attrs)
+    return dataset.assign({NAME: chunked})
+
+
+def _forget_chunks(tree: xr.DataTree) -> None:
+    """Let a part be written elsewhere: the chunks of the whole would lie across those of the part.
+
+    xarray refuses to write then.
+    """
+    for node in tree.subtree:
+        for variable in node.dataset.variables.values():
+            for how in ("chunks", "shards", "preferred_chunks"):
+                variable.encoding.pop(how, None)
