@@ -1,7 +1,7 @@
 """The tables of scores: on a terminal, and as CSV."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,43 +13,57 @@ if TYPE_CHECKING:
     from stemscale.reports.scores import Statistic
 
 # what is shown of a score, in this order: heading, decimals
-_COLUMNS = {
-    "psnr": ("PSNR\n[dB]", 2),
-    "psnr_matched": ("matched\n[dB]", 2),
-    "upsnr": ("uPSNR\n[dB]", 2),
-    "psnr_truth": ("to truth\n[dB]", 2),
-    "lag_tail": ("smear\n", 3),
-    "lag_tail_truth": ("smear\nto truth", 3),
-    "streak": ("streak\n[dB]", 1),
+_PSNR = {
+    "psnr": ("PSNR [dB]", 2),
+    "psnr_matched": ("matched [dB]", 2),
+    "upsnr": ("uPSNR [dB]", 2),
+    "psnr_truth": ("to truth [dB]", 2),
+}
+_DETAIL = {
+    "lag_tail": ("smear", 3),
+    "lag_tail_truth": ("to truth", 3),
+    "streak": ("streak [dB]", 1),
     "agreement_cutoff": ("follows slow\nto [{units}]", 0),
     "frc_rapid_cutoff": ("confirmed\nto [{units}]", 0),
     "residual_lost": ("lost or\ninvented", 2),
 }
-_WITH_SCATTER = ("psnr", "psnr_matched", "upsnr", "psnr_truth")
 _BANDS = "psnr_band"
 _LABELS = {"1/um": "1/µm"}
 
 
 def show_scores(rows: "Sequence[ScoreRow]") -> None:
-    """Show the scores of each group of FOVs, and PSNR by band."""
+    """Show the scores of each group of FOVs: PSNR, PSNR by band, smear and detail."""
     for group in dict.fromkeys(row.fov_group for row in rows):
         mine = [row for row in rows if row.fov_group == group]
-        title = f"FOVs: {group} ({max(row.n_fovs for row in mine)})"
-        shown = [name for name in _COLUMNS if any(_of(row, name) for row in mine)]
-        headings = [_heading(name, mine) for name in shown]
-        table = _table(title, ["frames", *headings])
-        for row in mine:
-            cells = [_cell(name, _of(row, name)) for name in shown]
-            table.add_row(row.type, str(row.n_frames), *cells)
-        _print(table)
-        _show_bands(group, mine)
+        fovs = f"FOVs: {group} ({max(row.n_fovs for row in mine)})"
+        _show_columns(fovs, mine, _PSNR, with_frames=True)
+        _show_bands(mine)
+        _show_columns("Smear and detail", mine, _DETAIL)
 
 
-def _show_bands(group: str, rows: "Sequence[ScoreRow]") -> None:
+def _show_columns(
+    title: str,
+    rows: "Sequence[ScoreRow]",
+    columns: Mapping[str, tuple[str, int]],
+    *,
+    with_frames: bool = False,
+) -> None:
+    shown = [name for name in columns if any(_of(row, name) for row in rows)]
+    if not shown and not with_frames:
+        return
+    headings = [_heading(columns[name][0], name, rows) for name in shown]
+    table = _table(title, ["frames"] * with_frames + headings)
+    for row in rows:
+        cells = [_cell(columns[name][1], name, _of(row, name)) for name in shown]
+        table.add_row(row.type, *[str(row.n_frames)] * with_frames, *cells)
+    _print(table)
+
+
+def _show_bands(rows: "Sequence[ScoreRow]") -> None:
     bands = {s.band: None for row in rows for s in row.statistics if s.score == _BANDS}
     if not bands:
         return
-    table = _table(f"PSNR [dB] by band of the slow scan's intensity, FOVs: {group}", list(bands))
+    table = _table("PSNR [dB] by band of the slow scan's intensity", list(bands))
     for row in rows:
         found = {s.band: s for s in row.statistics if s.score == _BANDS}
         table.add_row(row.type, *(_with_scatter(found.get(band)) for band in bands))
@@ -62,13 +76,13 @@ def show_series(rows: "Sequence[SeriesRow]") -> None:
         mine = [row for row in rows if row.fov == fov]
         types = list(dict.fromkeys(t for row in mine for t in row.psnr_db))
         score = {"psnr": "PSNR", "upsnr": "uPSNR"}[mine[0].score]
-        title = f"{fov} against time: {score} [dB]"
-        table = _table(title, ["time [s]", "temperature [°C]", *types], first="frames")
+        first = "frames" if mine[0].time_s is None else "time [s]"
+        table = _table(f"{fov}: {score} [dB]", ["[°C]", *types], first=first)
         for row in mine:
             scores = [row.psnr_db.get(t) for t in types]
+            frames = f"{row.first_frame} - {row.last_frame}"
             table.add_row(
-                f"{row.first_frame}-{row.last_frame}",
-                "" if row.time_s is None else _span(row.time_s, 1),
+                frames if row.time_s is None else _span(row.time_s, 1),
                 "" if row.temperature_degc is None else _span(row.temperature_degc, 0),
                 *("" if s is None else f"{s[0]:.2f} ± {s[1]:.2f}" for s in scores),
             )
@@ -179,17 +193,15 @@ def _of(row: "ScoreRow", score: str) -> "Statistic | None":
     return found[0] if found else None
 
 
-def _heading(score: str, rows: "Sequence[ScoreRow]") -> str:
+def _heading(heading: str, score: str, rows: "Sequence[ScoreRow]") -> str:
     units = next(found.units for row in rows if (found := _of(row, score)) is not None)
-    return _COLUMNS[score][0].format(units=_LABELS.get(units, units))
+    return heading.format(units=_LABELS.get(units, units))
 
 
-def _cell(score: str, found: "Statistic | None") -> str:
+def _cell(decimals: int, score: str, found: "Statistic | None") -> str:
     if found is None:
         return ""
-    if score in _WITH_SCATTER:
-        return _with_scatter(found)
-    return f"{found.mean:.{_COLUMNS[score][1]}f}"
+    return _with_scatter(found) if score in _PSNR else f"{found.mean:.{decimals}f}"
 
 
 def _with_scatter(found: "Statistic | None") -> str:
@@ -209,12 +221,15 @@ def _number(value: Any) -> Any:
 
 def _table(title: str, headings: Sequence[str], *, first: str = "") -> "Table":
     from rich import box
+    from rich.markup import escape  # names and units may have square brackets
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column(first)
+    table = Table(
+        title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    table.add_column(escape(first), overflow="fold")
     for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(escape(heading), justify="right", no_wrap=True)
     return table
 
 

@@ -34,9 +34,9 @@ LONG_NAMES: Mapping[str, str] = {
     "psnr_truth": "PSNR against the noise-free truth, background removed",
     "lag_tail_truth": "smear: share of the response more than 2 px downstream, against the truth",
     "streak_truth": "streak of the smear in the spectrum, above the truth's own",
-    "frc_cutoff": "wave number up to which means of even and odd frames agree (1/7)",
-    "frc_rapid_cutoff": "wave number up to which even filtered frames agree with odd rapid ones",
-    "residual_likeness": "likeness of what even and odd frames lost",
+    "frc_cutoff": "wave number up to which two halves of the frames agree (ring correlation 1/7)",
+    "frc_rapid_cutoff": "wave number up to which half of the frames agree with other rapid ones",
+    "residual_likeness": "likeness of what two halves of the frames lost",
     "residual_lost": "structure lost or invented, over that of the scene",
     "residual_clear": "share of pixels at which structure was clearly lost or invented",
 }

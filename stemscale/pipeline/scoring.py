@@ -26,6 +26,7 @@ from stemscale.quality import (
     PaperScore,
     ReferenceScores,
     coherence_cutoff,
+    independent_halves,
     mean_image,
     psnr_without_background,
     residual_test,
@@ -63,6 +64,8 @@ class SeriesPart:
         Whether its input was corrected as the rapid frames here are.
     paper : bool
         Whether the paper's PSNR is to be worked out, as the store does not have it.
+    halo : int
+        Neighbours on either side that the filter saw for each frame.
     """
 
     name: str
@@ -71,6 +74,7 @@ class SeriesPart:
     offset: int | None
     corrected_alike: bool
     paper: bool
+    halo: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -188,7 +192,7 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
             scores["umse"] = rapid.against_neighbours(flat, part)
         if task.probe and part.offset is not None:
             inputs = rapid.beside(part) if rapid is not None and alike else None
-            probed[part.name] = work.probe(as_seen(stored), inputs)
+            probed[part.name] = work.probe(as_seen(stored), inputs, halo=part.halo)
     return ScoreRecord(
         found=found,
         probed=probed,
@@ -293,18 +297,22 @@ class _Fov:
             return float("nan")
         return psnr_without_background(frame, self._scene)
 
-    def probe(self, frames: FloatFrames, inputs: FloatFrames | None = None) -> dict[str, float]:
+    def probe(
+        self, frames: FloatFrames, inputs: FloatFrames | None = None, *, halo: int = 0
+    ) -> dict[str, float]:
         """Make the tests of a whole stretch, which ask for no slow scan."""
         known = np.isfinite(frames).any(axis=(1, 2))
-        if known.sum() < LEAST_PROBED:
+        one, other = independent_halves(int(known.sum()), halo)
+        if one.size + other.size < LEAST_PROBED:
             return {}
         shown = frames[known]
-        even, odd = mean_image(shown[::2]), mean_image(shown[1::2])
-        found = {"frc_cutoff": self._agree_up_to(even, odd)}
+        first = mean_image(shown[one])
+        found = {"frc_cutoff": self._agree_up_to(first, mean_image(shown[other]))}
         if inputs is not None and inputs.shape == frames.shape:
-            found["frc_rapid_cutoff"] = self._agree_up_to(even, mean_image(inputs[known][1::2]))
+            rapid = mean_image(inputs[known][other])
+            found["frc_rapid_cutoff"] = self._agree_up_to(first, rapid)
             try:
-                test = residual_test(inputs[known], shown)
+                test = residual_test(inputs[known], shown, halo=halo)
             except SeriesError:  # frames too narrow, or constant
                 return found
             found |= {
@@ -314,9 +322,9 @@ class _Fov:
             }
         return found
 
-    def _agree_up_to(self, even: Image, odd: Image) -> float:
+    def _agree_up_to(self, one: Image, other: Image) -> float:
         return coherence_cutoff(
-            even, odd, pixel_size_nm=self._pixel_size_nm, threshold=HALVES_THRESHOLD
+            one, other, pixel_size_nm=self._pixel_size_nm, threshold=HALVES_THRESHOLD
         )
 
 

@@ -286,6 +286,7 @@ def _part(filtered: _Filter, start: int, stop: int) -> Iterator[SeriesPart]:
                 offset=int(filtered.numbers[piece[0]]) - start,
                 corrected_alike=filtered.corrected_alike,
                 paper=not filtered.stored,
+                halo=filtered.halo,
             )
 
 

@@ -7,7 +7,7 @@ from stemscale.quality.coherence import (
     coherence_cutoff,
     ring_coherence,
 )
-from stemscale.quality.common import mean_image
+from stemscale.quality.common import independent_halves, mean_image
 from stemscale.quality.dips import Dip, find_dips, fit_dip
 from stemscale.quality.flat_frames import FlatFrames
 from stemscale.quality.gain import PAPER_PEAK, gain_and_offset, match_gain, min_max_scale
@@ -54,6 +54,7 @@ __all__ = [
     "fit_dip",
     "gain_and_offset",
     "horizontal_profile",
+    "independent_halves",
     "lag_tail",
     "line_response",
     "match_gain",

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from stemscale.errors import FrameShapeError, SeriesError
 from stemscale.quality.background import DEFAULT_SIGMA_PX, remove_background
-from stemscale.quality.common import FloatImage, Image, mean_image
+from stemscale.quality.common import FloatImage, Image, independent_halves, mean_image
 
 RESPONSE_PX = (-4, 24)  # upstream and downstream, as far as outputs are smeared again
 MAP_SIGMA_PX = 2.0  # of the map: a feature is a few pixels wide
@@ -46,7 +46,7 @@ class ResidualTest:
 
 
 def residual_test(
-    inputs: Image, outputs: Image, *, sigma_px: float = DEFAULT_SIGMA_PX
+    inputs: Image, outputs: Image, *, halo: int = 0, sigma_px: float = DEFAULT_SIGMA_PX
 ) -> ResidualTest:
     """Look for structure in what a filter took away, without a slow scan.
 
@@ -56,6 +56,8 @@ def residual_test(
         Rapid frames of a still scene, corrected; NaN = not seen [counts].
     outputs : ndarray, shape (frame, y, x)
         The same frames filtered, on the same grid; on any scale.
+    halo : int
+        Neighbours on either side that the filter saw for each frame.
     sigma_px : float
         Width of the smooth background taken out of both before [px].
 
@@ -68,11 +70,13 @@ def residual_test(
     FrameShapeError
         If the shapes differ, or are not (frame, y, x).
     SeriesError
-        If there are fewer than two frames, they show nothing, or the outputs have no structure.
+        If there are too few frames (two, or more with a halo), they show nothing, or the outputs
+        have no structure.
 
     Notes
     -----
-    Even and odd frames are averaged apart; their noise is independent. A filter that undoes the
+    Even and odd frames are averaged apart; their noise is independent. Of a filter that sees
+    neighbours, it is the first and the last frames (`independent_halves`). A filter that undoes the
     lag leaves the smear in the residual, which is no fault: so the outputs are smeared again, by
     the one response along x that brings those of each half closest to the *inputs of the other
     half* (a gain is part of it). The residual E = input - output smeared again is then noise,
@@ -87,12 +91,13 @@ def residual_test(
             f"inputs have shape {inputs.shape} and outputs {outputs.shape}: needed are two series "
             f"(frame, y, x) on one grid; correct the rapid frames first (calibrate)"
         )
-    if len(inputs) < 2:
+    parts = independent_halves(len(inputs), halo)
+    if not parts[0].size:
         raise SeriesError(
-            "a residual test compares even and odd frames: needed are two frames or more"
+            f"a residual test compares two halves of a series: needed are two frames or more, and "
+            f"{2 * halo + 2} of a filter that sees {halo} neighbours on either side"
         )
-    count = len(inputs) // 2 * 2
-    halves = [[mean_image(s[i:count:2]) for i in (0, 1)] for s in (inputs, outputs)]
+    halves = [[mean_image(series[part]) for part in parts] for series in (inputs, outputs)]
     seen = np.asarray(~np.isnan(np.stack([*halves[0], *halves[1]])).any(axis=0))
     inside = _inside(seen, *RESPONSE_PX)
     if not inside.any():
