@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stemscale.distortion import DistortionMap, Warp
+from stemscale.errors import StemscaleError
+from stemscale.pipeline.scoring import map_of
 from stemscale.reports.scores import rapid_scores
 from stemscale.reports.store_view import (
     DONE,
@@ -18,6 +20,7 @@ from stemscale.reports.store_view import (
     first_line,
     open_group,
 )
+from stemscale.store import AcquisitionStore
 
 FloatImage = npt.NDArray[np.float64]
 
@@ -165,14 +168,15 @@ def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
     with open_group(view.path, f"{fov.name}/rapid") as group:
         image = _image(group["frames"].isel(frame=frame))
     size, note = fov.pixel_size_nm, "as recorded"
-    if any(f.distortion.startswith("of ") for f in fov.filters):
-        note = "as recorded, not corrected"  # the map lies in another store
     filtered_shapes = {f.shape[1:] for f in fov.filters}
-    if fov.calibration is not None and filtered_shapes <= {fov.calibration.shape}:
-        image = _corrected(view, fov, image)
+    correction = _map_for(view, fov)
+    if correction is not None and filtered_shapes <= {correction.shape}:
+        image = np.asarray(Warp(correction)(image[None])[0], dtype=np.float64)
         note = "distortion corrected"
-        if size is not None:
+        if size is not None and fov.calibration is not None:
             size *= fov.calibration.pixel_ratio
+        elif fov.calibration is None:  # carried over: the grid is that of the filtered frames
+            size = next((f.pixel_size_nm for f in fov.filters if f.pixel_size_nm), size)
     return Shot(
         role="rapid", name="rapid", image=image, pixel_size_nm=size, note=note, psnr_db=psnr
     )
@@ -203,9 +207,15 @@ def read_map(view: StoreView, fov: FovView) -> DistortionMap:
         )
 
 
-def _corrected(view: StoreView, fov: FovView, image: FloatImage) -> FloatImage:
-    warp = Warp(read_map(view, fov))
-    return np.asarray(warp(image[None])[0], dtype=np.float64)
+def _map_for(view: StoreView, fov: FovView) -> DistortionMap | None:
+    """Give the map of the FOV, or the one that was carried over for a filter of it."""
+    if fov.calibration is not None:
+        return read_map(view, fov)
+    try:
+        return map_of(AcquisitionStore(view.path), fov.name)
+    except StemscaleError as error:  # of what lies beside the store
+        view.problems.append(f"{fov.name}: {first_line(error)}")
+        return None
 
 
 def _stored_average(view: StoreView, fov: FovView) -> Shot | None:

@@ -1,5 +1,6 @@
 """The table of row Q2: PSNR by type of image, held-out FOVs apart from trained ones."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from stemscale.store import FlaggedFrames, natural_order
 RAPID, DCFI = "rapid", "dcfi"
 HELD_OUT, TRAINED, ALL, AFTER = "held-out", "trained", "all", "slow scan after"
 _MEAN = "_mean"
+_OVER = re.compile(r"^mean over (frames|stretches): ")
 _GROUP_ORDER = (HELD_OUT, ALL, TRAINED, AFTER)
 
 
@@ -297,7 +299,7 @@ def _summary_scores(fov: str, summary: xr.Dataset | None) -> Iterator[_FovScore]
             std=_cell(summary, "psnr_std", i, j),
             truth_mean=_cell(summary, "psnr_truth_mean", i, j),
             truth_std=_cell(summary, "psnr_truth_std", i, j),
-            smear=_cell(summary, "lag_tail_mean", i, j),
+            smear=_first(summary, ("lag_tail_truth_mean", "lag_tail_mean"), i, j),
             statistics=tuple(_statistics(summary, i, j)),
         )
 
@@ -315,7 +317,7 @@ def _statistics(summary: xr.Dataset, i: int, j: int) -> Iterator[Statistic]:
                 stds[:] = summary[f"{score}_std"].values[i, j]
         except UNREADABLE:
             continue
-        about = str(values.attrs.get("long_name", "")).removeprefix("mean over frames: ")
+        about = _OVER.sub("", str(values.attrs.get("long_name", "")))
         for band, mean, std in zip(_bands(summary, values), means, stds, strict=True):
             yield Statistic(
                 score=score,
@@ -358,6 +360,11 @@ def _labels(summary: xr.Dataset) -> tuple[list[str], list[str]]:
     found = [summary.attrs.get(name) for name in ("fov_names", "filter_names")]
     fovs, filters = ([str(n) for n in f] if isinstance(f, list) else [] for f in found)
     return fovs, filters
+
+
+def _first(summary: xr.Dataset, names: Sequence[str], i: int, j: int) -> float:
+    found = [_cell(summary, name, i, j) for name in names]
+    return next((value for value in found if not np.isnan(value)), float("nan"))
 
 
 def _cell(summary: xr.Dataset, name: str, i: int, j: int) -> float:

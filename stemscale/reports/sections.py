@@ -7,7 +7,7 @@ from stemscale.reports.display import Display, prepare
 from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.pictures import Picture, picture
 from stemscale.reports.pixels import FovShots, read_shots
-from stemscale.reports.plots import fov_plots, spectrum_cutoffs, stamp
+from stemscale.reports.plots import fov_plots, spectrum_cutoffs, stamp, stretch_plots
 from stemscale.reports.store_view import FovView, StoreView
 
 MAX_FOVS = 6
@@ -57,7 +57,7 @@ def fov_sections(view: StoreView, gallery: Gallery) -> Iterator[FovSection]:
         shots = read_shots(view, fov)
         if not shots.shots:
             continue
-        section = _fov_section(shots, gallery, with_figures=shown < MAX_FOVS_WITH_FIGURES)
+        section = _fov_section(view, shots, gallery, with_figures=shown < MAX_FOVS_WITH_FIGURES)
         n_bytes += section.n_bytes
         if shown and n_bytes > MAX_PICTURE_BYTES:
             return
@@ -72,11 +72,16 @@ def shown_first(fov: FovView) -> tuple[bool, bool, bool]:
     return fov.trained or fov.use == "train", not fov.filters, fov.slow is None
 
 
-def _fov_section(shots: FovShots, gallery: Gallery, *, with_figures: bool) -> FovSection:
+def _fov_section(
+    view: StoreView, shots: FovShots, gallery: Gallery, *, with_figures: bool
+) -> FovSection:
     display = prepare(shots)
     fov = shots.fov
     shown = {s.name for s in shots.shots}
-    figures = gallery.hang(fov_plots(shots, display)) if with_figures else []
+    figures = []
+    if with_figures:
+        figures += gallery.hang(fov_plots(shots, display))
+        figures += gallery.hang(stretch_plots(view, shots))
     return FovSection(
         name=fov.name,
         group=_group_label(fov),

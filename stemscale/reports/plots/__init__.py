@@ -17,6 +17,7 @@ from stemscale.reports.plots.fourier import fourier_plot
 from stemscale.reports.plots.frames import end_scores, frames_plot, stamp
 from stemscale.reports.plots.images import images_plot
 from stemscale.reports.plots.line_profile import line_profile_plot
+from stemscale.reports.plots.residual import residual_plot
 from stemscale.reports.plots.scores import bands_plot, scores_plot
 from stemscale.reports.plots.series import series_plot
 from stemscale.reports.plots.spectra import spectrum_cutoffs, spectrum_plot
@@ -42,6 +43,11 @@ _MOST_SERIES = 6
 def fov_plots(shots: FovShots, display: Display) -> Iterator[Plot]:
     """Draw all figures of the images of one FOV that it has the data for."""
     yield from _drawn(partial(draw, shots, display) for draw in FOV_PLOTS)
+
+
+def stretch_plots(view: StoreView, shots: FovShots) -> Iterator[Plot]:
+    """Draw the figures that some frames of one FOV are read for."""
+    yield from _drawn([partial(residual_plot, view, shots)])
 
 
 def score_plots(rows: Sequence[ScoreRow]) -> Iterator[Plot]:
@@ -89,4 +95,5 @@ __all__ = [
     "series_plots",
     "spectrum_cutoffs",
     "stamp",
+    "stretch_plots",
 ]
