@@ -76,7 +76,7 @@ def place(series: Series, frame: int, rate: float | None = None) -> str:
     str
         HTML.
     """
-    facts = [f"<strong>{frame:,}</strong> of {series.n_frames:,} frames"]
+    facts = [f"frame <strong>{frame:,}</strong>", f"{series.n_frames:,} frames"]
     times = series.times()
     if times is not None:
         facts.append(f"{times[frame]:.2f} s")
