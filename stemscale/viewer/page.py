@@ -56,7 +56,7 @@ class Page:
         self._swiped: dict[str, Drawn] = {}
         self.beat, self.texts = Beat(), Texts()
         self._titles = {role: self.texts.new(height=40, margin=(5, 5, 5, 5)) for role in PANELS}
-        self._place = self.texts.new(width=300, height=20, sizing_mode="fixed")
+        self._place = self.texts.new(width=230, height=40, sizing_mode="fixed")
         self._columns = {
             role: column(
                 self.texts.div(self._titles[role]),

@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 import stemscale
 
 NO_DITHER = Image.Dither.NONE
-COLOURS = [
+COLOURS = [  # of the page
     "#e69f00",
     "#d55e00",
     "#0072b2",
@@ -29,7 +29,6 @@ COLOURS = [
     "#8a8f98",
     "#5a6372",
     "#1d2330",
-    "#d8dce3",
 ]
 
 
@@ -55,9 +54,11 @@ def take(url: str, options: argparse.Namespace) -> None:
 
 def _palette() -> Image.Image:
     """Greys and the colours of the page: a quarter of the bytes, and nothing is lost to the eye."""
-    colours = [ImageColor.getrgb(c) for c in COLOURS] + [(4 * g,) * 3 for g in range(64)]
+    colours = [ImageColor.getrgb(c) for c in COLOURS] + [
+        (round(g * 255 / 63),) * 3 for g in range(64)
+    ]
     found = Image.new("P", (1, 1))
-    found.putpalette([v for colour in [*colours, (255, 255, 255)] for v in colour])
+    found.putpalette([v for colour in colours for v in colour])
     return found
 
 

@@ -19,7 +19,7 @@ def test_all_images_of_a_frame_stand_side_by_side_with_their_titles(url, opened)
     assert "frame 0 · 14.00 dB" in said  # the corrected rapid frame
     assert "frame 0 · 16.00 dB" in said  # the filtered one
     assert "taken after the series" in said
-    assert f"frame 0 · {N_FRAMES} frames · 0.00 s · 90.0 °C" in said
+    assert f"frame 0 · {N_FRAMES} frames\n0.00 s · 90.0 °C" in said
     boxes = [tab.box(name) for name in PANELS]
     assert len({round(box["y"]) for box in boxes}) == 1
     assert len({round(box["width"]) for box in boxes}) == 1
