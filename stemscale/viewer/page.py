@@ -9,7 +9,7 @@ from bokeh.models import CustomJS
 
 from stemscale.viewer.beat import Beat
 from stemscale.viewer.choice import PANELS, Choice
-from stemscale.viewer.controls import Controls
+from stemscale.viewer.controls import NO_FILTER, PANEL_NAMES, Controls
 from stemscale.viewer.frame_view import Axes, FrameView
 from stemscale.viewer.greys import Window
 from stemscale.viewer.look import WIDE, script
@@ -30,6 +30,8 @@ from stemscale.viewer.trace import Trace
 from stemscale.viewer.words import heading, short
 
 _GAP = {"gap": "10px"}
+_COLUMN = {"flex": "1 1 0", "min-width": "0"}
+_TALLEST = "68vh"  # of a panel: else one that is alone would not fit on the screen
 LATE = "reading …"
 
 
@@ -49,15 +51,17 @@ class Page:
         self.trace = Trace()
         self.swipe, self.profile, self.spectra = SwipePane(self.axes), ProfilePane(), SpectrumPane()
         self._panes: dict[str, Any] = {SWIPE: self.swipe, PROFILE: self.profile, FFT: self.spectra}
+        self.roles = list(PANELS)
+        """Panels on offer, in the order of their buttons."""
         self._swiped: dict[str, Drawn] = {}
         self.beat, self.texts = Beat(), Texts()
         self._titles = {role: self.texts.new(height=40, margin=(5, 5, 5, 5)) for role in PANELS}
-        self._place = self.texts.new(width=300, height=20, sizing_mode="fixed")
+        self._place = self.texts.new(width=230, height=40, sizing_mode="fixed")
         self._columns = {
             role: column(
                 self.texts.div(self._titles[role]),
                 v.plot,
-                styles={"flex": "1 1 0", "min-width": "0"},
+                styles=_COLUMN,
                 **WIDE,
             )
             for role, v in self.panels.items()
@@ -140,13 +144,14 @@ class Page:
         c.fov.options = offered((name, short(name)) for name in fovs)
         c.fov.value = choice.fov
         c.offer(series)
-        if choice.filter is not None:
-            c.filter.value = choice.filter
+        c.filter.value = NO_FILTER if choice.filter is None else choice.filter
         selects = (self.swipe.left, self.swipe.right, *self.spectra.selects)
         for select, key in zip(selects, (*choice.swipe, *choice.spectra), strict=True):
             select.options = images
             select.value = key
-        c.panels.active = [PANELS.index(role) for role in choice.panels]
+        self.roles = [role for role in PANELS if choice.key(role) in series.images]
+        c.panels.labels = [PANEL_NAMES[role] for role in self.roles]
+        c.panels.active = [i for i, role in enumerate(self.roles) if role in choice.panels]
         c.tools.active = [TOOLS.index(tool) for tool in choice.tools]
 
     def arrange(self, choice: Choice, series: Series) -> None:
@@ -163,6 +168,9 @@ class Page:
         self.axes.fit(grid.width, grid.height, unit)
         for view in (*self.panels.values(), self.swipe.view):
             view.plot.aspect_ratio = self.axes.aspect
+        widest = f"calc({_TALLEST} * {self.axes.aspect:.3f})"
+        for part in self._columns.values():
+            part.styles = {**_COLUMN, "max-width": widest}
         self.swipe.divider.location = grid.width / 2
 
     def show_image(self, role: str, drawn: Drawn) -> None:

@@ -119,7 +119,7 @@ class _Running:
         http = HTTPServer(application)
         http.add_socket(self._listening)
         server = BaseServer(IOLoop.current(), application, http)
-        self._executor.submit(_warm_up, self._library)
+        self._executor.submit(_read_first, self._library)
         server.start()
         self._started.set_result(None)
         await self._over.wait()
@@ -166,8 +166,7 @@ def _listen(wanted: int | None) -> socket.socket:
     raise SettingsError(f"no port of {ADDRESS} is free: end what listens there")
 
 
-def _warm_up(library: "Library") -> None:
-    """Read what is shown first, and import torch, which takes a second, as the browser starts."""
+def _read_first(library: "Library") -> None:
+    """Read what is shown first while the browser starts; torch has to wait, or both would."""
     with suppress(StemscaleError):  # it is said to whoever opens the page
         library.opened(library.fovs()[0])
-    import stemscale.reports.pixels  # noqa: F401

@@ -163,7 +163,10 @@ class Session:
         self._set(**{which: tuple(pair)})
 
     def _choose_panels(self, active: list[int]) -> None:
-        self._set(panels=tuple(PANELS[i] for i in sorted(active)))
+        roles = self.page.roles
+        chosen = {roles[i] for i in active}
+        kept = [r for r in self._choice.panels if r not in roles]  # of images of other series
+        self._set(panels=tuple(r for r in PANELS if r in chosen or r in kept))
         self.page.arrange(self._choice, self._opened.series)
 
     def _choose_tools(self, active: list[int]) -> None:

@@ -76,18 +76,19 @@ def place(series: Series, frame: int, rate: float | None = None) -> str:
     str
         HTML.
     """
-    facts = [f"<strong>{frame:,}</strong> of {series.n_frames:,} frames"]
+    where = f"frame <strong>{frame:,}</strong> · {series.n_frames:,} frames"
+    if series.fov.state != "complete":
+        where += " <span class='growing'>growing</span>"
+    facts = []
     times = series.times()
     if times is not None:
         facts.append(f"{times[frame]:.2f} s")
     warm = series.fov.temperature
     if warm is not None and frame < warm.size and np.isfinite(warm[frame]):
         facts.append(f"{warm[frame]:.1f} °C")
-    if series.fov.state != "complete":
-        facts.append("<span class='growing'>growing</span>")
     if rate is not None:
         facts.append(f"{rate:.1f} frames/s")
-    return f"<p class='place'>{' · '.join(facts)}</p>"
+    return f"<p class='place'>{where}<br>{' · '.join(facts)}</p>"
 
 
 def heading(store: str, path: str) -> str:

@@ -139,7 +139,6 @@ def report(words: str, seconds: list[float]) -> None:
 
 
 def measure(store: Path, options: argparse.Namespace) -> None:
-    began = time.perf_counter()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-quic"]

@@ -14,10 +14,22 @@ import threading
 from concurrent.futures import Future
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageColor
 from playwright.sync_api import sync_playwright
 
 import stemscale
+
+NO_DITHER = Image.Dither.NONE
+COLOURS = [  # of the page
+    "#e69f00",
+    "#d55e00",
+    "#0072b2",
+    "#e3f0f8",
+    "#00486f",
+    "#8a8f98",
+    "#5a6372",
+    "#1d2330",
+]
 
 
 def take(url: str, options: argparse.Namespace) -> None:
@@ -36,8 +48,18 @@ def take(url: str, options: argparse.Namespace) -> None:
         tab.wait_for_timeout(4000)
         tab.screenshot(path=options.out)
         browser.close()
-    # greys and a few colours: 256 are enough, and a third of the bytes
-    Image.open(options.out).convert("RGB").quantize(256).save(options.out, optimize=True)
+    few = Image.open(options.out).convert("RGB").quantize(palette=_palette(), dither=NO_DITHER)
+    few.save(options.out, optimize=True)
+
+
+def _palette() -> Image.Image:
+    """Greys and the colours of the page: a quarter of the bytes, and nothing is lost to the eye."""
+    colours = [ImageColor.getrgb(c) for c in COLOURS] + [
+        (round(g * 255 / 63),) * 3 for g in range(64)
+    ]
+    found = Image.new("P", (1, 1))
+    found.putpalette([v for colour in colours for v in colour])
+    return found
 
 
 def main() -> None:

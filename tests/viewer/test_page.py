@@ -19,7 +19,7 @@ def test_all_images_of_a_frame_stand_side_by_side_with_their_titles(url, opened)
     assert "frame 0 · 14.00 dB" in said  # the corrected rapid frame
     assert "frame 0 · 16.00 dB" in said  # the filtered one
     assert "taken after the series" in said
-    assert f"0 of {N_FRAMES} frames · 0.00 s · 90.0 °C" in said
+    assert f"frame 0 · {N_FRAMES} frames\n0.00 s · 90.0 °C" in said
     boxes = [tab.box(name) for name in PANELS]
     assert len({round(box["y"]) for box in boxes}) == 1
     assert len({round(box["width"]) for box in boxes}) == 1
@@ -92,7 +92,7 @@ def test_another_filter_and_another_fov_can_be_chosen(url, opened):
     assert "12.00 dB" in tab.text()
     assert tab.pixels("filtered")[2] != before
     tab.choose("field of view", "fov02")
-    tab.eventually(lambda: "0 of 3 frames" in tab.text())
+    tab.eventually(lambda: "frame 0 · 3 frames" in tab.text())
     assert "slow scan" not in tab.text()  # no panel of what is not there
     assert tab.page.locator(".bk-Figure.slow").is_hidden()
     assert len(tab.pixels("recorded")[1]) > 50
@@ -178,10 +178,10 @@ def test_new_frames_come_while_the_page_is_open(tmp_path, opened):
         grower.add(frames[:4])
         with served(path) as url:
             tab = opened(url)
-            assert "0 of 4 frames" in tab.text()
+            assert "frame 0 · 4 frames" in tab.text()
             assert "growing" in tab.text()
             grower.add(frames[4:6])
-            tab.page.get_by_text("of 6 frames").wait_for(timeout=10_000)
+            tab.page.get_by_text("· 6 frames").wait_for(timeout=10_000)
             assert tab.frame == 0  # it stays where somebody looks
             tab.press("Follow newest")
             assert tab.frame == 5
