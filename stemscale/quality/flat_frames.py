@@ -34,8 +34,8 @@ class FlatFrames:
     n_seen : int
     pixels : ndarray of float32, shape (frame, pixel)
         Less the level; 0 where not seen.
-    squares : ndarray of float64, shape (frame,)
-        Sum of the squares of each row.
+    sums, squares : ndarray of float64, shape (frame,)
+        Sum of each row, and of its squares.
     """
 
     def __init__(self, frames: Image, missing: Mask, *, within: Mask | None = None) -> None:
@@ -47,6 +47,8 @@ class FlatFrames:
         self.seen: Mask = seen if within is None else seen & within
         self.n_seen = int(self.seen.sum())
         self.pixels = self._pixels()
+        ones = np.ones(self.pixels.shape[1], dtype=np.float32)
+        self.sums = (self.pixels @ ones).astype(np.float64)
         self.squares = np.array([row @ row for row in self.pixels], dtype=np.float64)
 
     @classmethod

@@ -30,7 +30,7 @@ class _Templates:
     mean: float  # of the reference over what is seen
     variance: float
     peak: float  # range of the reference
-    of_pixels: npt.NDArray[np.float32]  # (template, pixel): ones, reference, streak, tail
+    of_pixels: npt.NDArray[np.float32]  # (template, pixel): reference, streak, tail
     has_streak: bool
     has_tail: bool
     profile: FloatArray  # (wave number,) of the reference
@@ -106,11 +106,11 @@ class ReferenceScores:
 
     def _scores(self, flat: FlatFrames, about: _Templates) -> dict[str, FloatArray]:
         products = (about.of_pixels @ flat.pixels.T).astype(np.float64)
-        mean = products[0] / about.n_seen  # over the level
+        mean = flat.sums / about.n_seen  # over the level
         variance = np.maximum(flat.squares / about.n_seen - mean**2, 0.0)
-        covariance = products[1] / about.n_seen
+        covariance = products[0] / about.n_seen
         found = {"psnr_matched": _psnr_of_correlation(about, variance, covariance)}
-        at = 2
+        at = 1
         if about.has_streak:
             found["streak"] = streak_of_gains(products[at : at + _STREAKS])
             at += _STREAKS
@@ -154,7 +154,7 @@ class ReferenceScores:
             tail_templates(self._reference, seen),
         )
         linear = [background_removed_from(t, seen) for t in (streaks, tails) if t is not None]
-        templates = np.concatenate([seen[None], flat[None], *linear])
+        templates = np.concatenate([flat[None], *linear])
         _, profile = horizontal_profile(
             np.where(seen, self._reference, np.nan), pixel_size_nm=self._pixel_size_nm
         )

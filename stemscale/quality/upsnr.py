@@ -112,7 +112,6 @@ class NeighbourScores:
         self._rapid, self._before, self._after = rapid, before, after
         self._there = (before >= 0) & (after >= 0)
         self._there &= rapid.known[before] & rapid.known[after]
-        self._sums = rapid.pixels.sum(axis=1, dtype=np.float64)
         self._both = np.array(
             [rapid.pixels[a] @ rapid.pixels[b] for a, b in zip(before, after, strict=True)],
             dtype=np.float64,
@@ -146,14 +145,13 @@ class NeighbourScores:
         pairs_here = slice(first, first + len(frames))
         a, b, both = self._before[pairs_here], self._after[pairs_here], self._both[pairs_here]
         squares = (self._rapid.squares[a] + self._rapid.squares[b]) / 4
-        sums = (self._sums[a] + self._sums[b]) / 2  # of m, the mean of both
+        sums = (self._rapid.sums[a] + self._rapid.sums[b]) / 2  # of m, the mean of both
         left = squares + both / 2 - sums**2 / n
         noise = squares - both / 2
-        of_frames = frames.sum(axis=1, dtype=np.float64)
-        variance = filtered.squares - of_frames**2 / n
+        variance = filtered.squares - filtered.sums**2 / n
         pairs = zip(frames, a, b, strict=True)
         shared = np.array([f @ rapid[i] + f @ rapid[j] for f, i, j in pairs], dtype=np.float64) / 2
-        covariance = shared - of_frames * sums / n
+        covariance = shared - filtered.sums * sums / n
         explained = np.divide(
             covariance**2, variance, out=np.zeros_like(variance), where=variance > 0
         )
