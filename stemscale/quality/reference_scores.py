@@ -50,7 +50,7 @@ class ReferenceScores:
     Notes
     -----
     Streak and tail are linear in the image (:func:`~stemscale.quality.streak`,
-    :func:`~stemscale.quality.lag_tail`), a PSNR after a gain match is told by a correlation, and the
+    :func:`~stemscale.quality.lag_tail`), a PSNR after a gain match is told by a correlation, the
     horizontal profile of the spectrum by sums of columns. So each frame costs some products with
     images that are made once, 0.5 ms at 512 x 512, where the functions of one image take 200 ms.
     They agree to the digits that float32 holds, where all frames of a block see the same pixels;
