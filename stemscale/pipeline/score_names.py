@@ -52,3 +52,19 @@ OF_STRETCHES = (
 
 AT_THE_END = ("streak", "lag_tail", "lag_delay", "agreement_cutoff")
 """Scores that mean something only where the slow scan shows the scene of the frame."""
+
+HEADINGS: Mapping[str, str] = {
+    "psnr_matched": "PSNR, matched",
+    "upsnr": "uPSNR",
+    "streak": "streak",
+    "lag_delay": "delay",
+    "agreement_cutoff": "follows slow scan to",
+    "frc_rapid_cutoff": "confirmed to",
+    "frc_cutoff": "halves agree to",
+    "residual_lost": "lost or invented",
+    "residual_likeness": "residuals alike",
+    "residual_clear": "clearly lost",
+    "streak_truth": "streak, to the truth",
+    "psnr_band": "PSNR",
+}
+"""Short words for the heads of tables, in the order in which columns stand."""

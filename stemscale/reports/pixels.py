@@ -169,7 +169,7 @@ def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
         image = _image(group["frames"].isel(frame=frame))
     size, note = fov.pixel_size_nm, "as recorded"
     filtered_shapes = {f.shape[1:] for f in fov.filters}
-    correction = _map_for(view, fov)
+    correction = map_for(view, fov)
     if correction is not None and filtered_shapes <= {correction.shape}:
         image = np.asarray(Warp(correction)(image[None])[0], dtype=np.float64)
         note = "distortion corrected"
@@ -207,8 +207,20 @@ def read_map(view: StoreView, fov: FovView) -> DistortionMap:
         )
 
 
-def _map_for(view: StoreView, fov: FovView) -> DistortionMap | None:
-    """Give the map of the FOV, or the one that was carried over for a filter of it."""
+def map_for(view: StoreView, fov: FovView) -> DistortionMap | None:
+    """Give the map that corrects the rapid frames of a FOV.
+
+    Parameters
+    ----------
+    view : StoreView
+        What cannot be read is added to its ``problems``.
+    fov : FovView
+
+    Returns
+    -------
+    DistortionMap or None
+        That of its calibration, or the one that was carried over for a filter of it.
+    """
     if fov.calibration is not None:
         return read_map(view, fov)
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from stemscale.pipeline.score_names import HEADINGS
 from stemscale.reports.plots.frames import EndScore
 from stemscale.reports.scores import (
     AFTER,
@@ -19,8 +20,10 @@ from stemscale.reports.scores import (
 )
 
 _MOST_LINES = 6  # of the headline
-_COLUMNS = 5  # of a table: more do not fit beside each other
+_COLUMNS = 7  # of a table: more do not fit beside each other
 _IN_THE_FIRST_TABLE = ("psnr", "psnr_truth", "lag_tail")
+_ORDER = list(HEADINGS)
+_UNIT_LABELS = {"1/um": "1/µm"}
 _ACRONYMS = ("psnr", "upsnr", "ssim", "zncc", "fft", "dcfi")
 _GROUP_TEXTS = {
     HELD_OUT: "Held-out FOVs: no filter was trained on them",
@@ -126,10 +129,11 @@ def statistic_tables(rows: Sequence[ScoreRow]) -> list[StatisticTable]:
     Returns
     -------
     list of StatisticTable
-        Of at most five columns each.
+        Of at most seven columns each.
     """
     found = {s.key: s for r in rows for s in r.statistics if s.score not in _IN_THE_FIRST_TABLE}
     known = [k for k in found if any(s.key == k and not np.isnan(s.mean) for s in _all(rows))]
+    known.sort(key=lambda key: _ORDER.index(key[0]) if key[0] in _ORDER else len(_ORDER))
     tables = []
     for first in range(0, len(known), _COLUMNS):
         keys = known[first : first + _COLUMNS]
@@ -153,13 +157,16 @@ def _all(rows: Sequence[ScoreRow]) -> list[Statistic]:
 
 
 def _name(statistic: Statistic) -> str:
+    if statistic.score in HEADINGS:
+        return HEADINGS[statistic.score]
     words = statistic.score.split("_")
     return " ".join(w.upper() if w in _ACRONYMS else w for w in words)
 
 
 def _heading(statistic: Statistic) -> str:
     band = f" {statistic.band}" if statistic.band else ""
-    return f"{_name(statistic)}{band}" + (f" [{statistic.units}]" if statistic.units else "")
+    units = _UNIT_LABELS.get(statistic.units, statistic.units)
+    return f"{_name(statistic)}{band}" + (f" [{units}]" if units else "")
 
 
 def _cell(row: ScoreRow, key: tuple[str, str]) -> str:
@@ -174,7 +181,9 @@ def _cell(row: ScoreRow, key: tuple[str, str]) -> str:
 def _plain(mean: float, std: float) -> str:
     if not np.isfinite(mean):
         return "–"
-    return f"{mean + 0.0:.3g}" + (f" ± {std:.2g}" if np.isfinite(std) else "")
+    # one stretch of frames has no scatter, and rounding leaves a little
+    scatter = np.isfinite(std) and std > 1e-9 * abs(mean)
+    return f"{mean + 0.0:.3g}" + (f" ± {std:.2g}" if scatter else "")
 
 
 def decibels(mean: float | None, std: float | None = None) -> str:

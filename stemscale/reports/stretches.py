@@ -9,8 +9,7 @@ import numpy.typing as npt
 from stemscale.distortion import Warp
 from stemscale.pipeline.calibration import fingerprint
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.pipeline.scoring import map_of
-from stemscale.reports.pixels import FovShots, per_frame_filters
+from stemscale.reports.pixels import FovShots, map_for, per_frame_filters
 from stemscale.reports.store_view import (
     DONE,
     UNREADABLE,
@@ -66,7 +65,7 @@ def read_stretches(view: StoreView, shots: FovShots) -> Iterator[Stretch]:
     """
     fov = shots.fov
     store = AcquisitionStore(view.path)
-    correction = map_of(store, fov.name)
+    correction = map_for(view, fov)
     known = None if correction is None else fingerprint(correction)
     shape = fov.shape[1:] if correction is None else correction.shape
     numbers = _around(shots.frame, fov.shape[0], shape)

@@ -74,15 +74,15 @@ def test_a_score_by_band_has_a_place_for_each_band(store):
     rows = score_table(store)
     (table,) = statistic_tables(rows)
     assert table.columns == (
-        "PSNR band 0–20,000 [dB]",
-        "PSNR band 20,000–40,000 [dB]",
-        "PSNR band 40,000–65,535 [dB]",
+        "PSNR 0–20,000 [dB]",
+        "PSNR 20,000–40,000 [dB]",
+        "PSNR 40,000–65,535 [dB]",
     )
     assert [line["cells"] for line in table.lines] == [
         ["20.00", "18.00", "13.00"],
         ["15.00", "–", "24.00"],
     ]
-    assert table.meanings == {"PSNR band": "PSNR by band"}
+    assert table.meanings == {"PSNR": "PSNR by band"}
 
 
 def test_a_summary_of_odd_shapes_does_no_harm(store):
@@ -100,9 +100,9 @@ def test_a_summary_of_odd_shapes_does_no_harm(store):
 
 
 def test_tables_are_as_wide_as_a_page_and_leave_out_what_stands_in_the_first():
-    names = ["psnr", "psnr_truth", "lag_tail", *(f"s{i}" for i in range(7))]
+    names = ["psnr", "psnr_truth", "lag_tail", *(f"s{i}" for i in range(9))]
     tables = statistic_tables([row(statistics=tuple(statistic(n) for n in names))])
-    assert [t.columns for t in tables] == [("s0", "s1", "s2", "s3", "s4"), ("s5", "s6")]
+    assert [t.columns for t in tables] == [tuple(f"s{i}" for i in range(7)), ("s7", "s8")]
     assert tables[0].meanings["s0"] == "what s0 means"
 
 
@@ -113,7 +113,7 @@ def test_values_have_the_digits_of_their_unit():
         statistic("ssim", 0.87654, np.nan),
     )
     (table,) = statistic_tables([row(statistics=scores), row("other")])
-    assert table.columns == ("PSNR matched [dB]", "agreement cutoff [1/um]", "SSIM")
+    assert table.columns == ("PSNR, matched [dB]", "follows slow scan to [1/µm]", "SSIM")
     assert table.lines[0]["cells"] == ["23.46 ± 0.68", "119 ± 4.3", "0.877"]
     assert table.lines[1]["cells"] == ["–"] * 3
 
@@ -140,3 +140,14 @@ def test_filters_are_listed_in_the_order_that_people_count(tmp_path):
         add_filtered(path, name=f"dlf-{n}")
     types = [r.type for r in score_table(path)]
     assert types == ["rapid", "dlf-100", "dlf-500", "dlf-1000", "dlf-2500"]
+
+
+def test_columns_stand_in_the_order_of_their_headings_and_single_tests_have_no_scatter():
+    scores = (
+        statistic("residual_lost", 0.2, 1e-18),
+        statistic("unknown", 1.0),
+        statistic("upsnr", 30.0, 0.5, "dB"),
+    )
+    (table,) = statistic_tables([row(statistics=scores)])
+    assert table.columns == ("uPSNR [dB]", "lost or invented", "unknown")
+    assert table.lines[0]["cells"] == ["30.00 ± 0.50", "0.2", "1 ± 0.5"]

@@ -20,6 +20,9 @@ _NAMES = {
     "psnr": "PSNR to the slow scan",
     "psnr_matched": "the same, gain and offset matched",
     "psnr_truth": "PSNR to the truth",
+    "upsnr": "uPSNR, without a slow scan",
+    "streak": "streak of the smear",
+    "streak_truth": "streak, to the truth",
     "psnr_band": "PSNR to the slow scan",
 }
 
@@ -53,7 +56,7 @@ def scores_plot(rows: Sequence[ScoreRow]) -> Plot | None:
     return _plot(
         panels,
         name="psnr",
-        title="PSNR by type of image",
+        title="Scores in dB by type of image",
         caption="Mean and standard deviation over frames"
         f"{'; hatched: FOVs that a filter was trained on' if _has_trained(rows) else ''}.",
         paper="Fig. 4a",
