@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from rich.table import Table
 
-    from stemscale.reports import LastFrameRow, RangeRow, ScoreRow, SeriesRow
+    from stemscale.reports import EndScore, RangeRow, ScoreRow, SeriesRow
     from stemscale.reports.scores import Statistic
 
 # what is shown of a score, in this order: heading, decimals
@@ -89,18 +89,16 @@ def show_series(rows: "Sequence[SeriesRow]") -> None:
         _print(table)
 
 
-def show_last_frames(rows: "Sequence[LastFrameRow]") -> None:
+def show_last_frames(rows: "Sequence[EndScore]") -> None:
     """Show last frames of series against the slow scans after them."""
     if not rows:
         return
-    table = _table(
-        "Last frame against the slow scan after it", ["frame", "PSNR [dB]", "over rapid"]
-    )
+    title = "Last frame against the slow scan after it: PSNR [dB]"
+    table = _table(title, ["frame", "rapid", "filtered", "over rapid"])
     for row in rows:
-        over = ""
-        if row.over_rapid_db is not None:
-            over = f"{row.over_rapid_db:+.2f} dB ({row.over_rapid_percent:+.0f} %)"
-        table.add_row(f"{row.fov}/{row.type}", str(row.frame), f"{row.psnr_db:.2f}", over)
+        over = f"{row.gain_db:+.2f} dB ({row.gain_percent:+.0f} %)"
+        scores = (f"{row.rapid_db:.2f}", f"{row.filtered_db:.2f}")
+        table.add_row(f"{row.fov}/{row.filter}", str(row.frame), *scores, over)
     _print(table)
 
 

@@ -32,6 +32,8 @@ class Dip:
         Below its surroundings; above, for a peak [unit of the profile].
     width_px : float
         Full width at half depth [px].
+    left_px, right_px : float
+        Where it is half as deep [px].
     position_std_px, width_std_px : float
         Standard errors, of a fit; NaN without one [px].
     """
@@ -39,6 +41,8 @@ class Dip:
     position_px: float
     depth: float
     width_px: float
+    left_px: float
+    right_px: float
     position_std_px: float = float("nan")
     width_std_px: float = float("nan")
 
@@ -99,14 +103,16 @@ def find_dips(
     found, about = find_peaks(heights, prominence=max(least_share * float(np.ptp(heights)), 1e-12))
     found, prominences = found[seen[found]], about["prominences"][seen[found]]
     strongest = np.sort(np.argsort(prominences)[::-1][:most])
-    widths = peak_widths(heights, found[strongest], rel_height=0.5)[0]
+    widths, _, lefts, rights = peak_widths(heights, found[strongest], rel_height=0.5)
     return tuple(
         Dip(
             position_px=_vertex(heights, int(found[i])),
             depth=float(prominences[i]),
             width_px=float(width),
+            left_px=float(left),
+            right_px=float(right),
         )
-        for i, width in zip(strongest, widths, strict=True)
+        for i, width, left, right in zip(strongest, widths, lefts, rights, strict=True)
     )
 
 
@@ -173,6 +179,8 @@ def fit_dip(
         position_px=float(best[1]),
         depth=float(best[0]),
         width_px=float(best[2] * FWHM),
+        left_px=float(best[1] - best[2] * FWHM / 2),
+        right_px=float(best[1] + best[2] * FWHM / 2),
         position_std_px=float(std[1]),
         width_std_px=float(std[2] * FWHM),
     )

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stemscale.reports.correction_plot import check_plot, plot_corrections
     from stemscale.reports.events import FileWritten, PartDone
     from stemscale.reports.in_situ import (
-        LastFrameRow,
+        EndScore,
         SeriesRow,
         last_frame_table,
         series_table,
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CURVE_ENDINGS",
+    "EndScore",
     "FileWritten",
-    "LastFrameRow",
     "PartDone",
     "Plot",
     "RangeRow",
@@ -56,8 +56,8 @@ __all__ = [
 
 _MODULES = {
     "CURVE_ENDINGS": "learning_curve",
+    "EndScore": "in_situ",
     "FileWritten": "events",
-    "LastFrameRow": "in_situ",
     "PartDone": "events",
     "Plot": "plot",
     "RangeRow": "scores",

@@ -8,8 +8,10 @@ import numpy as np
 import xarray as xr
 
 from stemscale.quality import mean_and_std
+from stemscale.reports.pixels import per_frame_filters
 from stemscale.reports.scores import RAPID
 from stemscale.reports.store_view import (
+    DONE,
     UNREADABLE,
     FloatArray,
     FovView,
@@ -53,25 +55,36 @@ class SeriesRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LastFrameRow:
-    """The last frame of a series against the slow scan taken after it (row Q9).
+class EndScore:
+    """PSNR of the last frame of a series against the slow scan taken after it (row Q9).
 
     Attributes
     ----------
-    fov, type : str
+    fov : str
+        Field of view.
+    filter : str
+        Name of the filter's output.
     frame : int
-        Its number.
-    psnr_db : float
-    over_rapid_db, over_rapid_percent : float or None
-        By how much that is above the rapid frame's; the paper gives it in %.
+        Number of the frame.
+    rapid_db, filtered_db : float
+        PSNR of the rapid frame, and of the filtered one [dB].
     """
 
     fov: str
-    type: str
+    filter: str
     frame: int
-    psnr_db: float
-    over_rapid_db: float | None
-    over_rapid_percent: float | None
+    rapid_db: float
+    filtered_db: float
+
+    @property
+    def gain_db(self) -> float:
+        """Filtered over rapid [dB]."""
+        return self.filtered_db - self.rapid_db
+
+    @property
+    def gain_percent(self) -> float:
+        """Filtered over rapid, of the rapid frame's decibels [%], as the paper gives it."""
+        return 100 * self.gain_db / self.rapid_db if self.rapid_db else float("nan")
 
 
 def series_table(store: str | Path | StoreView) -> list[SeriesRow]:
@@ -96,30 +109,65 @@ def series_table(store: str | Path | StoreView) -> list[SeriesRow]:
     return [row for fov in view.fovs for row in _stretches(fov, _scores(view, fov))]
 
 
-def last_frame_table(store: str | Path | StoreView) -> list[LastFrameRow]:
+def last_frame_table(store: str | Path | StoreView) -> list[EndScore]:
     """Compare the last frames of series with the slow scans taken after them.
 
     Parameters
     ----------
     store : str or Path
-        Folder of the store, after `summarize`.
+        Folder of the store.
 
     Returns
     -------
-    list of LastFrameRow
-        Of each such series, of the last frame that all types have; averages are left out.
+    list of EndScore
+        Of all fields of view, see :func:`end_scores`.
 
     Raises
     ------
     StoreError
         If there is no stemscale store, or it holds no field of view.
+    """
+    view = store if isinstance(store, StoreView) else read_store(store)
+    return [score for fov in view.fovs for score in end_scores(fov)]
+
+
+def end_scores(fov: FovView) -> list[EndScore]:
+    """Score the last frame of a series against the slow scan taken after it.
+
+    Parameters
+    ----------
+    fov : FovView
+
+    Returns
+    -------
+    list of EndScore
+        Of each filter that made the frame and scored it; empty where the slow scan was not taken
+        after the series.
 
     Notes
     -----
-    Source: Ihara 2022, Application to in-situ observation (row Q9): +14 % for 90 to 150 °C.
+    Source: Ihara 2022, "Application to in-situ observation" (row Q9).
     """
-    view = store if isinstance(store, StoreView) else read_store(store)
-    return [row for fov in view.fovs if fov.slow_is_after for row in _last(fov, _scores(view, fov))]
+    if not fov.slow_is_after:
+        return []
+    found = []
+    for filtered in per_frame_filters(fov):
+        psnr, rapid = (filtered.scores.get(name) for name in ("psnr", "psnr_rapid"))
+        done = np.flatnonzero(filtered.status == DONE)
+        if psnr is None or rapid is None or not done.size or filtered.kind == "none":
+            continue
+        last = int(done[np.argmax(filtered.frame_numbers[done])])
+        if np.isfinite(psnr[last] + rapid[last]):
+            found.append(
+                EndScore(
+                    fov=fov.name,
+                    filter=filtered.name,
+                    frame=int(filtered.frame_numbers[last]),
+                    rapid_db=float(rapid[last]),
+                    filtered_db=float(psnr[last]),
+                )
+            )
+    return found
 
 
 def _scores(view: StoreView, fov: FovView) -> dict[str, xr.Dataset]:
@@ -153,28 +201,6 @@ def _stretches(fov: FovView, scores: Mapping[str, xr.Dataset]) -> Iterator[Serie
             temperature_degc=_limits(fov.temperature[numbers]),
             psnr_db={t: (m.mean, m.std) for t, m in means.items() if m.n},
             score=name,
-        )
-
-
-def _last(fov: FovView, scores: Mapping[str, xr.Dataset]) -> Iterator[LastFrameRow]:
-    columns = {t: _by_number(s, "psnr", fov.shape[0]) for t, s in scores.items() if "psnr" in s}
-    if not columns:
-        return
-    common = np.flatnonzero(np.isfinite(np.stack(list(columns.values()))).all(axis=0))
-    if not common.size:
-        return
-    frame = int(common[-1])
-    rapid = float(columns[RAPID][frame]) if RAPID in columns else None
-    for type_, values in columns.items():
-        psnr = float(values[frame])
-        known = rapid is not None and type_ != RAPID
-        yield LastFrameRow(
-            fov=fov.name,
-            type=type_,
-            frame=frame,
-            psnr_db=psnr,
-            over_rapid_db=psnr - rapid if known and rapid is not None else None,
-            over_rapid_percent=100 * (psnr / rapid - 1) if known and rapid else None,
         )
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
-from scipy.signal import find_peaks, peak_widths
 
+from stemscale.quality import find_dips
 from stemscale.reports.pixels import FloatImage
 
 FloatArray = npt.NDArray[np.float64]
@@ -14,7 +14,6 @@ FloatArray = npt.NDArray[np.float64]
 _PROFILE_ROWS = 5
 _SMOOTH_PX = 1.5  # against noise
 _MOST_DIPS = 8
-_DIP_SHARE = 0.15  # of the profile's range
 _WIDEST = 0.04  # of the profile
 
 
@@ -78,20 +77,13 @@ def dips(profile: FloatArray, *, dark_lines: bool) -> Dips:
     Dips
         At most eight.
     """
-    seen = np.isfinite(profile)
-    if not seen.any():
-        return Dips(columns=np.zeros(0, dtype=np.int64), left=np.zeros(0), right=np.zeros(0))
-    filled = np.where(seen, profile, np.nanmedian(profile))
-    smooth = gaussian_filter1d(filled, _SMOOTH_PX) * (-1 if dark_lines else 1)
-    found, about = find_peaks(smooth, prominence=max(_DIP_SHARE * float(np.ptp(smooth)), 1e-12))
-    strongest = np.sort(np.argsort(about["prominences"])[::-1][:_MOST_DIPS])
-    at = found[strongest]
-    _, _, left, right = peak_widths(smooth, at, rel_height=0.5)
+    found = find_dips(profile, bright=not dark_lines, most=_MOST_DIPS)
+    places = np.array([d.position_px for d in found], dtype=np.float64)
     widest = _WIDEST * profile.size / 2  # a dip on a slope has no end
     return Dips(
-        columns=at.astype(np.int64),
-        left=np.maximum(left, at - widest),
-        right=np.minimum(right, at + widest),
+        columns=np.rint(places).astype(np.int64),
+        left=np.maximum(np.array([d.left_px for d in found]), places - widest),
+        right=np.minimum(np.array([d.right_px for d in found]), places + widest),
     )
 
 

@@ -22,8 +22,9 @@ from stemscale.errors import StoreError
 from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.events import FileWritten, Listener, PartDone, no_listener
 from stemscale.reports.folder import FigureFolder, checked_folder
+from stemscale.reports.in_situ import last_frame_table
 from stemscale.reports.output import checked_output, page_beside, write_at_once
-from stemscale.reports.plots import distortion_plots, end_scores, score_plots, series_plots
+from stemscale.reports.plots import distortion_plots, score_plots, series_plots
 from stemscale.reports.score_tables import headline, score_rows, statistic_tables
 from stemscale.reports.scores import AFTER, ScoreRow, score_table
 from stemscale.reports.sections import MAX_FOVS, FovSection, fov_sections
@@ -148,7 +149,7 @@ def _render(view: StoreView, parts: _Parts) -> str:
     )
     environment.filters["short"] = short
     rows, script = parts.rows, _own("zoom.js")
-    ends = [(f.name, s) for f in view.fovs for s in end_scores(f)]
+    ends = last_frame_table(view)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return environment.get_template("page.html").render(
         style=_own("page.css"),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from stemscale.pipeline.score_names import HEADINGS
-from stemscale.reports.plots.frames import EndScore
+from stemscale.reports.in_situ import EndScore
 from stemscale.reports.scores import (
     AFTER,
     ALL,
@@ -33,15 +33,15 @@ _GROUP_TEXTS = {
 }
 
 
-def headline(rows: Sequence[ScoreRow], ends: Sequence[tuple[str, EndScore]] = ()) -> list[str]:
+def headline(rows: Sequence[ScoreRow], ends: Sequence[EndScore] = ()) -> list[str]:
     """Say what each filter gained over the rapid frames, on the FOVs that count.
 
     Parameters
     ----------
     rows : sequence of ScoreRow
         The table of scores.
-    ends : sequence of (str, EndScore)
-        FOVs with a slow scan taken after the series, and the scores of their last frames.
+    ends : sequence of EndScore
+        Last frames of series with a slow scan taken after them.
 
     Returns
     -------
@@ -67,9 +67,9 @@ def headline(rows: Sequence[ScoreRow], ends: Sequence[tuple[str, EndScore]] = ()
         if row.smear is not None and base.smear is not None:
             text += f", smear {row.smear:.2f} (rapid {base.smear:.2f})"
         found.append(text)
-    for fov, end in ends:
+    for end in ends:
         found.append(
-            f"{type_label(end.filter)}: last frame of {fov} {abs(end.gain_db):.1f} dB "
+            f"{type_label(end.filter)}: last frame of {end.fov} {abs(end.gain_db):.1f} dB "
             f"{'above' if end.gain_db >= 0 else 'below'} the rapid one "
             f"({end.gain_percent:+.0f}%), against the slow scan taken after the series"
         )

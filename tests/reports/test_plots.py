@@ -28,12 +28,13 @@ from stemscale.quality import (
 from stemscale.reports import ScoreRow, Statistic
 from stemscale.reports.correction import read_correction
 from stemscale.reports.display import prepare
+from stemscale.reports.in_situ import end_scores
 from stemscale.reports.pixels import read_shots
 from stemscale.reports.plots import FOV_PLOTS
 from stemscale.reports.plots.contours import contours_plot
 from stemscale.reports.plots.distortion import correction_plot, distortion_plot
 from stemscale.reports.plots.fourier import averaged, fourier_plot
-from stemscale.reports.plots.frames import end_scores, frames_plot
+from stemscale.reports.plots.frames import frames_plot
 from stemscale.reports.plots.images import images_plot
 from stemscale.reports.plots.line_profile import line_profile_plot
 from stemscale.reports.plots.scores import bands_plot, scores_plot

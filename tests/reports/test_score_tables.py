@@ -3,8 +3,7 @@ import pytest
 import xarray as xr
 from reports.builders import add_filtered, add_fov, add_summary, new_store, put
 
-from stemscale.reports import ScoreRow, Statistic, score_table
-from stemscale.reports.plots.frames import EndScore
+from stemscale.reports import EndScore, ScoreRow, Statistic, score_table
 from stemscale.reports.score_tables import headline, statistic_tables
 
 
@@ -124,12 +123,12 @@ def test_without_a_summary_there_is_no_further_table(store):
 
 def test_the_headline_says_what_the_last_frame_of_a_series_gained():
     """Row Q9."""
-    end = EndScore(filter="live", frame=199, rapid_db=10.0, filtered_db=22.5)
-    assert headline([], [("fov01", end)]) == [
+    end = EndScore(fov="fov01", filter="live", frame=199, rapid_db=10.0, filtered_db=22.5)
+    assert headline([], [end]) == [
         "live: last frame of fov01 12.5 dB above the rapid one (+125%), "
         "against the slow scan taken after the series"
     ]
-    assert len(headline([], [("fov01", end)] * 9)) == 6
+    assert len(headline([], [end] * 9)) == 6
 
 
 def test_filters_are_listed_in_the_order_that_people_count(tmp_path):

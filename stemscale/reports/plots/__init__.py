@@ -14,7 +14,7 @@ from stemscale.reports.plot import Plot
 from stemscale.reports.plots.contours import contours_plot
 from stemscale.reports.plots.distortion import correction_plot, distortion_plot
 from stemscale.reports.plots.fourier import fourier_plot
-from stemscale.reports.plots.frames import end_scores, frames_plot, stamp
+from stemscale.reports.plots.frames import frames_plot, stamp
 from stemscale.reports.plots.images import images_plot
 from stemscale.reports.plots.line_profile import line_profile_plot
 from stemscale.reports.plots.residual import residual_plot
@@ -89,7 +89,6 @@ __all__ = [
     "FOV_PLOTS",
     "SCORE_PLOTS",
     "distortion_plots",
-    "end_scores",
     "fov_plots",
     "score_plots",
     "series_plots",

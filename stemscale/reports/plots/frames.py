@@ -1,7 +1,6 @@
 """First, middle and last frames of an in-situ series, rapid over filtered, and the slow scan."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -9,82 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from stemscale.reports.display import Display, prepare
-from stemscale.reports.pixels import FovShots, Shot, choose_frame, per_frame_filters, read_shots
+from stemscale.reports.in_situ import EndScore, end_scores
+from stemscale.reports.pixels import FovShots, Shot, choose_frame, read_shots
 from stemscale.reports.plot import Column, Plot
 from stemscale.reports.plots.panels import WIDE_IN, no_ticks, show_image
-from stemscale.reports.store_view import DONE, FovView, StoreView
+from stemscale.reports.store_view import FovView, StoreView
 from stemscale.reports.style import figure_text
 
 _MOST_FILTERS = 3  # rows below the rapid one; the last ones, which are the learned
 _TITLE_IN = 0.5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class EndScore:
-    """PSNR of the last frame of a series against the slow scan taken after it (row Q9).
-
-    Attributes
-    ----------
-    filter : str
-        Name of the filter's output.
-    frame : int
-        Number of the frame.
-    rapid_db, filtered_db : float
-        PSNR of the rapid frame, and of the filtered one [dB].
-    """
-
-    filter: str
-    frame: int
-    rapid_db: float
-    filtered_db: float
-
-    @property
-    def gain_db(self) -> float:
-        """Filtered over rapid [dB]."""
-        return self.filtered_db - self.rapid_db
-
-    @property
-    def gain_percent(self) -> float:
-        """Filtered over rapid, of the rapid frame's decibels [%], as the paper gives it."""
-        return 100 * self.gain_db / self.rapid_db if self.rapid_db else float("nan")
-
-
-def end_scores(fov: FovView) -> list[EndScore]:
-    """Score the last frame of a series against the slow scan taken after it.
-
-    Parameters
-    ----------
-    fov : FovView
-
-    Returns
-    -------
-    list of EndScore
-        Of each filter that made the frame and scored it; empty where the slow scan was not taken
-        after the series.
-
-    Notes
-    -----
-    Source: Ihara 2022, "Application to in-situ observation" (row Q9).
-    """
-    if not fov.slow_is_after:
-        return []
-    found = []
-    for filtered in per_frame_filters(fov):
-        psnr, rapid = (filtered.scores.get(name) for name in ("psnr", "psnr_rapid"))
-        done = np.flatnonzero(filtered.status == DONE)
-        if psnr is None or rapid is None or not done.size or filtered.kind == "none":
-            continue
-        last = int(done[np.argmax(filtered.frame_numbers[done])])
-        if np.isfinite(psnr[last] + rapid[last]):
-            found.append(
-                EndScore(
-                    filter=filtered.name,
-                    frame=int(filtered.frame_numbers[last]),
-                    rapid_db=float(rapid[last]),
-                    filtered_db=float(psnr[last]),
-                )
-            )
-    return found
 
 
 def frames_plot(view: StoreView, fov: FovView) -> Plot | None:
