@@ -21,7 +21,7 @@ from stemscale.reports.scores import (
 
 _MOST_LINES = 6  # of the headline
 _COLUMNS = 7  # of a table: more do not fit beside each other
-_IN_THE_FIRST_TABLE = ("psnr", "psnr_truth", "lag_tail")
+_IN_THE_FIRST_TABLE = ("psnr", "psnr_truth", "lag_tail", "lag_tail_truth")
 _ORDER = list(HEADINGS)
 _UNIT_LABELS = {"1/um": "1/µm"}
 _ACRONYMS = ("psnr", "upsnr", "ssim", "zncc", "fft", "dcfi")
