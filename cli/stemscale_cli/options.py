@@ -1,8 +1,12 @@
 """Options that several verbs share, each named once."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from stemscale.clusters import Tls
 
 Store = Annotated[
     str,
@@ -31,8 +35,51 @@ UntilIdle = Annotated[
     ),
 ]
 
+ClusterFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--cluster",
+        metavar="FILE.yaml",
+        help="For slurm: what its jobs ask for. For kubernetes: a DaskCluster.",
+        show_default=False,
+    ),
+]
+
+TlsCa = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-ca",
+        metavar="FILE",
+        help="For tls://ADDRESS: certificate of the authority.",
+        show_default=False,
+    ),
+]
+
+TlsCert = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert", metavar="FILE", help="Certificate of this client.", show_default=False
+    ),
+]
+
+TlsKey = Annotated[
+    Path | None,
+    typer.Option("--tls-key", metavar="FILE", help="Key of this client.", show_default=False),
+]
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+
+
+def tls_of(ca: Path | None, cert: Path | None, key: Path | None) -> "Tls | None":
+    """Put the three files together, of which none goes without the others."""
+    from stemscale.clusters import Tls
+
+    if ca and cert and key:
+        return Tls(ca=ca, cert=cert, key=key)
+    if ca or cert or key:
+        raise typer.BadParameter("--tls-ca, --tls-cert and --tls-key go together")
+    return None

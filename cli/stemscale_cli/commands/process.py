@@ -7,7 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from stemscale_cli.options import Fovs, Json, Overwrite, Quiet, Store, UntilIdle
+from stemscale_cli.options import (
+    ClusterFile,
+    Fovs,
+    Json,
+    Overwrite,
+    Quiet,
+    Store,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    UntilIdle,
+    tls_of,
+)
 
 
 def process(
@@ -79,29 +91,10 @@ def process(
             help="local, slurm, kubernetes, or the address of a running Dask scheduler.",
         ),
     ] = "local",
-    cluster: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.yaml",
-            help="For slurm: what its jobs ask for. For kubernetes: a DaskCluster.",
-            show_default=False,
-        ),
-    ] = None,
-    tls_ca: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="For tls://ADDRESS: certificate of the authority.",
-            show_default=False,
-        ),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Certificate of this client.", show_default=False),
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Key of this client.", show_default=False)
-    ] = None,
+    cluster: ClusterFile = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     workers: Annotated[
         int | None, typer.Option(metavar="N", help="Local worker processes. [default: one a core]")
     ] = None,
@@ -163,7 +156,7 @@ def process(
         "overwrite": overwrite,
         "retry_failed": retry_failed,
     }
-    tls = _tls(tls_ca, tls_cert, tls_key)
+    tls = tls_of(tls_ca, tls_cert, tls_key)
     if dry_run:
         if until_idle is not None and not follow:
             raise typer.BadParameter("--until-idle is for a series that grows: with --follow")
@@ -245,16 +238,6 @@ def say_failures(done: Any) -> None:
         talk("ingest the same files again to bring raw data back; then run the same command again")
     if done.failed or done.damaged:
         raise typer.Exit(3)
-
-
-def _tls(ca: Path | None, cert: Path | None, key: Path | None) -> Any:
-    from stemscale.clusters import Tls
-
-    if ca and cert and key:
-        return Tls(ca=ca, cert=cert, key=key)
-    if ca or cert or key:
-        raise typer.BadParameter("--tls-ca, --tls-cert and --tls-key go together")
-    return None
 
 
 def _workers(scheduler: str, workers: int | None) -> tuple[int, int] | None:

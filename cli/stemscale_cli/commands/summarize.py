@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stemscale_cli.options import Json, Quiet, Store
+from stemscale_cli.options import (
+    ClusterFile,
+    Json,
+    Quiet,
+    Store,
+    TlsCa,
+    TlsCert,
+    TlsKey,
+    tls_of,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -34,11 +43,15 @@ def summarize(
     scheduler: Annotated[
         str,
         typer.Option(
-            metavar="threads|local|ADDRESS",
-            help="Where to work: threads of this process, local worker processes, or the address "
-            "of a running Dask scheduler.",
+            metavar="threads|local|slurm|kubernetes|ADDRESS",
+            help="Where to work: threads of this process, local worker processes, slurm, "
+            "kubernetes, or the address of a running Dask scheduler.",
         ),
     ] = "threads",
+    cluster: ClusterFile = None,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -60,7 +73,14 @@ def summarize(
         if file is not None and not file.absolute().parent.is_dir():
             raise typer.BadParameter(f"{file}: there is no folder {file.parent}; make it first")
     with bar(scoring, quiet=quiet or as_json, unit="frames") as listener:
-        summary = run(store, truth=truth, scheduler=scheduler, listener=listener)
+        summary = run(
+            store,
+            truth=truth,
+            scheduler=scheduler,
+            tls=tls_of(tls_ca, tls_cert, tls_key),
+            cluster_file=cluster,
+            listener=listener,
+        )
     rows, ranges = score_table(store), range_table(store)
     series, last = series_table(store), last_frame_table(store)
     if csv_file is not None:
