@@ -136,6 +136,7 @@ class Trace:
             "right": [b for _, b in curves.missing],
         }
         self._legend.items = [item for name, item in self._items.items() if there[name]]
+        p.visible = any(there.values())  # else it would be a cursor over nothing
 
     def point_at(self, frame: int) -> None:
         """Move the cursor to a frame."""
