@@ -248,8 +248,7 @@ class _Fov:
     def __init__(self, store: str, fov: str, truth: str | None) -> None:
         self.store, self.fov = AcquisitionStore(store), fov
         self.rapid = self.store.frames(rapid_group(fov))
-        distortion = map_of(self.store, fov)
-        self._warp = None if distortion is None else Warp(distortion)
+        self._warps: list[Warp | None] = []
         slow = self.store.slow_image(fov)
         grid = slow_group(fov) if slow is not None else rapid_group(fov)
         self._pixel_size_nm = self.store.settings(grid).pixel_size_nm
@@ -264,7 +263,15 @@ class _Fov:
     def corrected(self, start: int, stop: int) -> FloatFrames:
         """Read rapid frames, onto the corrected grid."""
         frames = self.rapid.read(start, stop)
-        return frames.astype(np.float32) if self._warp is None else self._warp(frames)
+        warp = self._warp()
+        return frames.astype(np.float32) if warp is None else warp(frames)
+
+    def _warp(self) -> Warp | None:
+        with _lock:  # read once, and only where rapid frames are
+            if not self._warps:
+                distortion = map_of(self.store, self.fov)
+                self._warps.append(None if distortion is None else Warp(distortion))
+            return self._warps[0]
 
     def filtered(self, part: SeriesPart) -> Frames:
         """Read filtered frames as they are stored."""

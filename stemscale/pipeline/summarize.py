@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stemscale.clusters import Tls, check_place, connect
 from stemscale.distortion import DistortionMap
-from stemscale.errors import StoreError
+from stemscale.errors import StemscaleError, StoreError, StoreUnavailableError
 from stemscale.pipeline.calibration import fingerprint
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, ScoringStarted, no_listener
@@ -69,7 +69,7 @@ class _Fov:
     shape: tuple[int, int]
     filters: list[_Filter]
     rapid: dict[str, FloatArray] = field(default_factory=dict)  # psnr, psnr_band, if known
-    calibrated: bool = False
+    problem: str = ""  # why its rapid frames are not read
 
 
 def summarize(
@@ -144,6 +144,7 @@ def summarize(
         for name in names:
             truth_image(truth, name)
     fovs = [_look(target, name) for name in names]
+    problems = [f"{fov.name}: {fov.problem}" for fov in fovs if fov.problem]
     jobs = check_place(
         scheduler,
         workers=workers,
@@ -151,7 +152,6 @@ def summarize(
         cluster_file=None if cluster_file is None else Path(cluster_file),
     )
     found = {fov.name: _empty(fov) for fov in fovs}
-    problems: list[str] = []
     tasks = [task for fov in fovs for task in _tasks(target, fov, truth)]
     listener(ScoringStarted(frames=sum(task.frames for task in tasks)))
     with ExitStack() as stack:
@@ -170,16 +170,26 @@ def summarize(
 
 def _look(store: AcquisitionStore, fov: str) -> _Fov:
     n_frames, n_y, n_x = store.frames(rapid_group(fov)).shape
-    correction = map_of(store, fov)
+    correction, problem = _map(store, fov)
     filters = [
         _look_at_filter(store, fov, name, n_frames, correction) for name in store.filters(fov)
     ]
     shape = (n_y, n_x) if correction is None else correction.shape
-    found = _Fov(name=fov, n_frames=n_frames, shape=shape, filters=filters)
+    found = _Fov(name=fov, n_frames=n_frames, shape=shape, filters=filters, problem=problem)
     for filtered in filters:
         if filtered.corrected_alike and filtered.rapid and len(filtered.numbers) == n_frames:
             found.rapid = filtered.rapid
     return found
+
+
+def _map(store: AcquisitionStore, fov: str) -> tuple[DistortionMap | None, str]:
+    """Read the map of a FOV; where it is damaged, say so: the filtered frames have scores still."""
+    try:
+        return map_of(store, fov), ""
+    except StoreUnavailableError:
+        raise
+    except (StemscaleError, OSError, ValueError, KeyError, TypeError) as error:
+        return None, f"the calibration cannot be read ({error}): run `stemscale verify`"
 
 
 def _look_at_filter(
@@ -246,7 +256,7 @@ def _tasks(store: AcquisitionStore, fov: _Fov, truth: str | Path | None) -> Iter
             **shared,
             block=number,
             start=start,
-            stop=stop,
+            stop=start if fov.problem else stop,
             parts=tuple(part for f in beside for part in _part(f, start, stop)),
             paper=not fov.rapid,
             probe=number in probes,

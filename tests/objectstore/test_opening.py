@@ -4,9 +4,9 @@ import cloudpickle
 import numpy as np
 import pytest
 from builders import ramp_frames, write_image, write_stack
-from distributed import Client
 
 import stemscale
+from stemscale.clusters import connect
 
 pytestmark = [pytest.mark.s3, pytest.mark.cluster]
 
@@ -29,6 +29,6 @@ def test_a_url_opens_as_a_folder_does_and_its_chunks_travel_without_secrets(stor
     assert store.encode() in sent
     assert server.secret.encode() not in sent
     assert server.key.encode() not in sent
-    with Client(n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+    with connect("local", workers=1) as client:
         sums = client.compute(frames.sum(("y", "x"))).result()
     assert np.array_equal(sums.values, ramp_frames(11).sum((1, 2)))
