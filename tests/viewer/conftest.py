@@ -121,7 +121,7 @@ class Tab:
         assert [url for url in self.asked if not _HERE.match(url)] == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     from playwright.sync_api import sync_playwright
 
@@ -148,13 +148,13 @@ def opened(browser):
         tab.page.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """An in-situ series with all there is, and a FOV with nothing but frames."""
     return in_situ(tmp_path_factory.mktemp("viewer") / "situ.zarr")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def url(store):
     with served(store) as address:
         yield address
