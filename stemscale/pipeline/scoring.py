@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
 from stemscale.distortion import DistortionMap, Warp
-from stemscale.errors import SeriesError, StemscaleError, StoreError
+from stemscale.errors import DamagedDataError, SeriesError, StoreError
 from stemscale.pipeline.calibration import load_calibration
 from stemscale.pipeline.ledger_files import load_distortion
 from stemscale.pipeline.pixels import FloatFrames, as_seen
@@ -163,8 +163,8 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
 
     Raises
     ------
-    StoreError, DamagedDataError
-        If filtered frames cannot be read.
+    StoreError
+        If there is no such series, or its server is away. Damaged frames are told as problems.
     """
     began = time.perf_counter()
     work = _known(task)
@@ -175,7 +175,7 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
     if task.stop > task.start:
         try:
             rapid = _Stretch(work, task)
-        except StemscaleError as error:
+        except DamagedDataError as error:  # of a server that is away, the stretch is tried again
             problems.append(str(error))
     if rapid is not None:
         scores = work.score(rapid.flat, lambda: rapid.inner, paper=task.paper)
@@ -183,7 +183,11 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
         if task.probe:
             probed[RAPID] = work.probe(rapid.inner) | {"range": _range(rapid.inner)}
     for part in task.parts:
-        stored = work.filtered(part)
+        try:
+            stored = work.filtered(part)
+        except DamagedDataError as error:  # that of one filter takes nothing from the others
+            problems.append(str(error))
+            continue
         flat = FlatFrames(stored, _unseen(stored))
         scores = work.score(flat, partial(as_seen, stored), paper=part.paper)
         found.append((part.name, part.start, scores))

@@ -203,8 +203,8 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_scored(filtered):
     assert "fov01" in first
     assert "fov01/filtered/gaussian" in first
     assert "fov02/rapid" in second
-    found = scores_in(filtered, "fov02", "gaussian")
-    assert np.isfinite(found["psnr_matched"]).all()
+    for fov, name in (("fov02", "gaussian"), ("fov01", "none"), ("fov01", "rapid")):
+        assert np.isfinite(scores_in(filtered, fov, name)["psnr_matched"]).all(), (fov, name)
 
 
 def test_frames_that_are_not_made_yet_have_no_scores(filtered):
