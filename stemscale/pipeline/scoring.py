@@ -23,9 +23,12 @@ from stemscale.quality import (
     HALVES_THRESHOLD,
     FlatFrames,
     NeighbourScores,
+    NeighbourSums,
     PaperScore,
     ReferenceScores,
+    StripSums,
     coherence_cutoff,
+    gather,
     independent_halves,
     mean_image,
     psnr_without_background,
@@ -178,7 +181,9 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
         except DamagedDataError as error:  # of a server that is away, the stretch is tried again
             problems.append(str(error))
     if rapid is not None:
-        scores = work.score(rapid.flat, lambda: rapid.inner, paper=task.paper)
+        alike = any(part.corrected_alike for part in task.parts)
+        more = [rapid.neighbours] if alike else []
+        scores = work.score(rapid.flat, lambda: rapid.inner, *more, paper=task.paper)
         found.append((RAPID, task.start, {n: rapid.of_inner(v) for n, v in scores.items()}))
         if task.probe:
             probed[RAPID] = work.probe(rapid.inner) | {"range": _range(rapid.inner)}
@@ -188,12 +193,14 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
         except DamagedDataError as error:  # that of one filter takes nothing from the others
             problems.append(str(error))
             continue
-        flat = FlatFrames(stored, _unseen(stored))
-        scores = work.score(flat, partial(as_seen, stored), paper=part.paper)
-        found.append((part.name, part.start, scores))
+        flat = FlatFrames(stored, unseen=fill_value(stored.dtype))
         alike = part.corrected_alike and rapid is not None and part.offset is not None
-        if rapid is not None and alike and flat.shape[1:] == rapid.flat.shape[1:]:
-            scores["umse"] = rapid.against_neighbours(flat, part)
+        beside = rapid.neighbours_of(flat, part) if rapid is not None and alike else None
+        sums = [] if beside is None else [beside]
+        scores = work.score(flat, partial(as_seen, stored), *sums, paper=part.paper)
+        if beside is not None:
+            scores["umse"] = beside.errors()
+        found.append((part.name, part.start, scores))
         if task.probe and part.offset is not None:
             inputs = rapid.beside(part) if rapid is not None and alike else None
             probed[part.name] = work.probe(as_seen(stored), inputs, halo=part.halo)
@@ -283,22 +290,29 @@ class _Fov:
         return array.read(part.start, part.stop)
 
     def score(
-        self, flat: FlatFrames, frames: Callable[[], FloatFrames], *, paper: bool
+        self, flat: FlatFrames, frames: Callable[[], FloatFrames], *more: StripSums, paper: bool
     ) -> dict[str, FloatArray]:
         """Score frames by all that there is of this FOV; those on another grid have no scores.
 
-        ``frames`` are the same with NaN where nothing is seen, which only some scores ask for.
+        ``frames`` are the same with NaN where nothing is seen, which only some scores ask for;
+        what is in ``more`` is summed in the same go.
         """
+        against = [
+            None if one is None or one.shape != flat.shape[1:] else one.of(flat)
+            for one in (self._slow, self._truth)
+        ]
+        gather(*(one for one in against if one is not None), *more)
+        slow, truth = against
         found: dict[str, FloatArray] = {}
-        if self._slow is not None and self._slow.shape == flat.shape[1:]:
-            found |= self._slow(flat)
+        if slow is not None:
+            found |= slow.scores()
             if paper and self._paper is not None:
                 scored = [self._paper(frame) for frame in frames()]
                 found["psnr"] = np.array([whole for whole, _ in scored])
                 found["psnr_band"] = np.array([bands for _, bands in scored])
-        if self._truth is not None and self._truth.shape == flat.shape[1:]:
-            against = self._truth(flat)
-            found |= {f"{name}_truth": against[name] for name in ("lag_tail", "streak")}
+        if truth is not None:
+            scores = truth.scores()
+            found |= {f"{name}_truth": scores[name] for name in ("lag_tail", "streak")}
             found["psnr_truth"] = np.array([self._against_scene(f) for f in frames()])
         return found
 
@@ -352,8 +366,10 @@ class _Stretch:
             self._first = max(0, self._first - task.apart - 1)
         self._frames = work.corrected(self._first, last)
         self._last, self._apart = last, task.apart
-        self.flat = FlatFrames.of(self._frames)
-        self._neighbours: NeighbourScores | None = None
+        self.flat = FlatFrames(self._frames)
+        pairs = [self._pair(number) for number in range(self._start, self._stop)]
+        before, after = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
+        self.neighbours = NeighbourScores(self.flat, before, after)
 
     @property
     def inner(self) -> FloatFrames:
@@ -369,14 +385,12 @@ class _Stretch:
         assert part.offset is not None
         return self.inner[part.offset : part.offset + part.stop - part.start]
 
-    def against_neighbours(self, flat: FlatFrames, part: SeriesPart) -> FloatArray:
+    def neighbours_of(self, flat: FlatFrames, part: SeriesPart) -> NeighbourSums | None:
         """Compare filtered frames with rapid ones around them that the filter did not see."""
-        if self._neighbours is None:
-            pairs = [self._pair(number) for number in range(self._start, self._stop)]
-            before, after = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
-            self._neighbours = NeighbourScores(self.flat, before, after)
+        if flat.shape[1:] != self.flat.shape[1:]:
+            return None
         assert part.offset is not None
-        return self._neighbours(flat, first=part.offset)
+        return self.neighbours.of(flat, first=part.offset)
 
     def _pair(self, number: int) -> tuple[int, int]:
         """Choose two frames: one on either side, or both on one at an end of the series."""
@@ -387,14 +401,6 @@ class _Stretch:
             after = before - 1
         inside = all(self._first <= n < self._last for n in (before, after))
         return (before - self._first, after - self._first) if inside else (-1, -1)
-
-
-def _unseen(stored: Frames) -> NDArray[np.bool_]:
-    """Mark what was not seen, or is not written."""
-    found: NDArray[np.bool_] = (
-        np.isnan(stored) if stored.dtype.kind == "f" else stored == fill_value(stored.dtype)
-    )
-    return found
 
 
 def _range(frames: FloatFrames) -> float:

@@ -9,7 +9,7 @@ from stemscale.quality.coherence import (
 )
 from stemscale.quality.common import independent_halves, mean_image
 from stemscale.quality.dips import Dip, find_dips, fit_dip
-from stemscale.quality.flat_frames import FlatFrames
+from stemscale.quality.flat_frames import FlatFrames, StripSums, gather
 from stemscale.quality.gain import PAPER_PEAK, gain_and_offset, match_gain, min_max_scale
 from stemscale.quality.lag import LagTail, lag_tail, line_response
 from stemscale.quality.paper_score import PaperScore
@@ -32,7 +32,7 @@ from stemscale.quality.spectrum import (
 from stemscale.quality.ssim import ssim
 from stemscale.quality.streak import streak
 from stemscale.quality.summary import ScoreSummary, mean_and_std
-from stemscale.quality.upsnr import NeighbourScores, unsupervised_mse, upsnr
+from stemscale.quality.upsnr import NeighbourScores, NeighbourSums, unsupervised_mse, upsnr
 from stemscale.quality.zncc import zncc
 
 __all__ = [
@@ -44,15 +44,18 @@ __all__ = [
     "FlatFrames",
     "LagTail",
     "NeighbourScores",
+    "NeighbourSums",
     "PaperScore",
     "ReferenceScores",
     "ResidualTest",
     "ScoreSummary",
+    "StripSums",
     "agreement_cutoff",
     "coherence_cutoff",
     "find_dips",
     "fit_dip",
     "gain_and_offset",
+    "gather",
     "horizontal_profile",
     "independent_halves",
     "lag_tail",

@@ -10,7 +10,7 @@ from scipy.signal.windows import hann
 from stemscale.errors import FrameShapeError
 from stemscale.quality.background import background_removed_from
 from stemscale.quality.common import Image
-from stemscale.quality.flat_frames import FlatFrames, Frames
+from stemscale.quality.flat_frames import FlatFrames, Frames, gather
 from stemscale.quality.lag import tail_of_parts, tail_templates
 from stemscale.quality.spectrum import cutoffs_of_profiles, horizontal_profile, profile_of_columns
 from stemscale.quality.streak import streak_of_gains, streak_templates
@@ -30,7 +30,7 @@ class _Templates:
     mean: float  # of the reference over what is seen
     variance: float
     peak: float  # range of the reference
-    of_pixels: npt.NDArray[np.float32]  # (template, pixel): reference, streak, tail
+    of_pixels: npt.NDArray[np.float32]  # (template, y, x): reference, streak, tail
     has_streak: bool
     has_tail: bool
     profile: FloatArray  # (wave number,) of the reference
@@ -71,12 +71,12 @@ class ReferenceScores:
         """(y, x) of the frames that can be scored."""
         return self._reference.shape
 
-    def __call__(self, frames: Frames | FlatFrames) -> dict[str, FloatArray]:
+    def __call__(self, frames: Frames) -> dict[str, FloatArray]:
         """Score a block.
 
         Parameters
         ----------
-        frames : ndarray of float32, shape (frame, y, x), or FlatFrames
+        frames : ndarray of float32, shape (frame, y, x)
             Intensities; NaN = not seen. A frame of which nothing is seen has no scores.
 
         Returns
@@ -91,48 +91,25 @@ class ReferenceScores:
         FrameShapeError
             If frames and reference differ in shape.
         """
-        if len(frames.shape) != 3 or frames.shape[1:] != self._reference.shape:
+        sums = self.of(FlatFrames(frames))
+        gather(sums)
+        return sums.scores()
+
+    def of(self, flat: FlatFrames) -> "ReferenceSums":
+        """Say what is to be summed for the scores of a block, so that others sum in the same go.
+
+        Raises
+        ------
+        FrameShapeError
+            If frames and reference differ in shape.
+        """
+        if len(flat.shape) != 3 or flat.shape[1:] != self._reference.shape:
             raise FrameShapeError(
-                f"frames have shape {frames.shape} but their reference has "
+                f"frames have shape {flat.shape} but their reference has "
                 f"{self._reference.shape}: bring both onto one grid first (calibrate)"
             )
-        flat = frames if isinstance(frames, FlatFrames) else FlatFrames.of(frames)
-        found: dict[str, FloatArray] = {n: np.full(flat.shape[0], np.nan) for n in self.NAMES}
         about = self._templates(flat.seen) if flat.known.any() else None
-        if about is not None:
-            for name, values in self._scores(flat.within(about.seen), about).items():
-                found[name] = np.where(flat.known, values, np.nan)
-        return found
-
-    def _scores(self, flat: FlatFrames, about: _Templates) -> dict[str, FloatArray]:
-        products = (about.of_pixels @ flat.pixels.T).astype(np.float64)
-        mean = flat.sums / about.n_seen  # over the level
-        variance = np.maximum(flat.squares / about.n_seen - mean**2, 0.0)
-        covariance = products[0] / about.n_seen
-        found = {"psnr_matched": _psnr_of_correlation(about, variance, covariance)}
-        at = 1
-        if about.has_streak:
-            found["streak"] = streak_of_gains(products[at : at + _STREAKS])
-            at += _STREAKS
-        if about.has_tail:
-            found["lag_tail"], found["lag_delay"] = tail_of_parts(products[at : at + _TAILS])
-        found["agreement_cutoff"] = self._cutoffs(flat, mean, covariance, about)
-        return found
-
-    def _cutoffs(
-        self, flat: FlatFrames, mean: FloatArray, covariance: FloatArray, about: _Templates
-    ) -> FloatArray:
-        window = hann(flat.shape[1], sym=False)
-        columns = np.matmul(window.astype(np.float32), flat.pixels.reshape(flat.shape))
-        # the gain that runs from the reference to the frame, whose noise would shrink the other
-        gain = about.variance / np.where(covariance > 0, covariance, np.nan)
-        over = columns.astype(np.float64) - mean[:, None] * about.columns_seen
-        profiles = profile_of_columns(over * gain[:, None] + about.mean * window.sum())
-        found: FloatArray = np.full(len(gain), np.nan)
-        found[np.isfinite(gain)] = cutoffs_of_profiles(
-            profiles[np.isfinite(gain)], about.profile, self._wave_number
-        )
-        return found
+        return ReferenceSums(flat, about, self._wave_number)
 
     def _templates(self, seen: npt.NDArray[np.bool_]) -> _Templates | None:
         with self._lock:
@@ -164,12 +141,69 @@ class ReferenceScores:
             mean=mean,
             variance=float(values.var()),
             peak=float(np.ptp(values)),
-            of_pixels=templates.reshape(len(templates), -1).astype(np.float32),
+            of_pixels=templates.astype(np.float32),
             has_streak=streaks is not None,
             has_tail=tails is not None,
             profile=profile,
             columns_seen=hann(seen.shape[0], sym=False) @ seen,
         )
+
+
+class ReferenceSums:
+    """Sums of a block over templates, of which its scores are made; see `ReferenceScores.of`."""
+
+    def __init__(self, flat: FlatFrames, about: _Templates | None, wave_number: FloatArray) -> None:
+        self.over = flat if about is None else flat.within(about.seen)
+        self._about, self._wave_number = about, wave_number
+        n_frames, n_y, n_x = flat.shape
+        self._window = hann(n_y, sym=False)
+        self._float_window = self._window.astype(np.float32)
+        self._products = np.zeros((0 if about is None else len(about.of_pixels), n_frames))
+        self._columns = np.zeros((n_frames, n_x))
+
+    def add(self, rows: slice, strip: Frames) -> None:
+        """Add what these rows, (frame, row, x), have to give."""
+        if self._about is not None:
+            templates = self._about.of_pixels[:, rows]
+            flat = templates.reshape(len(templates), -1)
+            self._products += flat @ strip.reshape(len(strip), -1).T
+            self._columns += np.matmul(self._float_window[rows], strip)
+
+    def scores(self) -> dict[str, FloatArray]:
+        """Make the scores of the sums, once all rows were added."""
+        names, known = ReferenceScores.NAMES, self.over.known
+        found: dict[str, FloatArray] = {n: np.full(len(known), np.nan) for n in names}
+        if self._about is not None:
+            for name, values in self._scores(self._about).items():
+                found[name] = np.where(known, values, np.nan)
+        return found
+
+    def _scores(self, about: _Templates) -> dict[str, FloatArray]:
+        mean = self.over.sums / about.n_seen  # over the level
+        variance = np.maximum(self.over.squares / about.n_seen - mean**2, 0.0)
+        covariance = self._products[0] / about.n_seen
+        found = {"psnr_matched": _psnr_of_correlation(about, variance, covariance)}
+        at = 1
+        if about.has_streak:
+            found["streak"] = streak_of_gains(self._products[at : at + _STREAKS])
+            at += _STREAKS
+        if about.has_tail:
+            parts = self._products[at : at + _TAILS]
+            found["lag_tail"], found["lag_delay"] = tail_of_parts(parts)
+        over = self._columns - mean[:, None] * about.columns_seen
+        found["agreement_cutoff"] = self._cutoffs(over, covariance, about)
+        return found
+
+    def _cutoffs(self, over: FloatArray, covariance: FloatArray, about: _Templates) -> FloatArray:
+        """Compare sums of columns over their mean, (frame, x), with those of the reference."""
+        # the gain that runs from the reference to the frame, whose noise would shrink the other
+        gain = about.variance / np.where(covariance > 0, covariance, np.nan)
+        profiles = profile_of_columns(over * gain[:, None] + about.mean * self._window.sum())
+        found: FloatArray = np.full(len(gain), np.nan)
+        found[np.isfinite(gain)] = cutoffs_of_profiles(
+            profiles[np.isfinite(gain)], about.profile, self._wave_number
+        )
+        return found
 
 
 def _psnr_of_correlation(

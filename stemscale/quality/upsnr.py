@@ -5,8 +5,11 @@ import numpy.typing as npt
 
 from stemscale.errors import SettingsError
 from stemscale.quality.common import Image, require_same_shape
-from stemscale.quality.flat_frames import FlatFrames
+from stemscale.quality.flat_frames import FlatFrames, Frames, gather
 from stemscale.quality.gain import gain_and_offset
+
+FloatArray = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 
 def unsupervised_mse(filtered: Image, before: Image, after: Image) -> float:
@@ -101,23 +104,31 @@ class NeighbourScores:
     before, after : ndarray of int, shape (n,)
         Which of them stand beside each frame to be scored; -1 where there is none.
 
+    Attributes
+    ----------
+    over : FlatFrames
+        The rapid frames: with other sums over them, what is needed of them can be summed in one
+        go (:func:`~stemscale.quality.gather`); else that is done when it is needed.
+
     Notes
     -----
     With a and b the neighbours, the error is told by products of f, a and b alone.
     """
 
-    def __init__(
-        self, rapid: FlatFrames, before: npt.NDArray[np.int64], after: npt.NDArray[np.int64]
-    ) -> None:
-        self._rapid, self._before, self._after = rapid, before, after
-        self._there = (before >= 0) & (after >= 0)
-        self._there &= rapid.known[before] & rapid.known[after]
-        self._both = np.array(
-            [rapid.pixels[a] @ rapid.pixels[b] for a, b in zip(before, after, strict=True)],
-            dtype=np.float64,
-        )
+    def __init__(self, rapid: FlatFrames, before: Places, after: Places) -> None:
+        self.over = rapid
+        self.before, self.after = before, after
+        self.there = (before >= 0) & (after >= 0) & rapid.known[before] & rapid.known[after]
+        self.products: FloatArray | None = None  # of both neighbours (n,)
 
-    def __call__(self, filtered: FlatFrames, *, first: int = 0) -> npt.NDArray[np.float64]:
+    def add(self, rows: slice, strip: Frames) -> None:
+        """Add what these rows, (frame, row, x), have to give."""
+        if self.products is None:
+            self.products = np.zeros(len(self.before))
+        one, other = (_of(strip, places) for places in (self.before, self.after))
+        self.products += np.vecdot(one, other)
+
+    def __call__(self, filtered: FlatFrames, *, first: int = 0) -> FloatArray:
         """Score frames that stand between those neighbours.
 
         Parameters
@@ -132,28 +143,62 @@ class NeighbourScores:
         ndarray of float64, shape (frame,)
             [counts²]; NaN where a frame or a neighbour shows nothing.
         """
-        common = self._rapid.within(filtered.seen)
-        if common is not self._rapid:
-            there = NeighbourScores(common, self._before, self._after)
-            return there(filtered, first=first)
-        return self._errors(filtered.within(common.seen), first)
+        sums = self.of(filtered, first=first)
+        gather(sums)
+        return sums.errors()
 
-    def _errors(self, filtered: FlatFrames, first: int) -> npt.NDArray[np.float64]:
-        n, rapid, frames = filtered.n_seen, self._rapid.pixels, filtered.pixels
-        if n == 0:
-            return np.full(len(frames), np.nan)
-        pairs_here = slice(first, first + len(frames))
-        a, b, both = self._before[pairs_here], self._after[pairs_here], self._both[pairs_here]
-        squares = (self._rapid.squares[a] + self._rapid.squares[b]) / 4
-        sums = (self._rapid.sums[a] + self._rapid.sums[b]) / 2  # of m, the mean of both
+    def of(self, filtered: FlatFrames, *, first: int = 0) -> "NeighbourSums":
+        """Say what is to be summed for these frames, so that others sum in the same go."""
+        common = self.over.within(filtered.seen)
+        if common is not self.over:
+            return NeighbourScores(common, self.before, self.after).of(filtered, first=first)
+        if self.products is None:
+            gather(self)
+        return NeighbourSums(self, filtered.within(common.seen), first)
+
+
+class NeighbourSums:
+    """Products of filtered frames with their neighbours; see `NeighbourScores.of`."""
+
+    def __init__(self, beside: NeighbourScores, filtered: FlatFrames, first: int) -> None:
+        self.over, self._beside = filtered, beside
+        self._here = slice(first, first + filtered.shape[0])
+        self._a, self._b = beside.before[self._here], beside.after[self._here]
+        self._strips = beside.over.strips()
+        self._shared = np.zeros(filtered.shape[0])  # with the mean of both
+
+    def add(self, rows: slice, strip: Frames) -> None:
+        """Add what these rows, (frame, row, x), have to give."""
+        same, rapid = next(self._strips)
+        assert same == rows
+        frames = strip.reshape(len(strip), -1)
+        for places in (self._a, self._b):
+            self._shared += np.vecdot(frames, _of(rapid, places)) / 2
+
+    def errors(self) -> FloatArray:
+        """Make the errors of the sums, once all rows were added: [counts²], shape (frame,)."""
+        n, rapid, filtered = self.over.n_seen, self._beside.over, self.over
+        if n == 0 or self._beside.products is None:
+            return np.full(len(self._shared), np.nan)
+        both = self._beside.products[self._here]
+        squares = (rapid.squares[self._a] + rapid.squares[self._b]) / 4
+        sums = (rapid.sums[self._a] + rapid.sums[self._b]) / 2  # of m, the mean of both
         left = squares + both / 2 - sums**2 / n
         noise = squares - both / 2
         variance = filtered.squares - filtered.sums**2 / n
-        pairs = zip(frames, a, b, strict=True)
-        shared = np.array([f @ rapid[i] + f @ rapid[j] for f, i, j in pairs], dtype=np.float64) / 2
-        covariance = shared - filtered.sums * sums / n
+        covariance = self._shared - filtered.sums * sums / n
         explained = np.divide(
             covariance**2, variance, out=np.zeros_like(variance), where=variance > 0
         )
-        errors: npt.NDArray[np.float64] = (left - explained - noise) / n
-        return np.where(self._there[pairs_here] & filtered.known, errors, np.nan)
+        there = self._beside.there[self._here] & filtered.known
+        errors: FloatArray = np.where(there, (left - explained - noise) / n, np.nan)
+        return errors
+
+
+def _of(strip: Frames, places: Places) -> Frames:
+    """Take frames out of a strip, (frame, pixel); those that follow each other without a copy."""
+    if places.size and places[0] >= 0 and np.all(np.diff(places) == 1):
+        found = strip[int(places[0]) : int(places[-1]) + 1]
+    else:
+        found = strip[places]
+    return found.reshape(len(places), -1)

@@ -76,15 +76,15 @@ def test_a_block_scores_as_its_frames_do_one_by_one():
     filtered = gaussian_filter(rapid, (0, 1.5, 1.5))
     rapid[:, :, :10] = np.nan
     before, after = np.array([1, 0, 1, 2, 2]), np.array([2, 2, 3, 4, 3])
-    scores = NeighbourScores(FlatFrames.of(rapid), before, after)
+    scores = NeighbourScores(FlatFrames(rapid), before, after)
     for unseen in (0, 15):  # columns that the filtered frames do not show
         filtered[:, :, :unseen] = np.nan
         expected = [
             unsupervised_mse(f, rapid[a], rapid[b])
             for f, a, b in zip(filtered, before, after, strict=True)
         ]
-        assert scores(FlatFrames.of(filtered)) == pytest.approx(expected, rel=2e-3)
-        part = scores(FlatFrames.of(filtered[2:4]), first=2)
+        assert scores(FlatFrames(filtered)) == pytest.approx(expected, rel=2e-3)
+        part = scores(FlatFrames(filtered[2:4]), first=2)
         assert part == pytest.approx(expected[2:4], rel=2e-3)
 
 
@@ -92,6 +92,6 @@ def test_frames_without_neighbours_or_without_pixels_have_no_score():
     rapid = series(n=4).astype(np.float32)
     filtered = gaussian_filter(rapid, (0, 1.5, 1.5))
     rapid[3], filtered[1] = np.nan, np.nan
-    scores = NeighbourScores(FlatFrames.of(rapid), np.array([1, 0, 1, -1]), np.array([2, 2, 3, 1]))
-    found = scores(FlatFrames.of(filtered))
+    scores = NeighbourScores(FlatFrames(rapid), np.array([1, 0, 1, -1]), np.array([2, 2, 3, 1]))
+    found = scores(FlatFrames(filtered))
     assert np.isfinite(found).tolist() == [True, False, False, False]
