@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
-from scipy.signal.windows import hann
 
 from stemscale.denoising.classical.noise import noise_sigma
 from stemscale.denoising.scaling import SeriesScale
+from stemscale.quality import hann
 
 Lines = NDArray[np.float32]
 
@@ -233,4 +233,4 @@ def _peak(lines: Lines) -> float:
 
 @lru_cache(maxsize=8)
 def _window(n: int) -> Lines:
-    return np.asarray(hann(n, sym=False), dtype=np.float32)
+    return np.asarray(hann(n), dtype=np.float32)

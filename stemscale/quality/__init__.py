@@ -7,7 +7,7 @@ from stemscale.quality.coherence import (
     coherence_cutoff,
     ring_coherence,
 )
-from stemscale.quality.common import independent_halves, mean_image
+from stemscale.quality.common import hann, independent_halves, mean_image
 from stemscale.quality.dips import Dip, find_dips, fit_dip
 from stemscale.quality.flat_frames import FlatFrames, StripSums, gather
 from stemscale.quality.gain import PAPER_PEAK, gain_and_offset, match_gain, min_max_scale
@@ -56,6 +56,7 @@ __all__ = [
     "fit_dip",
     "gain_and_offset",
     "gather",
+    "hann",
     "horizontal_profile",
     "independent_halves",
     "lag_tail",

@@ -85,6 +85,22 @@ def common_pixels(
     return frame[seen].astype(np.float64), reference[seen].astype(np.float64)
 
 
+def hann(size: int) -> npt.NDArray[np.float64]:
+    """Give the Hann window of a line, as if it went on periodically.
+
+    Parameters
+    ----------
+    size : int
+        Pixels of the line.
+
+    Returns
+    -------
+    ndarray of float64, shape (size,)
+        That of scipy, without all of scipy.signal, whose import takes half a second.
+    """
+    return np.hanning(size + 1)[:-1] if size > 1 else np.ones(size)
+
+
 def mean_image(frames: Image) -> FloatImage:
     """Average frames, in double precision.
 

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
-from scipy.optimize import curve_fit
-from scipy.signal import find_peaks, peak_widths
 
 from stemscale.errors import FrameShapeError, SettingsError
 
@@ -88,6 +86,8 @@ def find_dips(
     -----
     Source: Ihara 2022, Fig. 1b and 4b (row Q7), where dips mark dislocations.
     """
+    from scipy.signal import find_peaks, peak_widths  # half a second, which the first look spares
+
     _check(line)
     if not 0 < least_share < 1 or not smooth_px >= 0:
         raise SettingsError(
@@ -151,6 +151,8 @@ def fit_dip(
     filter should bring back to that of the slow scan (row Q7). A smeared dip is no Gaussian: what
     it is then is the width of the Gaussian closest to it.
     """
+    from scipy.optimize import curve_fit
+
     _check(line)
     if not width_px > 0:
         raise SettingsError(f"width_px is {width_px:g}: needed is a width above 0 px")

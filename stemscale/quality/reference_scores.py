@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.signal.windows import hann
 
 from stemscale.errors import FrameShapeError
 from stemscale.quality.background import background_removed_from
-from stemscale.quality.common import Image
+from stemscale.quality.common import Image, hann
 from stemscale.quality.flat_frames import FlatFrames, Frames, gather
 from stemscale.quality.lag import tail_of_parts, tail_templates
 from stemscale.quality.spectrum import cutoffs_of_profiles, horizontal_profile, profile_of_columns
@@ -145,7 +144,7 @@ class ReferenceScores:
             has_streak=streaks is not None,
             has_tail=tails is not None,
             profile=profile,
-            columns_seen=hann(seen.shape[0], sym=False) @ seen,
+            columns_seen=hann(seen.shape[0]) @ seen,
         )
 
 
@@ -156,7 +155,7 @@ class ReferenceSums:
         self.over = flat if about is None else flat.within(about.seen)
         self._about, self._wave_number = about, wave_number
         n_frames, n_y, n_x = flat.shape
-        self._window = hann(n_y, sym=False)
+        self._window = hann(n_y)
         self._float_window = self._window.astype(np.float32)
         self._products = np.zeros((0 if about is None else len(about.of_pixels), n_frames))
         self._columns = np.zeros((n_frames, n_x))

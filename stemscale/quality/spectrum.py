@@ -4,10 +4,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import fft2, fftshift, rfft
 from scipy.ndimage import uniform_filter1d
-from scipy.signal.windows import hann
 
 from stemscale.errors import FrameShapeError, SettingsError
-from stemscale.quality.common import FloatImage, Image
+from stemscale.quality.common import FloatImage, Image, hann
 
 _NM_PER_UM = 1000.0
 Profile = npt.NDArray[np.float64]
@@ -39,7 +38,7 @@ def power_spectrum(image: Image) -> FloatImage:
     """
     filled = _filled(image)
     n_y, n_x = filled.shape
-    window = np.outer(hann(n_y, sym=False), hann(n_x, sym=False))
+    window = np.outer(hann(n_y), hann(n_x))
     return _ln_power(fftshift(fft2(filled * window)))
 
 
@@ -74,7 +73,7 @@ def horizontal_profile(image: Image, *, pixel_size_nm: float | None) -> tuple[Pr
     """
     scale = _per_px(pixel_size_nm)
     filled = _filled(image)
-    ln_power = profile_of_columns(hann(filled.shape[0], sym=False) @ filled)
+    ln_power = profile_of_columns(hann(filled.shape[0]) @ filled)
     return np.arange(ln_power.size) / filled.shape[1] * scale, ln_power
 
 
@@ -95,7 +94,7 @@ def profile_of_columns(columns: npt.NDArray[np.float64]) -> Profile:
         ln |F|² as in `horizontal_profile`.
     """
     n_x = columns.shape[-1]
-    transform = rfft(columns * hann(n_x, sym=False))[..., : (n_x + 1) // 2]
+    transform = rfft(columns * hann(n_x))[..., : (n_x + 1) // 2]
     return _ln_power(transform)
 
 

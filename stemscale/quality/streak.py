@@ -3,11 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import ifft2
-from scipy.signal.windows import hann
 
 from stemscale.errors import FrameShapeError
 from stemscale.quality.background import DEFAULT_SIGMA_PX
-from stemscale.quality.common import FloatImage, Image
+from stemscale.quality.common import FloatImage, Image, hann
 from stemscale.quality.transforms import frequencies, transforms_alike
 
 LONGEST_PX, SHORTEST_PX = 40.0, 8.0  # waves compared: shorter than the background, well above noise
@@ -108,7 +107,7 @@ def streak_templates(reference: Image, seen: npt.NDArray[np.bool_]) -> FloatImag
         return None
     # sum over waves of w Re(F G*) is, by Parseval, one over pixels of f with the image of w G
     images = ifft2(weights * transform).real * seen.size
-    window = np.outer(*(hann(size, sym=False) for size in seen.shape))
+    window = np.outer(*(hann(size) for size in seen.shape))
     templates = np.where(seen, images * window, 0.0)
     # as the mean of what is seen is taken off the image before it is transformed
     mean = templates.sum(axis=(1, 2), keepdims=True) / seen.sum()

@@ -3,10 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 from scipy.fft import fft2, fftfreq
-from scipy.signal.windows import hann
 
 from stemscale.quality.background import remove_background
-from stemscale.quality.common import FloatImage, Image, seen_in_both
+from stemscale.quality.common import FloatImage, Image, hann, seen_in_both
 
 Transform = npt.NDArray[np.complex128]
 
@@ -35,7 +34,7 @@ def transforms_alike(
         If the two images differ in shape.
     """
     seen = seen_in_both(image, reference)
-    window = np.outer(*(hann(size, sym=False) for size in seen.shape))
+    window = np.outer(*(hann(size) for size in seen.shape))
     found = []
     for one in (image, reference):
         flat = remove_background(np.where(seen, one, np.nan), sigma_px=sigma_px)

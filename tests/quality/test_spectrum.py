@@ -7,6 +7,7 @@ from quality.builders import dislocations, exponential_tail, lagged
 from stemscale.errors import FrameShapeError, SettingsError
 from stemscale.quality import (
     agreement_cutoff,
+    hann,
     horizontal_profile,
     match_gain,
     power_spectrum,
@@ -152,3 +153,10 @@ def test_the_horizontal_profile_is_the_row_through_the_centre_of_the_spectrum():
     image[:3, :5] = np.nan
     _, ln_power = horizontal_profile(image, pixel_size_nm=None)
     assert ln_power == pytest.approx(power_spectrum(image)[15, 20:])
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 7, 512])
+def test_the_window_is_that_of_scipy(size):
+    from scipy.signal.windows import hann as of_scipy
+
+    np.testing.assert_allclose(hann(size), of_scipy(size, sym=False), atol=1e-15)

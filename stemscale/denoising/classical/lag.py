@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import fft, fftfreq, irfft2, rfft2, rfftfreq
 from scipy.optimize import least_squares
-from scipy.signal.windows import hann
 
 from stemscale.denoising.classical.parameters import Parameters, number
 from stemscale.denoising.classical.tuning import crop, highest, mean_psnr
 from stemscale.denoising.unseen import fill_unseen
 from stemscale.errors import FilterError
-from stemscale.quality import remove_background
+from stemscale.quality import hann, remove_background
 
 FloatFrames = NDArray[np.float32]
 Line = NDArray[np.float64]
@@ -184,7 +183,7 @@ def fit_tails(frames: FloatFrames, reference: NDArray[np.float64]) -> dict[str, 
 
 
 def _window(seen: NDArray[np.bool_]) -> Line:
-    window: Line = hann(seen.shape[1], sym=False)[None]
+    window: Line = hann(seen.shape[1])[None]
     return window
 
 

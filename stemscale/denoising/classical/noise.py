@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import irfft, rfft
-from scipy.signal.windows import hann
 
 from stemscale.denoising.unseen import fill_unseen
+from stemscale.quality import hann
 
 # median of the absolute deviation of a normal distribution, in standard deviations
 _MAD_OF_NORMAL = 0.6745
@@ -61,7 +61,7 @@ def noise_correlation(frames: NDArray[Any]) -> list[float]:
     number the median over all lines, which the lines that cross an edge of the scene do not move.
     Beyond, correlations are tapered to 0, since a spectrum that ends there would ring.
     """
-    window = hann(frames.shape[2], sym=False)
+    window = hann(frames.shape[2])
     spectra = []
     for frame in frames:
         filled = fill_unseen(frame).astype(np.float64)
