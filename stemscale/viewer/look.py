@@ -21,6 +21,8 @@ _FIXED = {RECORDED: "#c0c5cd", CORRECTED: "#8a8f98", SLOW: "#000000"}
 _HERE = Path(__file__).parent
 _CSS = (_HERE / "page.css").read_text(encoding="utf-8")
 
+_GUESS_PX = 300.0
+
 
 def colour(key: str) -> str:
     """Colour of an image's curves: Okabe and Ito's palette, as in the reports."""
@@ -112,8 +114,13 @@ def quiet(axis: Any) -> None:
 
 
 def inner_width(shown: Any) -> float:
-    """Width of what a plot's axes enclose, as the browser says; at first, a guess [px]."""
+    """Width of what a plot's axes enclose, as the browser says; at first, a guess [px].
+
+    Of a plot that is not laid out yet, or hidden, the browser says 0: a picture made for that
+    would be a single pixel.
+    """
     try:
-        return float(shown.inner_width)
+        found = float(shown.inner_width)
     except UnsetValueError:
-        return 300.0
+        return _GUESS_PX
+    return found if found >= 1 else _GUESS_PX

@@ -27,11 +27,13 @@ from stemscale.viewer.picture import Drawn
 from stemscale.viewer.series import Grid, Series
 from stemscale.viewer.texts import Texts
 from stemscale.viewer.trace import Trace
-from stemscale.viewer.words import heading, short
+from stemscale.viewer.words import heading, short, title
 
 _GAP = {"gap": "10px"}
 _COLUMN = {"flex": "1 1 0", "min-width": "0"}
 _TALLEST = "68vh"  # of a panel: else one that is alone would not fit on the screen
+_TALLEST_SWIPE = "86vh"  # it stands lower, and is looked at alone
+_SHARES = 4, 5, 7  # of the width, that panes take
 LATE = "reading …"
 
 
@@ -66,8 +68,8 @@ class Page:
             )
             for role, v in self.panels.items()
         }
-        for pane, share in zip(self._panes.values(), (4, 5, 7), strict=True):
-            pane.layout.styles = {"flex": f"{share} 1 {share * 4}rem", "min-width": "18rem"}
+        for pane, share in zip(self._panes.values(), _SHARES, strict=True):
+            pane.layout.styles = _pane(share)
         self._hang_together()
         top, player = self.controls.rows(heading(store, path), self.texts.div(self._place))
         self._root = column(
@@ -158,6 +160,9 @@ class Page:
         """Open the panels and panes that are chosen, of those that there are."""
         for role, part in self._columns.items():
             part.visible = role in choice.panels and choice.key(role) in series.images
+            if part.visible:  # before its image, which may take a while
+                words = title(series, choice.key(role), choice.frame)
+                self.texts.set(self._titles[role], words)
         for tool, pane in self._panes.items():
             pane.layout.visible = tool in choice.tools
         for view in (*self.panels.values(), self.swipe.view):
@@ -168,10 +173,14 @@ class Page:
         self.axes.fit(grid.width, grid.height, unit)
         for view in (*self.panels.values(), self.swipe.view):
             view.plot.aspect_ratio = self.axes.aspect
-        widest = f"calc({_TALLEST} * {self.axes.aspect:.3f})"
         for part in self._columns.values():
-            part.styles = {**_COLUMN, "max-width": widest}
+            part.styles = {**_COLUMN, **self._no_wider(_TALLEST)}
+        self.swipe.layout.styles = {**_pane(_SHARES[0]), **self._no_wider(_TALLEST_SWIPE)}
         self.swipe.divider.location = grid.width / 2
+
+    def _no_wider(self, height: str) -> dict[str, str]:
+        """Limit the width of an image so that it is no taller."""
+        return {"max-width": f"calc({height} * {self.axes.aspect:.3f})"}
 
     def show_image(self, role: str, drawn: Drawn) -> None:
         """Draw an image in its panel, with its title."""
@@ -208,3 +217,7 @@ class Page:
         if self.controls.notice.text != text:
             self.controls.notice.text = text
             self.controls.notice.visible = bool(text)
+
+
+def _pane(share: int) -> dict[str, str]:
+    return {"flex": f"{share} 1 {share * 4}rem", "min-width": "18rem"}

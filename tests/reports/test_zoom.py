@@ -168,11 +168,14 @@ def test_the_scale_bar_keeps_to_the_magnified_image(tab):
     assert share == pytest.approx(5 / (134.4 / 8), abs=0.01)
 
 
-def test_printed_all_figures_are_there(tab):
-    closed = "[...document.querySelectorAll('details.figures')].filter(d => !d.open).length"
-    assert tab.evaluate(closed) == 1  # of the second field of view
+def test_printed_all_that_is_folded_away_is_there_and_afterwards_folded_again(tab):
+    closed = "document.querySelectorAll('details:not([open])').length"
+    before = tab.evaluate(closed)
+    assert before > 1  # the second field of view's figures, the filter's card
+    tab.evaluate(f"addEventListener('beforeprint', () => {{ window.left = {closed}; }})")
     assert tab.pdf(prefer_css_page_size=True).startswith(b"%PDF")
-    assert tab.evaluate(closed) == 0
+    assert tab.evaluate("window.left") == 0
+    assert tab.evaluate(closed) == before
 
 
 def test_without_scripts_the_page_is_whole(browser, page):

@@ -125,8 +125,13 @@
   }
 
   document.querySelectorAll("section.fov").forEach(link);
+  let opened = [];  // paper has nothing to click on
   window.addEventListener("beforeprint", () => {
-    document.querySelectorAll("details.figures").forEach((figures) => { figures.open = true; });
+    opened = [...document.querySelectorAll("details:not([open])")];
+    opened.forEach((details) => { details.open = true; });
+  });
+  window.addEventListener("afterprint", () => {
+    opened.forEach((details) => { details.open = false; });
   });
   document.querySelectorAll(".needs-script").forEach((hint) => { hint.hidden = false; });
 })();
