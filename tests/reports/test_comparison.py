@@ -45,8 +45,6 @@ def test_each_panel_says_what_it_is_and_how_near_to_the_slow_scan(tmp_path):
         ["slow scan", "5 µs/px", "reference"],
     ):
         assert set(title) <= set(words)
-    assert "50 nm" not in words
-    assert "20 nm" in words
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "$x_", "n" * 10_000])
@@ -58,7 +56,7 @@ def test_odd_metadata_do_no_harm(tmp_path, name):
     )
     words = said(write_comparison(store, tmp_path / "p.svg"))
     assert "was trained on this FOV" in words
-    assert not [w for w in words if "PSNR" in w or " nm" in w]
+    assert not [w for w in words if "PSNR" in w]
 
 
 def test_a_field_of_view_and_its_filters_can_be_chosen(tmp_path):
@@ -79,7 +77,7 @@ def test_a_field_of_view_and_its_filters_can_be_chosen(tmp_path):
     assert "a" not in only
     with pytest.raises(StoreError, match="was filtered as c: there is a, b"):
         words(filters=["c"])
-    with pytest.raises(StoreError, match="fov01 was filtered as|as b: there is a"):
+    with pytest.raises(StoreError, match=r"filtered as b: there is a$"):
         words(fovs=["fov01"], filters=["b"])
     with pytest.raises(StoreError, match="no field of view fov09: it has fov01"):
         words(fovs=["fov09"])
