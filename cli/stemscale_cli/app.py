@@ -27,6 +27,7 @@ from stemscale_cli.commands import (
     verify,
     view,
 )
+from stemscale_cli.interrupt import what_remains
 from stemscale_cli.output import talk
 
 _INTERRUPTED = 130  # how typer ends after Ctrl-C
@@ -98,7 +99,9 @@ def main() -> None:
         sys.exit(1)
     except SystemExit as ending:
         if ending.code == _INTERRUPTED:
-            talk("Interrupted. The same command goes on where it was.")
+            # before the verb stand flags only, without values
+            verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+            talk(what_remains(verb))
         raise
 
 

@@ -1,10 +1,35 @@
-"""Ctrl-C as a wish to end, for verbs that go on until they are asked to."""
+"""Ctrl-C: what it leaves of a verb's work; and as a wish to end, for verbs that go on till then."""
 
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+_GOES_ON = ("ingest", "train", "process", "live", "compact")
+_BEGINS_ANEW = ("calibrate", "summarize", "verify", "report", "export", "movie", "demo")
+
+
+def what_remains(verb: str) -> str:
+    """Say what becomes of work that Ctrl-C ended.
+
+    Parameters
+    ----------
+    verb : str
+        Name of the command, as typed.
+
+    Returns
+    -------
+    str
+        One line.
+    """
+    if verb in _GOES_ON:
+        return "Interrupted. The same command goes on where it was."
+    if verb in _BEGINS_ANEW:
+        return "Interrupted. The same command begins anew."
+    if verb == "simulate":
+        return "Interrupted. The same command with --overwrite begins anew."
+    return "Interrupted."
 
 
 @contextmanager

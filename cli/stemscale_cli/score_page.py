@@ -3,7 +3,10 @@
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
+
+from stemscale.pipeline.score_names import HEADINGS, UNIT_LABELS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -12,23 +15,18 @@ if TYPE_CHECKING:
     from stemscale.reports import EndScore, RangeRow, ScoreRow, SeriesRow
     from stemscale.reports.scores import Statistic
 
-# what is shown of a score, in this order: heading, decimals
-_PSNR = {
-    "psnr": ("PSNR [dB]", 2),
-    "psnr_matched": ("matched [dB]", 2),
-    "upsnr": ("uPSNR [dB]", 2),
-    "psnr_truth": ("to truth [dB]", 2),
-}
+# what is shown of a score, in this order, and with how many decimals
+_PSNR = {"psnr": 2, "psnr_matched": 2, "upsnr": 2, "psnr_truth": 2}
 _DETAIL = {
-    "lag_tail": ("smear", 3),
-    "lag_tail_truth": ("to truth", 3),
-    "streak": ("streak [dB]", 1),
-    "agreement_cutoff": ("follows slow\nto [{units}]", 0),
-    "frc_rapid_cutoff": ("confirmed\nto [{units}]", 0),
-    "residual_lost": ("lost or\ninvented", 2),
+    "lag_tail": 3,
+    "lag_tail_truth": 3,
+    "streak": 1,
+    "agreement_cutoff": 0,
+    "frc_rapid_cutoff": 0,
+    "residual_lost": 2,
 }
 _BANDS = "psnr_band"
-_LABELS = {"1/um": "1/µm"}
+_HEADING_WIDTH = 12  # of a mean ± its deviation
 
 
 def show_scores(rows: "Sequence[ScoreRow]") -> None:
@@ -44,17 +42,17 @@ def show_scores(rows: "Sequence[ScoreRow]") -> None:
 def _show_columns(
     title: str,
     rows: "Sequence[ScoreRow]",
-    columns: Mapping[str, tuple[str, int]],
+    columns: Mapping[str, int],
     *,
     with_frames: bool = False,
 ) -> None:
     shown = [name for name in columns if any(_of(row, name) for row in rows)]
     if not shown and not with_frames:
         return
-    headings = [_heading(columns[name][0], name, rows) for name in shown]
+    headings = [_heading(name, rows) for name in shown]
     table = _table(title, ["frames"] * with_frames + headings)
     for row in rows:
-        cells = [_cell(columns[name][1], name, _of(row, name)) for name in shown]
+        cells = [_cell(columns[name], name, _of(row, name)) for name in shown]
         table.add_row(row.type, *[str(row.n_frames)] * with_frames, *cells)
     _print(table)
 
@@ -191,9 +189,10 @@ def _of(row: "ScoreRow", score: str) -> "Statistic | None":
     return found[0] if found else None
 
 
-def _heading(heading: str, score: str, rows: "Sequence[ScoreRow]") -> str:
+def _heading(score: str, rows: "Sequence[ScoreRow]") -> str:
     units = next(found.units for row in rows if (found := _of(row, score)) is not None)
-    return heading.format(units=_LABELS.get(units, units))
+    heading = HEADINGS[score] + (f" [{UNIT_LABELS.get(units, units)}]" if units else "")
+    return "\n".join(wrap(heading, _HEADING_WIDTH, break_long_words=False))
 
 
 def _cell(decimals: int, score: str, found: "Statistic | None") -> str:

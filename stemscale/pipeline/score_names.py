@@ -54,8 +54,12 @@ AT_THE_END = ("streak", "lag_tail", "lag_delay", "agreement_cutoff")
 """Scores that mean something only where the slow scan shows the scene of the frame."""
 
 HEADINGS: Mapping[str, str] = {
+    "psnr": "PSNR",
     "psnr_matched": "PSNR, matched",
     "upsnr": "uPSNR",
+    "psnr_truth": "PSNR to truth",
+    "lag_tail": "smear",
+    "lag_tail_truth": "smear to truth",
     "streak": "streak",
     "lag_delay": "delay",
     "agreement_cutoff": "follows slow scan to",
@@ -68,3 +72,6 @@ HEADINGS: Mapping[str, str] = {
     "psnr_band": "PSNR",
 }
 """Short words for the heads of tables, in the order in which columns stand."""
+
+UNIT_LABELS: Mapping[str, str] = {"1/um": "1/µm"}
+"""Units as people write them, where the store's are others."""

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
 
 _PROBED = 4  # stretches of a series, at most, that are tested as a whole
-_FRAMES_A_PROBE = 1000  # at least: a test takes as long as the scores of some hundred frames
+_FRAMES_A_PROBE = 1000  # for one more: a test takes as long as the scores of some hundred
 
 
 @dataclass(kw_only=True)
@@ -133,8 +133,9 @@ def summarize(
     a gain match, the streak (Q6), tail and delay of the lag, the cut-off of agreement (Q5), and
     uPSNR, for which no slow scan is needed. Where the slow scan was taken after the series, the
     scene of a frame may be another one: all but the PSNR are then of the last ten frames alone.
-    Up to four stretches of each series are tested as a whole: ring correlation of even and odd
-    frames, and the residual (`residual_test`). PSNR that `process` found is taken as it is.
+    One stretch of every full 1,000 frames, at least one of a series and at most four, is tested as
+    a whole: ring correlation of even and odd frames, and the residual (`residual_test`). PSNR that
+    `process` found is taken as it is.
     """
     target = AcquisitionStore(store)
     names = target.fovs()

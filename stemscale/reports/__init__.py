@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stemscale.reports.comparison import write_comparison
+    from stemscale.reports.comparison import PICTURE_ENDINGS, write_comparison
     from stemscale.reports.correction_plot import check_plot, plot_corrections
     from stemscale.reports.events import FileWritten, PartDone
     from stemscale.reports.in_situ import (
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CURVE_ENDINGS",
+    "PICTURE_ENDINGS",
     "EndScore",
     "FileWritten",
     "PartDone",
@@ -56,6 +57,7 @@ __all__ = [
 
 _MODULES = {
     "CURVE_ENDINGS": "learning_curve",
+    "PICTURE_ENDINGS": "comparison",
     "EndScore": "in_situ",
     "FileWritten": "events",
     "PartDone": "events",

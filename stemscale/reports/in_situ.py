@@ -128,21 +128,24 @@ def last_frame_table(store: str | Path | StoreView) -> list[EndScore]:
         If there is no stemscale store, or it holds no field of view.
     """
     view = store if isinstance(store, StoreView) else read_store(store)
-    return [score for fov in view.fovs for score in end_scores(fov)]
+    return [score for fov in view.fovs for score in end_scores(view, fov)]
 
 
-def end_scores(fov: FovView) -> list[EndScore]:
+def end_scores(view: StoreView, fov: FovView) -> list[EndScore]:
     """Score the last frame of a series against the slow scan taken after it.
 
     Parameters
     ----------
+    view : StoreView
+        The store.
     fov : FovView
+        One of its FOVs.
 
     Returns
     -------
     list of EndScore
-        Of each filter that made the frame and scored it; empty where the slow scan was not taken
-        after the series.
+        Of each filter that made the frame: as `summarize` scored it and the rapid one, else as
+        `process` did, if that was done. Empty where the slow scan was not taken after the series.
 
     Notes
     -----
@@ -150,24 +153,36 @@ def end_scores(fov: FovView) -> list[EndScore]:
     """
     if not fov.slow_is_after:
         return []
+    summary = {
+        name: _by_number(scores, "psnr", fov.shape[0])
+        for name, scores in _scores(view, fov).items()
+        if "psnr" in scores
+    }
     found = []
     for filtered in per_frame_filters(fov):
-        psnr, rapid = (filtered.scores.get(name) for name in ("psnr", "psnr_rapid"))
         done = np.flatnonzero(filtered.status == DONE)
-        if psnr is None or rapid is None or not done.size or filtered.kind == "none":
+        if not done.size or filtered.kind == "none":
             continue
         last = int(done[np.argmax(filtered.frame_numbers[done])])
-        if np.isfinite(psnr[last] + rapid[last]):
+        frame = int(filtered.frame_numbers[last])
+        summarized = _at(summary.get(RAPID), frame), _at(summary.get(filtered.name), frame)
+        processed = (_at(filtered.scores.get(name), last) for name in ("psnr_rapid", "psnr"))
+        rapid, psnr = summarized if np.isfinite(summarized).all() else processed
+        if np.isfinite(rapid + psnr):
             found.append(
                 EndScore(
                     fov=fov.name,
                     filter=filtered.name,
-                    frame=int(filtered.frame_numbers[last]),
-                    rapid_db=float(rapid[last]),
-                    filtered_db=float(psnr[last]),
+                    frame=frame,
+                    rapid_db=rapid,
+                    filtered_db=psnr,
                 )
             )
     return found
+
+
+def _at(values: FloatArray | None, index: int) -> float:
+    return float(values[index]) if values is not None and index < values.size else float("nan")
 
 
 def _scores(view: StoreView, fov: FovView) -> dict[str, xr.Dataset]:

@@ -1,7 +1,10 @@
 """Check where a page or a picture is to go, and put it there at once or not at all."""
 
+import fcntl
 import os
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from stemscale.errors import SettingsError
@@ -55,16 +58,42 @@ def page_beside(store: str | Path) -> Path:
 def write_at_once(target: Path, write: Callable[[Path], object]) -> None:
     """Write a file under another name first, so that no reader meets half of it.
 
+    What a killed process left of the same file is taken away; a living one keeps its own.
+
     Parameters
     ----------
     target : Path
         The file; replaced if there is one.
     write : callable
-        Given the path to write to.
+        Given the path to write to, at which there is an empty file.
+
+    Raises
+    ------
+    SettingsError
+        If nothing can be written there.
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        write(temporary)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        _remove_leftovers(target)
+        held = temporary.open("wb")
+    except OSError as error:
+        raise SettingsError(
+            f"output {target} cannot be written ({error.strerror}): name another place"
+        ) from error
+    with held:
+        try:
+            with suppress(OSError):  # some file systems have no locks: leftovers stay there
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            write(temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _remove_leftovers(target: Path) -> None:
+    own = re.compile(rf"\.{re.escape(target.name)}\.\d+\.tmp")
+    for left in (path for path in target.parent.iterdir() if own.fullmatch(path.name)):
+        # A lock ends with its process, wherever that ran; the number may be another's by now.
+        with suppress(OSError), left.open("r+b") as found:
+            fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink(missing_ok=True)

@@ -18,7 +18,6 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from stemscale.errors import StoreError
 from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.events import FileWritten, Listener, PartDone, no_listener
 from stemscale.reports.folder import FigureFolder, checked_folder
@@ -27,7 +26,7 @@ from stemscale.reports.output import checked_output, page_beside, write_at_once
 from stemscale.reports.plots import distortion_plots, score_plots, series_plots
 from stemscale.reports.score_tables import headline, score_rows, statistic_tables
 from stemscale.reports.scores import AFTER, ScoreRow, score_table
-from stemscale.reports.sections import MAX_FOVS, FovSection, fov_sections
+from stemscale.reports.sections import MAX_FOVS, FovSection, chosen_fovs, fov_sections
 from stemscale.reports.settings import settings_table, sources
 from stemscale.reports.store_view import StoreView, read_store
 from stemscale.reports.tables import (
@@ -88,7 +87,7 @@ def write_report(
     checked_output(store, target)
     if figures is not None:
         checked_folder(Path(figures), store)
-    view = _chosen(read_store(store), fovs)
+    view = chosen_fovs(read_store(store), fovs)
     folder = None if figures is None else FigureFolder(Path(figures), store, listener)
     page = _render(view, _draw(view, Gallery(folder), listener))
     if folder is not None:
@@ -108,16 +107,6 @@ class _Parts:
     series: list[Drawn]
     distortion: list[Drawn]
     rows: list[ScoreRow]
-
-
-def _chosen(view: StoreView, fovs: Sequence[str] | None) -> StoreView:
-    if fovs is None:
-        return view
-    missing = [name for name in fovs if name not in {f.name for f in view.fovs}]
-    if missing:
-        there = ", ".join(f.name for f in view.fovs[:8])
-        raise StoreError(f"{view.name} has no field of view {missing[0]}: it has {there}")
-    return view.only(fovs)
 
 
 def _draw(view: StoreView, gallery: Gallery, listener: Listener) -> _Parts:

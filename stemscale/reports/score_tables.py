@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stemscale.pipeline.score_names import HEADINGS
+from stemscale.pipeline.score_names import HEADINGS, UNIT_LABELS
 from stemscale.reports.in_situ import EndScore
 from stemscale.reports.scores import (
     AFTER,
@@ -23,7 +23,6 @@ _MOST_LINES = 6  # of the headline
 _COLUMNS = 7  # of a table: more do not fit beside each other
 _IN_THE_FIRST_TABLE = ("psnr", "psnr_truth", "lag_tail", "lag_tail_truth")
 _ORDER = list(HEADINGS)
-_UNIT_LABELS = {"1/um": "1/µm"}
 _ACRONYMS = ("psnr", "upsnr", "ssim", "zncc", "fft", "dcfi")
 _GROUP_TEXTS = {
     HELD_OUT: "Held-out FOVs: no filter was trained on them",
@@ -165,7 +164,7 @@ def _name(statistic: Statistic) -> str:
 
 def _heading(statistic: Statistic) -> str:
     band = f" {statistic.band}" if statistic.band else ""
-    units = _UNIT_LABELS.get(statistic.units, statistic.units)
+    units = UNIT_LABELS.get(statistic.units, statistic.units)
     return f"{_name(statistic)}{band}" + (f" [{units}]" if units else "")
 
 

@@ -1,8 +1,9 @@
 """Images and figures of single FOVs, ready for the page's template."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from stemscale.errors import StoreError
 from stemscale.reports.display import Display, prepare
 from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.pictures import Picture, picture
@@ -65,6 +66,33 @@ def fov_sections(view: StoreView, gallery: Gallery) -> Iterator[FovSection]:
         shown += 1
         if shown == MAX_FOVS:
             return
+
+
+def chosen_fovs(view: StoreView, fovs: Sequence[str] | None) -> StoreView:
+    """Leave out all FOVs but those named.
+
+    Parameters
+    ----------
+    view : StoreView
+    fovs : sequence of str or None
+        None: all.
+
+    Returns
+    -------
+    StoreView
+
+    Raises
+    ------
+    StoreError
+        If one is not there.
+    """
+    if fovs is None:
+        return view
+    missing = [name for name in fovs if name not in {f.name for f in view.fovs}]
+    if missing:
+        there = ", ".join(f.name for f in view.fovs[:8])
+        raise StoreError(f"{view.name} has no field of view {missing[0]}: it has {there}")
+    return view.only(fovs)
 
 
 def shown_first(fov: FovView) -> tuple[bool, bool, bool]:

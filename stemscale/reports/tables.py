@@ -46,7 +46,8 @@ def _milliseconds(seconds: float | None) -> str:
     return "not known" if seconds is None else f"{1000 * seconds:.3g} ms"
 
 
-def _dwell(dwell_time_ns: float | None) -> str:
+def dwell_text(dwell_time_ns: float | None) -> str:
+    """Write a dwell time in ns or µs, as people say it."""
     if dwell_time_ns is None or dwell_time_ns < 1000:
         return _unit(dwell_time_ns, "ns")
     return _unit(dwell_time_ns / 1000, "µs")
@@ -123,7 +124,7 @@ def fov_row(fov: FovView) -> dict[str, Any]:
     """Line of the table of all FOVs."""
     slow = "–"
     if fov.slow is not None:
-        slow = f"{size(fov.slow.shape)}, {_dwell(fov.slow.dwell_time_ns)}"
+        slow = f"{size(fov.slow.shape)}, {dwell_text(fov.slow.dwell_time_ns)}"
         slow += ", taken after" if fov.slow_is_after else ""
     return {
         "name": fov.name,
@@ -132,7 +133,7 @@ def fov_row(fov: FovView) -> dict[str, Any]:
         "size": size(fov.shape[1:]),
         "dtype": fov.dtype,
         "pixel": _unit(fov.pixel_size_nm, "nm"),
-        "dwell": _dwell(fov.dwell_time_ns),
+        "dwell": dwell_text(fov.dwell_time_ns),
         "interval": _milliseconds(fov.frame_interval_s),
         "slow": slow,
         "filters": [

@@ -50,6 +50,31 @@ def test_options_reach_the_movie_and_json_is_one_object(store, tmp_path):
     assert np.ptp(frames[0]) > 100
 
 
+def test_a_large_gif_is_warned_of_and_a_large_mp4_is_not(tmp_path):
+    noise = np.random.default_rng(0).integers(1, 65535, (24, 768, 1024), dtype=np.uint16)
+    store = new_series(tmp_path, noise)
+
+    def made(name, *words):
+        given = ("movie", store, "--raw", "recorded", "--output", tmp_path / name, *words)
+        return CliRunner().invoke(app, list(map(str, given)))
+
+    assert made("out.mp4").stderr == ""
+    assert made("few.gif", "--frames", ":2").stderr == ""
+    warned = made("out.gif", "--json")
+    assert json.loads(warned.stdout)["size"] > 20e6
+    assert warned.stderr.startswith(f"Warning: {tmp_path}/out.gif has ")
+    assert "--crop" in warned.stderr
+    assert ".mp4" in warned.stderr
+    assert warned.stderr.count("\n") == 1
+
+
+def test_a_name_that_no_disk_takes_is_one_line(store, tmp_path):
+    done = stemscale("movie", store, "--output", tmp_path / f"{'m' * 250}.mp4")
+    assert done.returncode == 1
+    assert "cannot be written (File name too long): name another place" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [

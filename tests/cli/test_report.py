@@ -48,3 +48,26 @@ def test_figures_in_the_store_are_refused_in_one_line(store):
     assert done.returncode == 1
     assert done.stderr.startswith("Error: figures ")
     assert done.stderr.count("\n") == 1
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_the_page(store, tmp_path):
+    done = run("report", store, "--picture", tmp_path / "p.jpg")
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: output ")
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_a_filter_for_no_picture_is_wrong_usage(store):
+    done = run("report", store, "--picture-filter", "dlf")
+    assert done.returncode == 2
+    assert "--picture-filter needs --picture" in done.stderr
+
+
+def test_the_picture_shows_the_filter_and_the_field_of_view_that_are_named(store, tmp_path):
+    add_filtered(store, "fov02", "other", psnr=42.0)
+    words = ("--picture-filter", "other", "--fov", "fov02", "--quiet")
+    done = run("report", store, "--picture", tmp_path / "p.svg", *words)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "p.svg").read_text(encoding="utf-8")
+    assert "<!-- PSNR 42.1 dB -->" in text
+    assert "<!-- dlf -->" not in text

@@ -61,6 +61,32 @@ def test_the_last_frame_of_each_filter_is_held_against_the_slow_scan(tmp_path):
     assert found.gain_percent == pytest.approx(14)
 
 
+def test_the_last_frame_has_the_score_of_summarize_where_there_is_one(tmp_path):
+    """`process` stored 16 + 1.1 and 14 + 1.1 dB; a filter that it did not score counts as well."""
+    given = {"rapid": np.arange(N) + 9.0, "dlf": np.arange(N) + 19.0, "late": np.arange(N) + 29.0}
+    store = in_situ(tmp_path / "s.zarr", **given)
+    add_filtered(store, name="late", n_frames=N, psnr=None, psnr_rapid=None)
+    found = {score.filter: score for score in last_frame_table(store)}
+    assert {name: (s.rapid_db, s.filtered_db) for name, s in found.items()} == {
+        "dlf": (20, 30),
+        "late": (20, 40),
+    }
+
+
+@pytest.mark.parametrize("lacks", ["rapid", "dlf", "the last frame"])
+def test_without_a_score_of_both_that_of_process_counts(tmp_path, lacks):
+    values = np.full(N, 50.0)
+    given = {"rapid": values, "dlf": values}
+    if lacks == "the last frame":
+        given["dlf"] = np.where(np.arange(N) == N - 1, np.nan, values)
+    else:
+        del given[lacks]
+    (found,) = last_frame_table(in_situ(tmp_path / "s.zarr", **given))
+    assert found.frame == N - 1
+    assert found.rapid_db == pytest.approx(15.1)
+    assert found.filtered_db == pytest.approx(17.1)
+
+
 def test_what_was_not_summarized_has_no_rows(tmp_path):
     assert series_table(in_situ(tmp_path / "s.zarr")) == []
 

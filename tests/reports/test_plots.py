@@ -464,7 +464,7 @@ def test_a_still_place_has_no_first_and_last_frame(tmp_path):
     add_fov(path, n_frames=9)
     view = read_store(path)
     assert frames_plot(view, view.fovs[0]) is None
-    assert end_scores(view.fovs[0]) == []
+    assert end_scores(view, view.fovs[0]) == []
 
 
 def test_the_last_frame_that_is_done_is_scored_against_the_slow_scan(tmp_path):
@@ -472,7 +472,8 @@ def test_the_last_frame_that_is_done_is_scored_against_the_slow_scan(tmp_path):
     path = new_store(tmp_path / "a.zarr")
     add_fov(path, n_frames=5, relation="after")
     add_filtered(path, n_frames=5, status=[1, 1, 1, 1, 2])
-    (end,) = end_scores(fov_of(path))
+    view = read_store(path)
+    (end,) = end_scores(view, view.fovs[0])
     assert (end.filter, end.frame) == ("dlf", 3)
     assert end.gain_db == pytest.approx(2.0)
     assert end.gain_percent == pytest.approx(100 * 2.0 / 14.3)

@@ -7,6 +7,8 @@ import typer
 
 from stemscale_cli.options import Json, Overwrite, Quiet, Store
 
+_LARGE_GIF = 20_000_000  # bytes
+
 
 def movie(
     store: Store,
@@ -94,6 +96,11 @@ def movie(
     for panel, why in done.absent.items():
         for reason, number in why.items():
             talk(f"{panel}: {count(number, 'frame')} hatched: {reason}")
+    if done.path.suffix.lower() == ".gif" and done.size > _LARGE_GIF:
+        talk(
+            f"Warning: {done.path} has {size(done.size)}, more than most pages and players take: "
+            f"make it smaller by --crop, --scale, --frames or --speed, or write an .mp4"
+        )
     if done.left_out:
         talk(f"{done.left_out} of {done.selected} frames are left out by --speed")
     if as_json:

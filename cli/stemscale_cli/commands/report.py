@@ -25,8 +25,17 @@ def report(
     picture: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.png",
-            help="Write one picture as well: rapid, DCFI, filtered and slow side by side.",
+            metavar="FILE.{png,svg}",
+            help="Write one picture as well: rapid, DCFI, filtered and slow side by side, of the "
+            "first field of view, if possible one held out of training.",
+        ),
+    ] = None,
+    picture_filter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Filtered frames in the picture; may be repeated. [default: all]",
+            show_default=False,
         ),
     ] = None,
     fov: Fovs = None,
@@ -38,11 +47,15 @@ def report(
     The page holds everything it shows, needs no network, and prints well. Of many fields of view,
     the first six are shown in images, the first three in figures: choose others by --fov.
     """
-    from stemscale.reports import FileWritten, write_comparison
+    if picture_filter and picture is None:
+        raise typer.BadParameter("--picture-filter needs --picture")
+    from stemscale.reports import PICTURE_ENDINGS, FileWritten, checked_output, write_comparison
     from stemscale.reports import report as run
     from stemscale_cli.output import print_json
     from stemscale_cli.progress import bar, counted
 
+    if picture is not None:
+        checked_output(store, picture, PICTURE_ENDINGS)
     written: list[Path] = []
     with bar(counted("draw"), quiet=quiet or as_json, unit="parts") as move:
 
@@ -54,7 +67,7 @@ def report(
 
         page = run(store, output, figures, fovs=fov, listener=listen)
     if picture is not None:
-        written.append(write_comparison(store, picture))
+        written.append(write_comparison(store, picture, fovs=fov, filters=picture_filter))
     if as_json:
         print_json({"store": store, "page": page, "files": written})
         return

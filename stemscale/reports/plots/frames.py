@@ -47,7 +47,7 @@ def frames_plot(view: StoreView, fov: FovView) -> Plot | None:
     if not all(r.shots for r in read):
         return None
     names = _rows(read)
-    scores = end_scores(fov)
+    scores = end_scores(view, fov)
     return Plot(
         name="frames",
         fov=fov.name,

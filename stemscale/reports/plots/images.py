@@ -1,19 +1,27 @@
 """The images of one FOV side by side, whole and magnified where the smear shows."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from stemscale.reports.display import Display
-from stemscale.reports.pixels import FovShots
+from stemscale.reports.pixels import FovShots, Shot
 from stemscale.reports.plot import Plot
 from stemscale.reports.plots.panels import panel_grid, panel_title, show_image
 
 ORANGE = "#e69f00"  # of the magnified square, as on the page
 
 
-def images_plot(shots: FovShots, display: Display) -> Plot:
+def images_plot(
+    shots: FovShots,
+    display: Display,
+    *,
+    title: Callable[[Axes, Shot], None] = panel_title,
+    title_lines: int = 2,
+) -> Plot:
     """Draw the images of a FOV, and the place where the smear shows below each.
 
     Parameters
@@ -22,6 +30,10 @@ def images_plot(shots: FovShots, display: Display) -> Plot:
         Images of one FOV.
     display : Display
         Their common scale, and the place to magnify.
+    title : callable
+        Writes above a panel what it shows.
+    title_lines : int
+        How many lines that takes.
 
     Returns
     -------
@@ -35,11 +47,11 @@ def images_plot(shots: FovShots, display: Display) -> Plot:
     crop = display.crop
     n_y, n_x = shots.reference.image.shape
     aspects = (n_y / n_x,) if crop is None else (n_y / n_x, 1.0)
-    figure, panels = panel_grid(len(shots.shots), *aspects)
+    figure, panels = panel_grid(len(shots.shots), *aspects, title_lines=title_lines)
     grey = {"black": display.black, "white": display.white}
     for axes, shot, image in zip(panels, shots.shots, display.images, strict=True):
         show_image(axes[0], image, pixel_size_nm=shot.pixel_size_nm, **grey)
-        panel_title(axes[0], shot)
+        title(axes[0], shot)
         if crop is None:
             continue
         if image.shape != shots.reference.image.shape:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
@@ -19,13 +20,16 @@ WIDE_IN = 11.5  # as A4 lies
 WIDTH_IN = 5.2  # two beside each other on a page of 1280 px
 MOST_IN_A_ROW = 6
 _PANEL_IN = 2.7
-_TITLE_IN = 0.42
+_ABOVE_IN = 0.11  # room around a title
+_LINE = 1.25  # height over that of the letters
 _TALLEST = 2.0  # height over width
 _INK = "#1d2330"
 UNSEEN = "#e9ebef"
 
 
-def panel_grid(count: int, *aspects: float) -> tuple[Figure, list[list[Axes]]]:
+def panel_grid(
+    count: int, *aspects: float, title_lines: int = 2
+) -> tuple[Figure, list[list[Axes]]]:
     """Lay out panels for images, six in a row, so that many filters find room.
 
     Parameters
@@ -34,6 +38,8 @@ def panel_grid(count: int, *aspects: float) -> tuple[Figure, list[list[Axes]]]:
         Images.
     *aspects : float
         Heights over widths of the panels that stand one below the other for each image.
+    title_lines : int
+        Lines above each image.
 
     Returns
     -------
@@ -47,7 +53,8 @@ def panel_grid(count: int, *aspects: float) -> tuple[Figure, list[list[Axes]]]:
     columns = math.ceil(count / bands)
     width = min(_PANEL_IN, WIDE_IN / columns)
     stack, ratios = len(aspects), [min(a, _TALLEST) for a in aspects]
-    height = bands * (width * sum(ratios) + _TITLE_IN)
+    title_in = title_lines * _LINE * rcParams["axes.titlesize"] / 72 + _ABOVE_IN
+    height = bands * (width * sum(ratios) + title_in)
     figure = Figure(figsize=(columns * width, height))
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
     axes = figure.subplots(bands * stack, columns, squeeze=False, height_ratios=bands * ratios)
@@ -126,7 +133,7 @@ def add_scale_bar(axes: Axes, n_x: int, pixel_size_nm: float | None) -> None:
 def panel_title(axes: Axes, shot: Shot, *, with_psnr: bool = True) -> None:
     """Write what a panel shows, and its PSNR where it is known."""
     psnr = f"\nPSNR {shot.psnr_db:.1f} dB" if with_psnr and shot.psnr_db is not None else ""
-    axes.set_title(f"{figure_text(shot.name, longest=22)}{psnr}", linespacing=1.25)
+    axes.set_title(f"{figure_text(shot.name, longest=22)}{psnr}", linespacing=_LINE)
 
 
 def along_nm(count: int, pixel_size_nm: float | None) -> npt.NDArray[np.float64]:
