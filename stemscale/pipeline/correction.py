@@ -38,16 +38,13 @@ class Correction:
     fov : str
     group : str or None
         Filtered frames of whose run it is; None: it is the FOV's own calibration.
-    undone : tuple of str
-        Of "distortion" and "drift", in this order; none where frames stay as recorded.
     shape : tuple of int
         (n_y, n_x) of a corrected frame.
     pixel_ratio : float
         Nominal pixel size of corrected frames over that of rapid ones.
-    interpolation : str or None
-        That of the run; None: by default.
-    fingerprint : str or None
-        Of the map, as far as the store tells.
+    run : mapping
+        What is recorded of the run: ``distortion``, the fingerprint of the map, ``drift`` and
+        ``interpolation``; of a calibration, the fingerprint alone.
     transfer : mapping
         What is recorded of a map that was carried over, see `Transfer.to_attrs`; else empty.
     """
@@ -55,12 +52,15 @@ class Correction:
     store: AcquisitionStore
     fov: str
     group: str | None
-    undone: tuple[str, ...]
     shape: tuple[int, int]
     pixel_ratio: float
-    interpolation: Any
-    fingerprint: str | None
+    run: Mapping[str, Any]
     transfer: Mapping[str, Any]
+
+    @property
+    def undone(self) -> tuple[str, ...]:
+        """Of "distortion" and "drift", those that are undone."""
+        return tuple(name for name in ("distortion", "drift") if self.run.get(name))
 
     @property
     def words(self) -> str:
@@ -86,7 +86,7 @@ class Correction:
         return SeriesWarp(
             self.read_map(),
             rapid_shape=self.store.frames(rapid_group(self.fov)).shape[1:],
-            interpolation=self.interpolation,
+            interpolation=self.run.get("interpolation"),
             drift=self._read_drift(),
         )
 
@@ -113,7 +113,7 @@ class Correction:
             return kept
         if self.store.has(calibration_group(self.fov)):  # of a store copied without its ledgers
             own = load_map(self.store, self.fov)
-            if fingerprint(own) == self.fingerprint:
+            if fingerprint(own) == self.run["distortion"]:
                 return own
         found = find_again(self.transfer, beside=self.store.path)
         if found is None:
@@ -123,7 +123,7 @@ class Correction:
     def _where_it_was(self) -> str:
         name = self.store.path.name
         if self.transfer:
-            other = str(self.transfer.get("store"))
+            other = " ".join(str(self.transfer.get("store")).split())
             other = other if len(other) <= 60 else f"{other[:57]}..."
             return (
                 f"the distortion of {self.group} is that of {other}, which does not lie beside "
@@ -210,11 +210,9 @@ def _own(store: AcquisitionStore, fov: str) -> Correction:
         store=store,
         fov=fov,
         group=None,
-        undone=("distortion",),
         shape=(sizes["y"], sizes["x"]),
         pixel_ratio=positive(attrs.get("pixel_ratio")) or 1.0,
-        interpolation=None,
-        fingerprint=attrs.get("fingerprint"),
+        run={"distortion": attrs.get("fingerprint", "not told")},
         transfer={},
     )
 
@@ -224,10 +222,8 @@ def _of_run(store: AcquisitionStore, fov: str, group: str) -> Correction | None:
     run = attrs.get("run") or store.ledger(group).run()
     transfer = attrs.get("distortion_transfer")
     run, transfer = (d if isinstance(d, dict) else {} for d in (run, transfer))
-    fingerprint = run.get("distortion") or transfer.get("fingerprint")
-    if not run and not fingerprint:
+    if not run and not transfer:
         return None
-    known = {"distortion": fingerprint, "drift": run.get("drift")}
     rapid, made = store.frames(rapid_group(fov)).shape, store.frames(group).shape
     own = positive(store.attrs(rapid_group(fov)).get("pixel_size_nm"))
     theirs = positive(attrs.get("pixel_size_nm"))
@@ -235,10 +231,8 @@ def _of_run(store: AcquisitionStore, fov: str, group: str) -> Correction | None:
         store=store,
         fov=fov,
         group=group,
-        undone=tuple(name for name, how in known.items() if how),
         shape=(made[1], made[2]),
         pixel_ratio=theirs / own if own and theirs else rapid[2] / made[2],
-        interpolation=run.get("interpolation"),
-        fingerprint=fingerprint,
+        run={"distortion": transfer.get("fingerprint"), **run},
         transfer=transfer,
     )

@@ -175,7 +175,7 @@ class Library:
 
     def _identity(self, fov: FovView, correction: Correction | None) -> Stamp:
         """Gather what may not change while frames that were read stay good."""
-        how = None if correction is None else (correction.group, correction.fingerprint)
+        how = None if correction is None else (correction.group, correction.run)
         made = []
         for found in fov.filters:
             attrs = self.store.attrs(filtered_group(fov.name, found.name))
