@@ -29,6 +29,10 @@ class StoreConflictError(StoreError):
     """A store already holds something else under that name, or somebody else is writing it."""
 
 
+class CorrectionLostError(StoreError):
+    """The map or drift that frames were made with is not there any more."""
+
+
 class DamagedDataError(StoreError):
     """Data in a store do not match what was recorded when they were written."""
 

@@ -17,6 +17,7 @@ from stemscale.acquisition.scan_settings import (
     ScanSettings,
     check_same_view,
     compare_scans,
+    positive,
 )
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "image_coordinates",
     "known_column",
     "median_interval",
+    "positive",
 ]

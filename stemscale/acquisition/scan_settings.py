@@ -167,3 +167,12 @@ def compare_scans(ours: ScanSettings, theirs: ScanSettings) -> ScanComparison:
         elif abs(a - b) > _SAME_SETTING * abs(b):
             different[name] = (a, b)
     return ScanComparison(different=different, unknown=tuple(unknown))
+
+
+def positive(value: Any) -> float | None:
+    """Return a positive, finite number, or None where an attribute holds something else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < float("inf") else None

@@ -13,6 +13,7 @@ from stemscale.distortion.distortion_map import DistortionMap, shared_map
 from stemscale.distortion.drift import DriftSearch, estimate_shifts
 from stemscale.distortion.group import FrameGroup, align_group
 from stemscale.distortion.interpolation import INTERPOLATIONS, Interpolation
+from stemscale.distortion.series_warp import SeriesWarp
 from stemscale.distortion.spline import SplineFit, fit_spline
 from stemscale.distortion.strips import StripSearch, fit_strips
 from stemscale.distortion.views import ViewMatch, ViewSearch, match_views
@@ -26,6 +27,7 @@ __all__ = [
     "FrameGroup",
     "GroupChain",
     "Interpolation",
+    "SeriesWarp",
     "SplineFit",
     "StripSearch",
     "ViewMatch",

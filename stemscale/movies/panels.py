@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemscale.acquisition import Frames
+from stemscale.acquisition import Frames, positive
 from stemscale.errors import DamagedDataError, SettingsError, StoreError
 from stemscale.movies.columns import DONE, frame_column, frame_states
-from stemscale.movies.correction import find_correction, recorded
+from stemscale.movies.correction import undoing
 from stemscale.pipeline.pixels import as_seen
-from stemscale.reports.store_view import positive
 from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
@@ -211,22 +210,23 @@ def _raw_panel(
     if not n_frames:
         raise StoreError(f"{store.path}: {fov} has no frame yet: wait, or ingest it again")
     groups = [filtered_group(fov, f) for f in filters]
-    how = find_correction(store, fov, groups)
-    if as_recorded and how.undone:
-        how = recorded(store, fov)
+    correction, warp = undoing(store, fov, groups, as_recorded=as_recorded)
+    size = positive(store.attrs(group).get("pixel_size_nm"))
+    if size is not None and correction is not None:
+        size *= correction.pixel_ratio
     there = {n for bounds in written for n in range(*bounds)}
     panel = Panel(
         name="rapid",
         is_raw=True,
-        same_place=how.same_place,
-        title=f"rapid, {how.words}",
-        shape=how.shape,
-        pixel_size_nm=how.pixel_size_nm,
+        same_place=correction is not None,
+        title=f"rapid, {'as recorded' if correction is None else correction.words}",
+        shape=frames.shape[1:] if correction is None else correction.shape,
+        pixel_size_nm=size,
         block=frames.block,
         places=np.arange(n_frames, dtype=np.int64),
         missing={n: _NOT_RECORDED for n in range(n_frames) if n not in there},
         load=_loader(store, group, expected),
-        convert=how,
+        convert=warp,
     )
     return panel, n_frames
 

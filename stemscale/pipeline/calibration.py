@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stemscale.acquisition import Image, ScanSettings, image_coordinates
 from stemscale.distortion import DistortionMap
+from stemscale.errors import DamagedDataError
 from stemscale.store import AcquisitionStore, calibration_group
 
 _DIMS = ("y", "x")
@@ -114,22 +115,18 @@ def load_calibration(store: AcquisitionStore, fov: str) -> Calibration | None:
         return read_calibration(dataset)
 
 
+def load_map(store: AcquisitionStore, fov: str) -> DistortionMap:
+    """Read the map of a calibrated FOV alone."""
+    with store.dataset(calibration_group(fov)) as dataset:
+        return _read_map(dataset)
+
+
 def read_calibration(dataset: xr.Dataset) -> Calibration:
     """Read a calibration from the variables and attributes of its group."""
-    planes = {n: _plane(dataset, n) for n in ("source_x", "source_y", "source_x_std")}
-    attrs = dataset.attrs
-    shape = (int(attrs["rapid_shape"][0]), int(attrs["rapid_shape"][1]))
-    source_x, source_y = planes["source_x"], planes["source_y"]
-    assert source_x is not None  # written together, by save_calibration
-    assert source_y is not None
+    distortion, attrs = _read_map(dataset), dataset.attrs
     return Calibration(
-        distortion=DistortionMap(
-            source_x=source_x,
-            source_y=source_y,
-            source_x_std=planes["source_x_std"],
-            rapid_shape=shape,
-        ),
-        rapid=ScanSettings.from_attrs(attrs["rapid_settings"], shape),
+        distortion=distortion,
+        rapid=ScanSettings.from_attrs(attrs["rapid_settings"], distortion.rapid_shape),
         pixel_ratio=float(attrs["pixel_ratio"]),
         method=str(attrs["method"]),
         source=str(attrs["estimated_on"]),
@@ -160,6 +157,19 @@ def fingerprint(distortion: DistortionMap) -> str:
         digest.update(json.dumps(plane.shape).encode())
         digest.update(np.ascontiguousarray(plane, dtype="<f8").tobytes())
     return digest.hexdigest()
+
+
+def _read_map(dataset: xr.Dataset) -> DistortionMap:
+    source_x, source_y = (_plane(dataset, name) for name in ("source_x", "source_y"))
+    if source_x is None or source_y is None:  # written together, by save_calibration
+        raise DamagedDataError("a calibration has no map: run `stemscale calibrate` again")
+    n_y, n_x = dataset.attrs["rapid_shape"]
+    return DistortionMap(
+        source_x=source_x,
+        source_y=source_y,
+        source_x_std=_plane(dataset, "source_x_std"),
+        rapid_shape=(int(n_y), int(n_x)),
+    )
 
 
 def _without_unit_axes(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stemscale.acquisition import Frames
 from stemscale.clusters import worker_device
 from stemscale.denoising import Filter, SeriesScale, apply_classical, denoise_frames
-from stemscale.distortion import DistortionMap, Interpolation, Warp, rolling_dcfi
+from stemscale.distortion import DistortionMap, Interpolation, SeriesWarp, rolling_dcfi
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.store import fill_value
 
@@ -26,14 +26,8 @@ class PixelWork:
     Parameters
     ----------
     choice : FilterChoice
-    distortion : DistortionMap or None
-        The map that corrects the frames; None: they stay on their grid.
-    rapid_shape : tuple of int
-        (y, x) of the frames as recorded.
-    interpolation : str, optional
-        How they are corrected.
-    drift : ndarray, shape (frame, 2), optional
-        (dy, dx) of every frame of the series, undone as well [px of the rapid frame].
+    distortion, rapid_shape, interpolation, drift
+        How the frames are corrected, see `SeriesWarp`.
     filter : Filter, optional
         Where the choice is a file.
     scale : SeriesScale, optional
@@ -55,11 +49,9 @@ class PixelWork:
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
         self._choice, self._filter, self._scale = choice, filter, scale
-        self._parameters, self._drift = parameters or {}, drift
-        self._interpolation: Interpolation = interpolation or "linear"
-        self._map = distortion or DistortionMap.identity(rapid_shape)
-        self._warp = (
-            None if distortion is None else Warp(distortion, interpolation=self._interpolation)
+        self._parameters = parameters or {}
+        self._warp = SeriesWarp(
+            distortion, rapid_shape=rapid_shape, interpolation=interpolation, drift=drift
         )
 
     @property
@@ -70,25 +62,11 @@ class PixelWork:
     @property
     def at_once(self) -> int:
         """Frames that are best corrected together."""
-        return 1 if self._warp is None else self._warp.at_once
+        return self._warp.at_once
 
     def correct(self, frames: Frames, first: int = 0) -> FloatFrames:
-        """Bring frames as recorded onto the corrected grid; NaN where the scan did not go.
-
-        Where drift is corrected, ``first`` is the number of the first of them, and a frame of which
-        it is not known is missing: it has no place on the grid.
-        """
-        if self._drift is not None:
-            placed = np.full((len(frames), *self._map.shape), np.nan, dtype=np.float32)
-            for i, (dy, dx) in enumerate(self._drift[first : first + len(frames)].tolist()):
-                if np.isfinite(dy + dx):
-                    warp = Warp(self._map.shifted(dy, dx), interpolation=self._interpolation)
-                    placed[i] = warp(frames[i : i + 1])[0]
-            return placed
-        if self._warp is None:
-            return frames.astype(np.float32)
-        corrected: FloatFrames = self._warp(frames)
-        return corrected
+        """Bring frames as recorded, ``first`` the number of the first, onto the corrected grid."""
+        return self._warp(frames, first)
 
     def filter(
         self, frames: Frames, corrected: FloatFrames, *, first: int, which: slice

@@ -14,10 +14,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
-from stemscale.distortion import DistortionMap, Warp
+from stemscale.distortion import Warp
 from stemscale.errors import DamagedDataError, SeriesError, StoreError
-from stemscale.pipeline.calibration import load_calibration
-from stemscale.pipeline.ledger_files import load_distortion
+from stemscale.pipeline.correction import map_of
 from stemscale.pipeline.pixels import FloatFrames, as_seen
 from stemscale.quality import (
     HALVES_THRESHOLD,
@@ -210,29 +209,6 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
         problems=problems,
         seconds={"score": time.perf_counter() - began},
     )
-
-
-def map_of(store: AcquisitionStore, fov: str) -> DistortionMap | None:
-    """Give the map that a FOV's rapid frames are corrected by for their scores.
-
-    Parameters
-    ----------
-    store : AcquisitionStore
-    fov : str
-
-    Returns
-    -------
-    DistortionMap or None
-        That of its calibration; else the one that was carried over for a filter of it.
-    """
-    calibration = load_calibration(store, fov)
-    if calibration is not None:
-        return calibration.distortion
-    for name in store.filters(fov):
-        found = load_distortion(store.ledger(filtered_group(fov, name)))
-        if found is not None:
-            return found
-    return None
 
 
 def truth_image(truth: str | Path, fov: str) -> FloatArray:

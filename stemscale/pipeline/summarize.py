@@ -15,8 +15,14 @@ from numpy.typing import NDArray
 
 from stemscale.clusters import Tls, check_place, connect
 from stemscale.distortion import DistortionMap
-from stemscale.errors import StemscaleError, StoreError, StoreUnavailableError
+from stemscale.errors import (
+    CorrectionLostError,
+    StemscaleError,
+    StoreError,
+    StoreUnavailableError,
+)
 from stemscale.pipeline.calibration import fingerprint
+from stemscale.pipeline.correction import map_of
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, ScoringStarted, no_listener
 from stemscale.pipeline.filters import FilterChoice
@@ -25,7 +31,6 @@ from stemscale.pipeline.scoring import (
     ScoreRecord,
     ScoreTask,
     SeriesPart,
-    map_of,
     score_stretch,
     truth_image,
 )
@@ -184,11 +189,13 @@ def _look(store: AcquisitionStore, fov: str) -> _Fov:
 
 
 def _map(store: AcquisitionStore, fov: str) -> tuple[DistortionMap | None, str]:
-    """Read the map of a FOV; where it is damaged, say so: the filtered frames have scores still."""
+    """Read the map of a FOV; where it cannot be, say so: filtered frames have scores still."""
     try:
         return map_of(store, fov), ""
     except StoreUnavailableError:
         raise
+    except CorrectionLostError as error:  # which names the remedy
+        return None, str(error)
     except (StemscaleError, OSError, ValueError, KeyError, TypeError) as error:
         return None, f"the calibration cannot be read ({error}): run `stemscale verify`"
 

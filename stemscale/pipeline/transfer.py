@@ -1,16 +1,16 @@
 """The distortion of another store, for a series that has no slow scan of its own."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from stemscale.acquisition import ScanComparison, ScanSettings, compare_scans
-from stemscale.distortion import shared_map
+from stemscale.distortion import DistortionMap, shared_map
 from stemscale.errors import SeriesError, StoreError
-from stemscale.pipeline.calibration import Calibration, fingerprint, load_calibration
-from stemscale.store import AcquisitionStore, calibration_group
+from stemscale.pipeline.calibration import Calibration, fingerprint, load_calibration, load_map
+from stemscale.store import AcquisitionStore, StorePath, calibration_group
 
 _SIZE = ("n_x", "n_y")
 _WORDS = {
@@ -145,6 +145,32 @@ def carry_over(
         compared=comparison,
         forced=bool(comparison.different or unsure),
     )
+
+
+def find_again(about: Mapping[str, Any], *, beside: StorePath) -> DistortionMap | None:
+    """Read a map once more in the store that it was carried over from.
+
+    Parameters
+    ----------
+    about : mapping
+        What is recorded of it, see `Transfer.to_attrs`.
+    beside : Path or ObjectPath
+        The store of the frames.
+
+    Returns
+    -------
+    DistortionMap or None
+        None where that store does not lie in the same folder, or is calibrated otherwise by now.
+    """
+    name = str(about.get("store"))
+    if Path(name).name != name:  # no store can send us elsewhere
+        return None
+    try:
+        other = AcquisitionStore(beside.parent / name)
+        found = shared_map([load_map(other, str(fov)) for fov in about["fovs"]])
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or damaged
+        return None
+    return found if fingerprint(found) == about.get("fingerprint") else None
 
 
 _Group = list[tuple[str, Calibration]]

@@ -11,9 +11,10 @@ from stemscale.acquisition import Image
 from stemscale.distortion import DistortionMap, Warp, integrate_frames
 from stemscale.distortion.shift import shift_image
 from stemscale.errors import DistortionError
+from stemscale.pipeline.calibration import load_map
 from stemscale.quality import remove_background, zncc
 from stemscale.reports.lines import has_dark_lines, telling_rows
-from stemscale.reports.pixels import FloatImage, read_map
+from stemscale.reports.pixels import FloatImage
 from stemscale.reports.store_view import (
     UNREADABLE,
     CalibrationView,
@@ -23,6 +24,7 @@ from stemscale.reports.store_view import (
     nominal_source,
     open_group,
 )
+from stemscale.store import AcquisitionStore
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -145,7 +147,8 @@ def read_correction(view: StoreView, fov: FovView) -> Correction:
     try:
         average, n_frames = _average(view, fov)
         slow = _slow(view, fov)
-        images = correct_images(average, read_map(view, fov), slow, line.pixel_ratio, n_frames)
+        distortion = load_map(AcquisitionStore(view.path), fov.name)
+        images = correct_images(average, distortion, slow, line.pixel_ratio, n_frames)
     except UNREADABLE as error:
         view.problems.append(f"{fov.name}: no picture of its distortion: {first_line(error)}")
         images = None

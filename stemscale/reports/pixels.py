@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.distortion import DistortionMap, Warp
-from stemscale.errors import StemscaleError
-from stemscale.pipeline.scoring import map_of
+from stemscale.distortion import SeriesWarp
+from stemscale.errors import CorrectionLostError, StemscaleError
+from stemscale.pipeline.correction import Correction, find_correction
 from stemscale.reports.scores import rapid_scores
 from stemscale.reports.store_view import (
     DONE,
@@ -169,46 +169,18 @@ def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
         image = _image(group["frames"].isel(frame=frame))
     size, note = fov.pixel_size_nm, "as recorded"
     filtered_shapes = {f.shape[1:] for f in fov.filters}
-    correction = map_for(view, fov)
-    if correction is not None and filtered_shapes <= {correction.shape}:
-        image = np.asarray(Warp(correction)(image[None])[0], dtype=np.float64)
-        note = "distortion corrected"
-        if size is not None and fov.calibration is not None:
-            size *= fov.calibration.pixel_ratio
-        elif fov.calibration is None:  # carried over: the grid is that of the filtered frames
-            size = next((f.pixel_size_nm for f in fov.filters if f.pixel_size_nm), size)
+    known = correction_of(view, fov)
+    if known is not None and filtered_shapes <= {known[0].shape}:
+        correction, warp = known
+        image, note = warp(image[None], frame)[0].astype(np.float64), correction.words
+        size = None if size is None else size * correction.pixel_ratio
     return Shot(
         role="rapid", name="rapid", image=image, pixel_size_nm=size, note=note, psnr_db=psnr
     )
 
 
-def read_map(view: StoreView, fov: FovView) -> DistortionMap:
-    """Read the distortion map of a calibrated FOV.
-
-    Parameters
-    ----------
-    view : StoreView
-    fov : FovView
-
-    Returns
-    -------
-    DistortionMap
-    """
-    with open_group(view.path, f"{fov.name}/calibration") as group:
-        source_x, source_y = group["source_x"], group["source_y"]
-        return DistortionMap(
-            source_x=np.atleast_2d(source_x.values.astype(np.float64)),
-            source_y=(
-                source_y.values.astype(np.float64)[:, None]
-                if source_y.dims == ("y",)
-                else np.atleast_2d(source_y.values.astype(np.float64))
-            ),
-            rapid_shape=(fov.shape[1], fov.shape[2]),
-        )
-
-
-def map_for(view: StoreView, fov: FovView) -> DistortionMap | None:
-    """Give the map that corrects the rapid frames of a FOV.
+def correction_of(view: StoreView, fov: FovView) -> tuple[Correction, SeriesWarp] | None:
+    """Read what corrects the rapid frames of a FOV.
 
     Parameters
     ----------
@@ -218,15 +190,17 @@ def map_for(view: StoreView, fov: FovView) -> DistortionMap | None:
 
     Returns
     -------
-    DistortionMap or None
-        That of its calibration, or the one that was carried over for a filter of it.
+    tuple of Correction and SeriesWarp, or None
+        None where nothing does, or it cannot be read: frames stay as recorded.
     """
-    if fov.calibration is not None:
-        return read_map(view, fov)
     try:
-        return map_of(AcquisitionStore(view.path), fov.name)
-    except StemscaleError as error:  # of what lies beside the store
-        view.problems.append(f"{fov.name}: {first_line(error)}")
+        found = find_correction(AcquisitionStore(view.path), fov.name)
+        return None if found is None else (found, found.load())
+    except (StemscaleError, *UNREADABLE) as error:
+        known = isinstance(error, CorrectionLostError)  # whose words say all
+        problem = f"{fov.name}: {error if known else first_line(error)}"
+        if problem not in view.problems:
+            view.problems.append(problem)
         return None
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import xarray as xr
 import zarr
 
+from stemscale.acquisition import positive
 from stemscale.errors import StoreError
 from stemscale.store import (
     FRAME_STATUS,
@@ -364,12 +365,3 @@ def _interval(time: FloatArray | None) -> float | None:
     if time is None or time.size < 2:
         return None
     return positive(float(np.median(np.diff(time))))
-
-
-def positive(value: Any) -> float | None:
-    """Return a positive, finite number, or None where an attribute holds something else."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if 0 < number < float("inf") else None

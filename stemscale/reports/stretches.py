@@ -9,7 +9,7 @@ import numpy.typing as npt
 from stemscale.distortion import Warp
 from stemscale.pipeline.calibration import fingerprint
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.reports.pixels import FovShots, map_for, per_frame_filters
+from stemscale.reports.pixels import FovShots, correction_of, per_frame_filters
 from stemscale.reports.store_view import (
     DONE,
     UNREADABLE,
@@ -65,9 +65,10 @@ def read_stretches(view: StoreView, shots: FovShots) -> Iterator[Stretch]:
     """
     fov = shots.fov
     store = AcquisitionStore(view.path)
-    correction = map_for(view, fov)
-    known = None if correction is None else fingerprint(correction)
-    shape = fov.shape[1:] if correction is None else correction.shape
+    found = correction_of(view, fov)
+    distortion = None if found is None else found[1].distortion
+    known = None if distortion is None else fingerprint(distortion)
+    shape = fov.shape[1:] if distortion is None else distortion.shape
     numbers = _around(shots.frame, fov.shape[0], shape)
     rapid = None
     for filtered in per_frame_filters(fov):
@@ -78,7 +79,7 @@ def read_stretches(view: StoreView, shots: FovShots) -> Iterator[Stretch]:
         try:
             if rapid is None:
                 frames = _read(view, f"{fov.name}/rapid", numbers)
-                rapid = frames if correction is None else Warp(correction)(frames)
+                rapid = frames if distortion is None else Warp(distortion)(frames)
             places, which = _places(filtered, numbers)
             if places.size:
                 yield Stretch(

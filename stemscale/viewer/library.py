@@ -1,13 +1,22 @@
 """The store as all tabs share it: its series, brought up to date as they grow."""
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from stemscale.errors import StemscaleError, StoreError
-from stemscale.reports.store_view import DONE, FilterView, FovView, open_group, read_store
+from stemscale.pipeline.correction import Correction, find_correction
+from stemscale.reports.store_view import (
+    DONE,
+    UNREADABLE,
+    FilterView,
+    FovView,
+    open_group,
+    read_store,
+)
 from stemscale.store import (
     OUT_OF_RANGE_FLAG,
     AcquisitionStore,
@@ -15,7 +24,6 @@ from stemscale.store import (
     filtered_group,
     rapid_group,
 )
-from stemscale.viewer.correction import find_correction
 from stemscale.viewer.progress import Known, Progress
 from stemscale.viewer.reading import FovReader, ImageCache
 from stemscale.viewer.series import Series
@@ -108,32 +116,36 @@ class Library:
         before = self._opened.get(fov)
         if before is not None and view.problems:  # just being written: once more at the next look
             raise StoreError(f"{self.store.path}: {view.problems[0]}")
-        series = self._series(view.fovs[0])
-        identity = self._identity(series.fov)
+        correction = self._correction(fov)
+        series = self._series(view.fovs[0], correction)
+        identity = self._identity(series.fov, correction)
         if before is None or before.identity != identity:
-            reader = FovReader(self.store, series, ImageCache())
+            reader = FovReader(self.store, fov, ImageCache(), correction)
         else:
             reader = before.reader
         found = Opened(series=series, reader=reader, stamp=stamp, identity=identity)
         self._opened[fov] = found
         return found
 
-    def _series(self, fov: FovView) -> Series:
+    def _correction(self, fov: str) -> Correction | None:
+        with suppress(StemscaleError, *UNREADABLE):  # frames as recorded can be shown all the same
+            return find_correction(self.store, fov)
+        return None
+
+    def _series(self, fov: FovView, correction: Correction | None) -> Series:
         recorded = np.ones(fov.shape[0], dtype=bool)
         if fov.state != "complete":
             known = self._known(rapid_group(fov.name), fov.shape[0])
             if known is not None:
                 recorded = known.status == DONE
         filters = tuple(self._with_progress(fov.name, f) for f in fov.filters)
-        now = replace(fov, filters=filters)
-        found = find_correction(self.store, now)
         flags = {f.name: self._flags(fov.name, f) for f in filters}
         return Series(
-            fov=now,
+            fov=replace(fov, filters=filters),
             recorded=recorded,
             flags={name: f for name, f in flags.items() if f is not None},
-            corrected_grid=None if found is None else found.shape,
-            pixel_ratio=1.0 if found is None else found.pixel_ratio,
+            corrected_grid=None if correction is None else correction.shape,
+            pixel_ratio=1.0 if correction is None else correction.pixel_ratio,
         )
 
     def _with_progress(self, fov: str, found: FilterView) -> FilterView:
@@ -161,11 +173,11 @@ class Library:
         progress = self._progress.setdefault(group, Progress(self.store, group))
         return progress.look(n_frames)
 
-    def _identity(self, fov: FovView) -> Stamp:
+    def _identity(self, fov: FovView, correction: Correction | None) -> Stamp:
         """Gather what may not change while frames that were read stay good."""
-        line = fov.calibration
+        how = None if correction is None else (correction.group, correction.run)
         made = []
         for found in fov.filters:
             attrs = self.store.attrs(filtered_group(fov.name, found.name))
             made.append((found.name, attrs.get("fingerprint"), found.shape[1:]))
-        return (fov.shape[1:], None if line is None else line.attrs.get("fingerprint"), *made)
+        return (fov.shape[1:], how, *made)

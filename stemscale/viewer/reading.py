@@ -7,7 +7,13 @@ from collections.abc import Hashable
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.errors import DamagedDataError, StemscaleError, StoreUnavailableError
+from stemscale.errors import (
+    CorrectionLostError,
+    DamagedDataError,
+    StemscaleError,
+    StoreUnavailableError,
+)
+from stemscale.pipeline.correction import Correction
 from stemscale.reports.store_view import UNREADABLE
 from stemscale.store import (
     AcquisitionStore,
@@ -17,7 +23,7 @@ from stemscale.store import (
     rapid_group,
     slow_group,
 )
-from stemscale.viewer.correction import Correction, find_correction
+from stemscale.viewer.correction import OneByOne
 from stemscale.viewer.series import CORRECTED, RECORDED, SLOW, Series, filter_of
 
 FloatImage = npt.NDArray[np.float32]
@@ -71,17 +77,19 @@ class FovReader:
     Parameters
     ----------
     store : AcquisitionStore
-    series : Series
-        What was known when the reader was made.
+    fov : str
     cache : ImageCache
         Its own: there is a new one when the frames may have changed.
+    correction : Correction or None
+        How its rapid frames are corrected.
     """
 
-    def __init__(self, store: AcquisitionStore, series: Series, cache: ImageCache) -> None:
-        self._store, self._fov, self.cache = store, series.fov.name, cache
+    def __init__(
+        self, store: AcquisitionStore, fov: str, cache: ImageCache, correction: Correction | None
+    ) -> None:
+        self._store, self._fov, self.cache = store, fov, cache
         self._arrays: dict[str, FramesArray] = {}
-        found = find_correction(store, series.fov)
-        self._correct = None if found is None else Correction(store, series.fov, found)
+        self._correct = None if correction is None else OneByOne(correction)
 
     def image(self, series: Series, key: str, frame: int) -> FloatImage:
         """Read one image.
@@ -111,6 +119,8 @@ class FovReader:
         if found is None:
             try:
                 found = self._read(series, key, frame)
+            except CorrectionLostError as error:
+                raise NotShownError(str(error)) from error
             except StoreUnavailableError as error:
                 raise NotShownError("the store does not answer") from error
             except DamagedDataError as error:

@@ -24,7 +24,7 @@ import tifffile
 import stemscale
 from stemscale.clusters import connect
 
-CODE = "import sys; from stemscale_cli.app import main; import stemscale.pipeline; {}"
+CODE = "import sys; from stemscale_cli.app import main; import stemscale.pipeline.process; {}"
 
 
 def make_store(folder: Path, size: int, n_frames: int) -> Path:

@@ -9,7 +9,12 @@ from movies.builders import add_filtered, new_series, panels_of, read_movie, sce
 
 from stemscale.distortion import DistortionMap, Warp
 from stemscale.movies import movie
-from stemscale.pipeline.calibration import Calibration, fingerprint, save_calibration
+from stemscale.pipeline.calibration import (
+    Calibration,
+    fingerprint,
+    save_calibration,
+    shift_variables,
+)
 from stemscale.store import AcquisitionStore, ledger_root
 
 SHAPE = (96, 128)
@@ -109,6 +114,30 @@ def test_a_copy_without_its_ledgers_takes_the_calibration_if_it_is_the_same(seri
     shutil.rmtree(ledger_root(series))
     done, panels = raw_panels(series, tmp_path, panels=2)
     assert done.panels[0] == "rapid, distortion corrected"
+    assert shows(panels, corrected)
+
+
+def test_a_copy_without_its_ledgers_takes_the_drift_from_the_store(series, tmp_path):
+    calibrate(series)
+    shifts = np.stack([np.zeros(N), 5.0 * np.arange(N)], axis=1)
+    shifts[2] = np.nan  # a frame without contrast
+    run = run_of(bent(), drift={"of": "frames"})
+    add_filtered(series, scene(N, SHAPE), run=run, distortion=bent(), drift=shifts)
+    AcquisitionStore(series).write_dataset("fov01/filtered/dlf", shift_variables(shifts))
+    _, kept = raw_panels(series, tmp_path, panels=2)
+    shutil.rmtree(ledger_root(series))
+    done, panels = raw_panels(series, tmp_path, panels=2)
+    assert done.panels[0] == "rapid, distortion and drift corrected"
+    np.testing.assert_array_equal(panels, kept)
+
+
+def test_without_filters_to_show_a_map_carried_over_is_undone(series, tmp_path):
+    corrected = Warp(bent())(scene(N, SHAPE)).round()
+    frames = np.nan_to_num(corrected).astype("uint16")
+    about = {"filter": "none", "filter_card": None}
+    add_filtered(series, frames, "plain", run=run_of(bent()), distortion=bent(), **about)
+    done, panels = raw_panels(series, tmp_path)
+    assert done.panels == ("rapid, distortion corrected",)
     assert shows(panels, corrected)
 
 

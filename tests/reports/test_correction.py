@@ -243,7 +243,8 @@ def test_a_map_carried_over_is_told_and_drawn_as_far_as_can_be(tmp_path):
     add_fov(store, "other")
     for fov in ("with", "without", "after"):
         add_calibration(store, fov, dcfi=False, carried_over=fov != "with", estimated_on="with")
-    add_calibration(store, "other", shape=(40, 50), dcfi=False, carried_over=True)
+    of_others = {"rapid_shape": [48, 64], "carried_over": True}
+    add_calibration(store, "other", shape=(40, 50), dcfi=False, **of_others)
     found = {c.fov.name: c for c in corrections(store)}
     assert found["with"].notes == ()
     assert found["without"].notes == (
@@ -282,7 +283,7 @@ def test_a_slow_scan_of_more_pixels_is_no_distortion(tmp_path):
             "source_x": ("x", (np.arange(60) + 0.5) / 2 - 0.5),
             "source_y": ("y", (np.arange(40) + 0.5) / 2 - 0.5),
         },
-        attrs={"method": "spline", "pixel_ratio": 0.5},
+        attrs={"method": "spline", "pixel_ratio": 0.5, "rapid_shape": [20, 30]},
     )
     (found,) = corrections(store)
     np.testing.assert_allclose(found.line.departure_px, 0, atol=1e-12)

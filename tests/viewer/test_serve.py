@@ -41,6 +41,22 @@ def test_only_this_machine_is_listened_to_and_an_interrupt_ends_it_well(small):
         process.communicate()
 
 
+def test_how_frames_are_corrected_is_known_without_what_corrects_them(small):
+    """The first page waits for no torch."""
+    code = (
+        "import sys\n"
+        "import stemscale.viewer.session\n"
+        "from stemscale.viewer.library import Library\n"
+        f"opened = Library({str(small)!r}).opened('fov01')\n"
+        "assert opened.series.corrected_grid == (48, 64)\n"
+        "print([m for m in ('torch', 'distributed', 'matplotlib') if m in sys.modules])\n"
+        "assert opened.reader.image(opened.series, 'corrected', 0).shape == (48, 64)\n"
+        "assert 'torch' in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
 def test_another_port_is_taken_where_the_usual_one_is_in_use(small):
     with served(small) as one, served(small) as other:
         assert one != other
