@@ -239,6 +239,40 @@ class SimulationSettings:
         _check_effects(effects)
         return replace(self, effects=self.effects - set(effects))
 
+    def heated(
+        self,
+        *,
+        start_degc: float | None = None,
+        end_degc: float | None = None,
+        ramp_degc_per_s: float | None = None,
+    ) -> Self:
+        """Change the in-situ experiment (row D6); what is None stays.
+
+        Parameters
+        ----------
+        start_degc, end_degc : float, optional
+            Temperature at the first frame, and the one that is held [°C].
+        ramp_degc_per_s : float, optional
+            Rate of heating [°C/s].
+
+        Returns
+        -------
+        SimulationSettings
+
+        Raises
+        ------
+        SettingsError
+            If the range does not ascend, or the rate is not above 0.
+        """
+        now = self.heating
+        heating = replace(
+            now,
+            start_degc=now.start_degc if start_degc is None else start_degc,
+            end_degc=now.end_degc if end_degc is None else end_degc,
+            ramp_degc_per_s=now.ramp_degc_per_s if ramp_degc_per_s is None else ramp_degc_per_s,
+        )
+        return replace(self, heating=heating)
+
     def has(self, effect: str) -> bool:
         """Tell whether an effect is on."""
         return effect in self.effects

@@ -1,13 +1,11 @@
 """The whole way once, on frames with a known truth, by the very commands that a user types."""
 
-import shlex
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from stemscale.errors import ProcessingError, StoreConflictError
+from stemscale.errors import StoreConflictError
+from stemscale.workflows.commands import run_command, typed, words
 
 _MARK = "made-by-stemscale-demo"
 
@@ -15,7 +13,7 @@ _MARK = "made-by-stemscale-demo"
 _FOVS, _FRAMES, _SIZE, _MINUTES = 9, 20, 256, 1.25
 
 
-def commands(folder: Path) -> list[list[str]]:
+def commands(folder: Path) -> list[tuple[str, ...]]:
     """Give the commands of the demo, in order.
 
     Parameters
@@ -25,7 +23,7 @@ def commands(folder: Path) -> list[list[str]]:
 
     Returns
     -------
-    list of list of str
+    list of tuple of str
         Each one as typed, from ``stemscale`` on.
     """
     raw, store = folder / "microscope", folder / "demo.zarr"
@@ -44,7 +42,7 @@ def commands(folder: Path) -> list[list[str]]:
         ["summarize", store, "--truth", truth],
         ["report", store, "--output", folder / "report.html", "--picture", picture],
     ]
-    return [["stemscale", *(str(part) for part in step)] for step in steps]
+    return [words(*step) for step in steps]
 
 
 def demo(folder: str | Path = "demo", *, say: Callable[[str], None] = print) -> Path:
@@ -79,13 +77,8 @@ def demo(folder: str | Path = "demo", *, say: Callable[[str], None] = print) -> 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).touch()
     for command in commands(folder):
-        say(f"\n$ {shlex.join(command)}")
-        # The same interpreter, so that the demo runs this installation whatever the PATH.
-        done = subprocess.run([sys.executable, "-m", "stemscale_cli.app", *command[1:]])
-        if done.returncode:
-            raise ProcessingError(
-                f"`{shlex.join(command)}` ended with exit code {done.returncode}: see above"
-            )
+        say(f"\n$ {typed(command)}")
+        run_command(command)
     report = folder / "report.html"
     say(f"\nreport:  {report}")
     say(f"picture: {folder / 'before-after.png'}")

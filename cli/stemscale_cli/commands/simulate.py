@@ -27,6 +27,23 @@ def simulate(
     in_situ: Annotated[
         bool, typer.Option("--in-situ", help="Heat the specimen; the slow scan comes after.")
     ] = False,
+    heat: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FROM:TO",
+            help="With --in-situ: temperature at the first frame, and the one that is held [°C]. "
+            "[default: 90:150]",
+            show_default=False,
+        ),
+    ] = None,
+    ramp: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            help="With --in-situ: heating rate [°C/s]. [default: 1]",
+            show_default=False,
+        ),
+    ] = None,
     preset: Annotated[
         str, typer.Option(metavar="NAME", help="reference, or replica (a real 500 ns/px scan).")
     ] = "reference",
@@ -70,6 +87,8 @@ def simulate(
 
     if replay_as is not None and replay_fps is None:
         raise typer.BadParameter("--replay-as needs --replay-fps")
+    if (heat is not None or ramp is not None) and not in_situ:
+        raise typer.BadParameter("--heat and --ramp need --in-situ")
     late = replayed = 0
 
     def count(event: FrameSimulated | FrameReplayed) -> None:
@@ -80,6 +99,8 @@ def simulate(
 
     replay = None if replay_fps is None else Replay(fps=replay_fps, kind=replay_as or "files")
     settings = preset_settings(preset).without(*(without or []))
+    start, end = (None, None) if heat is None else _range(heat)
+    settings = settings.heated(start_degc=start, end_degc=end, ramp_degc_per_s=ramp)
     with bar(simulating, quiet=quiet or as_json, unit="frames") as listener:
         manifest = run(
             folder,
@@ -104,3 +125,14 @@ def simulate(
         print_json(result)
         return
     typer.echo(f"{manifest}: ingest it with --manifest; the truth is {folder / 'truth.zarr'}")
+
+
+def _range(text: str) -> tuple[float, float]:
+    try:
+        start, end = (float(part) for part in text.split(":"))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is no range of temperatures: give FROM:TO in °C, as 90:150",
+            param_hint="--heat",
+        ) from error
+    return start, end

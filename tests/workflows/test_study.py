@@ -1,0 +1,38 @@
+import pytest
+
+from stemscale.workflows.reproduce.scales import SCALES
+from stemscale.workflows.reproduce.study import MULTI, Study
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_step_comes_after_those_it_needs_and_is_typed_as_a_user_can(scale, tmp_path):
+    from stemscale_cli.app import app
+
+    known = {c.callback.__name__ for c in app.registered_commands}
+    before = set()
+    for step in Study(tmp_path, SCALES[scale]).steps():
+        assert step.command[1] in known
+        assert set(step.needs) <= before, step.name
+        assert step.name not in before
+        before.add(step.name)
+
+
+def test_the_large_study_is_that_of_the_paper(tmp_path):
+    """Rows D4, D5, D6, F3, F4."""
+    study = Study(tmp_path, SCALES["paper"])
+    commands = {step.name: " ".join(step.command) for step in study.steps()}
+    assert "--fovs 66 --frames 50 --size 512" in commands["simulate-multi"]
+    assert "--fovs 1 --frames 2500 --size 512" in commands["simulate-single"]
+    assert len(study.heating) == 6
+    assert "--heat 90:150 --ramp 1 --frames 2000" in commands["simulate-heating2"]
+    assert commands["train-dlf-slow"].endswith("--preset paper")
+    assert commands["train-dlf-2500"].endswith("--preset dlf-2500 --frames 2500")
+
+
+def test_uncorrected_training_filters_frames_as_recorded(tmp_path):
+    """Row F5."""
+    commands = {s.name: s.command for s in Study(tmp_path, SCALES["small"]).steps()}
+    assert "--no-correction" in commands["train-dlf-uncorrected"]
+    assert commands[f"process-{MULTI}-dlf-uncorrected"][-2:] == ("--distortion", "none")
+    assert "--distortion" not in commands[f"process-{MULTI}-dlf-slow"]
+    assert commands["process-heating1-dlf-slow"][-1] == str(tmp_path / "multi.zarr")
