@@ -1,0 +1,241 @@
+"""The paper's claims, each beside what the study measured: it holds, or not, or cannot be told."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from stemscale.workflows.reproduce.scores import RAPID, Scores
+
+Verdict = Literal["holds", "does not hold", "cannot be tested"]
+_MIDDLE_BAND = 1  # 20,000-40,000
+_GONE_DB = 1.0  # a streak below this is not seen beside that of a slow scan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Claim:
+    """A claim of the paper, and what came of it.
+
+    Attributes
+    ----------
+    row : str
+        Of the specification: Q2, C4 and so on.
+    words : str
+        What the paper says.
+    paper, ours : str
+        Its figure, and the one measured here.
+    verdict : {"holds", "does not hold", "cannot be tested"}
+    why : str
+        Where they differ, what is known of the reason.
+    """
+
+    row: str
+    words: str
+    paper: str
+    ours: str
+    verdict: Verdict
+    why: str = ""
+
+
+def claims_of(multi: Scores, heating: Mapping[str, Scores]) -> tuple[Claim, ...]:
+    """Test all claims about filters.
+
+    Parameters
+    ----------
+    multi : Scores
+        Of the held-out FOVs.
+    heating : mapping of str to Scores
+        By in-situ series.
+
+    Returns
+    -------
+    tuple of Claim
+        In the paper's order.
+    """
+    tests: Iterable[Callable[[], Claim]] = (
+        lambda: _slow_is_best(multi),
+        lambda: _over_rapid(multi),
+        lambda: _middle_band(multi),
+        lambda: _outer_bands(multi),
+        lambda: _follows_furthest(multi),
+        lambda: _streak_gone(multi),
+        lambda: _streak_stays(multi),
+        lambda: _uncorrected_fails(multi),
+        lambda: _single_fov_is_worse(multi),
+        lambda: _last_frames(heating),
+    )
+    return tuple(test() for test in tests)
+
+
+def _verdict(holds: bool) -> Verdict:
+    return "holds" if holds else "does not hold"
+
+
+def _untested(row: str, words: str, paper: str, missing: str) -> Claim:
+    return Claim(
+        row=row,
+        words=words,
+        paper=paper,
+        ours="",
+        verdict="cannot be tested",
+        why=f"the study has no {missing}",
+    )
+
+
+def _slow_is_best(scores: Scores) -> Claim:
+    words = "DLF-Slow has the highest PSNR of rapid, DCFI, DLF-DCFI and DLF-Slow"
+    names = (RAPID, "dcfi", "dlf-dcfi", "dlf-slow")
+    found = {name: scores.get(name, "psnr") for name in names}
+    means = {name: one.mean for name, one in found.items() if one is not None}
+    if len(means) < len(names):
+        return _untested("Q2", words, "the best of the four", "PSNR of all four")
+    best = max(means, key=lambda name: means[name])
+    ours = ", ".join(f"{name} {mean:.2f} dB" for name, mean in means.items())
+    return Claim(
+        row="Q2", words=words, paper="the best", ours=ours, verdict=_verdict(best == "dlf-slow")
+    )
+
+
+def _over_rapid(scores: Scores) -> Claim:
+    return _gain(
+        scores, row="Q2", words="DLF-Slow over rapid, PSNR of the held-out FOVs", paper=7.0
+    )
+
+
+def _middle_band(scores: Scores) -> Claim:
+    words = "the same where the slow scan lies in the middle band, 20,000-40,000"
+    bands = scores.bands()
+    if len(bands) <= _MIDDLE_BAND:
+        return _untested("Q3", words, "+13 %", "PSNR by band")
+    return _gain(scores, row="Q3", words=words, paper=13.0, band=bands[_MIDDLE_BAND])
+
+
+def _outer_bands(scores: Scores) -> Claim:
+    words = "outside the middle band it gains less than within"
+    bands = scores.bands()
+    gains = [_percent(scores, band) for band in bands]
+    if len(bands) <= _MIDDLE_BAND or any(gain is None for gain in gains):
+        return _untested("Q3", words, "+2 %", "PSNR by band")
+    known = [gain for gain in gains if gain is not None]
+    inside = known[_MIDDLE_BAND]
+    outside = [gain for i, gain in enumerate(known) if i != _MIDDLE_BAND]
+    listed = ", ".join(f"{band}: {gain:+.0f} %" for band, gain in zip(bands, known, strict=True))
+    return Claim(
+        row="Q3",
+        words=words,
+        paper="+2 % to +13 %",
+        ours=listed,
+        verdict=_verdict(inside > max(outside)),
+    )
+
+
+def _percent(scores: Scores, band: str = "") -> float | None:
+    score = "psnr_band" if band else "psnr"
+    rapid, filtered = (scores.get(name, score, band) for name in (RAPID, "dlf-slow"))
+    if rapid is None or filtered is None:
+        return None
+    return 100.0 * (filtered.mean / rapid.mean - 1.0)
+
+
+def _gain(scores: Scores, *, row: str, words: str, paper: float, band: str = "") -> Claim:
+    gain = _percent(scores, band)
+    if gain is None:
+        return _untested(row, words, f"{paper:+.0f} %", "PSNR of rapid and DLF-Slow frames")
+    return Claim(
+        row=row,
+        words=words,
+        paper=f"{paper:+.0f} %",
+        ours=f"{gain:+.0f} %",
+        verdict=_verdict(gain >= paper),
+    )
+
+
+def _follows_furthest(scores: Scores) -> Claim:
+    words = "the spectrum of DLF-Slow follows the slow scan's further than DLF-2500's and DCFI's"
+    names = ("dlf-slow", "dlf-2500", "dcfi")
+    found = [scores.get(name, "agreement_cutoff") for name in names]
+    if any(one is None for one in found):
+        return _untested("Q5", words, "120, 48, hardly any", "spectra of all three")
+    means = [one.mean for one in found if one is not None]
+    return Claim(
+        row="Q5",
+        words=words,
+        paper="to 120, 48 /µm, hardly at all",
+        ours=", ".join(f"{mean:.0f}" for mean in means) + " /µm",
+        verdict=_verdict(means[0] > max(means[1:])),
+    )
+
+
+def _streak_gone(scores: Scores) -> Claim:
+    words = "the streak that the smear draws into the spectrum is gone after DLF-Slow"
+    found = scores.get("dlf-slow", "streak")
+    if found is None:
+        return _untested("Q6", words, "gone", "streak")
+    return Claim(
+        row="Q6",
+        words=words,
+        paper="gone",
+        ours=f"{found.mean:.1f} dB above the slow scan's",
+        verdict=_verdict(found.mean < _GONE_DB),
+    )
+
+
+def _streak_stays(scores: Scores) -> Claim:
+    words = "it stays after DCFI, BM3D, DLF-DCFI and each filter of a single FOV"
+    single = [name for name in scores.types if name.removeprefix("dlf-").isdigit()]
+    names = [name for name in ("dcfi", "bm3d", "dlf-dcfi", *single) if name in scores.types]
+    found = {name: scores.get(name, "streak") for name in names}
+    means = {name: one.mean for name, one in found.items() if one is not None}
+    if not means:
+        return _untested("Q6", words, "stays", "streak")
+    return Claim(
+        row="Q6",
+        words=words,
+        paper="stays",
+        ours=", ".join(f"{name} {mean:.1f} dB" for name, mean in means.items()),
+        verdict=_verdict(min(means.values()) >= _GONE_DB),
+    )
+
+
+def _uncorrected_fails(scores: Scores) -> Claim:
+    words = "a filter trained without distortion correction fails"
+    found = [scores.get(name, "psnr_truth") for name in ("dlf-uncorrected", "dlf-slow")]
+    if any(one is None for one in found):
+        return _untested("F5", words, "shown in pictures", "score of it on the corrected grid")
+    means = [one.mean for one in found if one is not None]
+    return Claim(
+        row="F5",
+        words=words,
+        paper="shown in pictures",
+        ours=f"{means[0]:.2f} dB to the truth, corrected {means[1]:.2f} dB",
+        verdict=_verdict(means[0] < means[1]),
+    )
+
+
+def _single_fov_is_worse(scores: Scores) -> Claim:
+    words = "a filter of many FOVs is better on others than one of a single FOV, of 2,500 frames"
+    found = [scores.get(name, "psnr") for name in ("dlf-slow", "dlf-2500")]
+    if any(one is None for one in found):
+        return _untested("F4", words, "shown in pictures", "PSNR of both")
+    means = [one.mean for one in found if one is not None]
+    return Claim(
+        row="F4",
+        words=words,
+        paper="shown in pictures",
+        ours=f"{means[0]:.2f} dB, {means[1]:.2f} dB",
+        verdict=_verdict(means[0] > means[1]),
+    )
+
+
+def _last_frames(heating: Mapping[str, Scores]) -> Claim:
+    words = "the last frame of a heating series, against the slow scan after it"
+    gains = {
+        name: row["gain_percent"]
+        for name, scores in heating.items()
+        for row in scores.last_frames
+        if row["filter"] == "dlf-slow"
+    }
+    if not gains:
+        return _untested("Q9", words, "+14 %", "heating series with a slow scan after it")
+    listed = ", ".join(f"{name} {gain:+.0f} %" for name, gain in gains.items())
+    mean = sum(gains.values()) / len(gains)
+    return Claim(row="Q9", words=words, paper="+14 %", ours=listed, verdict=_verdict(mean >= 14.0))
