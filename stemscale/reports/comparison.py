@@ -1,7 +1,6 @@
 """One picture of a store: rapid, DCFI, filtered and slow scan side by side."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from stemscale.reports.output import checked_output, write_at_once
 from stemscale.reports.pixels import FovShots, Shot, read_shots
 from stemscale.reports.plots.images import images_plot
 from stemscale.reports.plots.panels import MOST_IN_A_ROW
-from stemscale.reports.sections import chosen_fovs, shown_first
-from stemscale.reports.store_view import FilterView, FovView, StoreView, read_store
+from stemscale.reports.sections import chosen, shown_first
+from stemscale.reports.store_view import FovView, read_store
 from stemscale.reports.style import figure_style, figure_text
 from stemscale.reports.tables import dwell_text
 
@@ -65,38 +64,16 @@ def write_comparison(
     Source: Ihara 2022, Fig. 3. The frame is one whose rapid PSNR is the median, see `choose_frame`.
     """
     target = checked_output(store, Path(output), PICTURE_ENDINGS)
-    view = read_store(store)
-    for fov in _candidates(view, fovs, filters):
+    view = chosen(read_store(store), fovs=fovs, filters=filters)
+    wanted = set(filters or ())
+    fitting = [f for f in view.fovs if wanted <= {x.name for x in f.filters}]
+    for fov in sorted(fitting, key=shown_first):
         shots = read_shots(view, fov)
         if shots.shots:
             write_at_once(target, partial(_draw, shots, target.suffix.lower().lstrip(".")))
             return target
-    raise StoreError(f"{store} holds no image: ingest a series first")
-
-
-def _candidates(
-    view: StoreView, fovs: Sequence[str] | None, filters: Sequence[str] | None
-) -> list[FovView]:
-    """Give the FOVs that can be drawn, those first that a page shows first."""
-    found = sorted(chosen_fovs(view, fovs).fovs, key=shown_first)
-    if not filters:
-        return found
-    fitting = [f for f in found if set(filters) <= {x.name for x in f.filters}]
-    if not fitting:
-        there = ", ".join(dict.fromkeys(x.name for f in found for x in f.filters)) or "none"
-        raise StoreError(
-            f"{view.name}: no field of view was filtered as {' and '.join(filters)}: "
-            f"there is {there}"
-        )
-    return [
-        replace(f, filters=tuple(x for x in f.filters if x.name in filters or _beside(x)))
-        for f in fitting
-    ]
-
-
-def _beside(filtered: FilterView) -> bool:
-    """Tell what stands beside any filter: the average, and the corrected rapid frames."""
-    return filtered.name == "dcfi" or filtered.kind == "none"
+    together = f" filtered as {' and '.join(filters)}" if filters else ""
+    raise StoreError(f"{store} holds no image{together}: ingest a series, or process it first")
 
 
 def _draw(shots: FovShots, ending: str, path: Path) -> None:

@@ -25,8 +25,8 @@ from stemscale.reports.in_situ import last_frame_table
 from stemscale.reports.output import checked_output, page_beside, write_at_once
 from stemscale.reports.plots import distortion_plots, score_plots, series_plots
 from stemscale.reports.score_tables import headline, score_rows, statistic_tables
-from stemscale.reports.scores import AFTER, ScoreRow, score_table
-from stemscale.reports.sections import MAX_FOVS, FovSection, chosen_fovs, fov_sections
+from stemscale.reports.scores import AFTER, RAPID, ScoreRow, score_table
+from stemscale.reports.sections import MAX_FOVS, FovSection, chosen, fov_sections
 from stemscale.reports.settings import settings_table, sources
 from stemscale.reports.store_view import StoreView, read_store
 from stemscale.reports.tables import (
@@ -50,6 +50,7 @@ def write_report(
     figures: Path | None = None,
     *,
     fovs: Sequence[str] | None = None,
+    filters: Sequence[str] | None = None,
     listener: Listener = no_listener,
 ) -> Path:
     """Write one page about a store: pictures, scores, spectra, distortion, provenance.
@@ -67,6 +68,9 @@ def write_report(
     fovs : sequence of str, optional
         Only these FOVs, on the page and in the folder; by default all. Of many, the first six are
         shown in pictures, and the first three in figures.
+    filters : sequence of str, optional
+        Only these filtered frames, in pictures, figures and scores, beside rapid frames, DCFI and
+        slow scan; by default all.
     listener : callable
         Told of each part that is drawn, and of each file.
 
@@ -78,7 +82,7 @@ def write_report(
     Raises
     ------
     StoreError
-        If there is no stemscale store, it holds no field of view, or not those named.
+        If there is no stemscale store, it holds no field of view, or not what is named.
     SettingsError
         If ``output`` is a folder, it or ``figures`` lies in the store, or its folder does not
         exist.
@@ -87,7 +91,7 @@ def write_report(
     checked_output(store, target)
     if figures is not None:
         checked_folder(Path(figures), store)
-    view = chosen_fovs(read_store(store), fovs)
+    view = chosen(read_store(store), fovs=fovs, filters=filters)
     folder = None if figures is None else FigureFolder(Path(figures), store, listener)
     page = _render(view, _draw(view, Gallery(folder), listener))
     if folder is not None:
@@ -110,7 +114,8 @@ class _Parts:
 
 
 def _draw(view: StoreView, gallery: Gallery, listener: Listener) -> _Parts:
-    rows = score_table(view)
+    shown = {RAPID, *(x.name for fov in view.fovs for x in fov.filters)}
+    rows = [row for row in score_table(view) if row.type in shown]
     steps: tuple[tuple[str, Callable[[], list[Drawn]]], ...] = (
         ("scores", lambda: gallery.hang(score_plots(rows))),
         ("series", lambda: gallery.hang(series_plots(view))),

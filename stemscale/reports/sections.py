@@ -1,7 +1,7 @@
 """Images and figures of single FOVs, ready for the page's template."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stemscale.errors import StoreError
 from stemscale.reports.display import Display, prepare
@@ -9,7 +9,7 @@ from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.pictures import Picture, picture
 from stemscale.reports.pixels import FovShots, read_shots
 from stemscale.reports.plots import fov_plots, spectrum_cutoffs, stamp, stretch_plots
-from stemscale.reports.store_view import FovView, StoreView
+from stemscale.reports.store_view import FilterView, FovView, StoreView
 
 MAX_FOVS = 6
 MAX_FOVS_WITH_FIGURES = 3
@@ -68,14 +68,19 @@ def fov_sections(view: StoreView, gallery: Gallery) -> Iterator[FovSection]:
             return
 
 
-def chosen_fovs(view: StoreView, fovs: Sequence[str] | None) -> StoreView:
-    """Leave out all FOVs but those named.
+def chosen(
+    view: StoreView, *, fovs: Sequence[str] | None = None, filters: Sequence[str] | None = None
+) -> StoreView:
+    """Leave out what is not to be shown.
 
     Parameters
     ----------
     view : StoreView
-    fovs : sequence of str or None
-        None: all.
+    fovs : sequence of str, optional
+        FOVs to keep; by default all.
+    filters : sequence of str, optional
+        Filtered frames to keep; by default all. The average of a series (DCFI) and frames that
+        are corrected and not filtered stand beside any filter, and always stay.
 
     Returns
     -------
@@ -84,15 +89,31 @@ def chosen_fovs(view: StoreView, fovs: Sequence[str] | None) -> StoreView:
     Raises
     ------
     StoreError
-        If one is not there.
+        If one of them is not there.
     """
-    if fovs is None:
-        return view
-    missing = [name for name in fovs if name not in {f.name for f in view.fovs}]
+    if fovs is not None:
+        _check_there(view, "field of view", fovs, [f.name for f in view.fovs])
+        view = view.only(fovs)
+    if filters is not None:
+        known = dict.fromkeys(x.name for f in view.fovs for x in f.filters)
+        _check_there(view, "filtered frames", filters, list(known))
+        kept = [
+            replace(f, filters=tuple(x for x in f.filters if x.name in filters or _beside(x)))
+            for f in view.fovs
+        ]
+        view = replace(view, fovs=tuple(kept))
+    return view
+
+
+def _check_there(view: StoreView, what: str, wanted: Sequence[str], there: Sequence[str]) -> None:
+    missing = [name for name in wanted if name not in there]
     if missing:
-        there = ", ".join(f.name for f in view.fovs[:8])
-        raise StoreError(f"{view.name} has no field of view {missing[0]}: it has {there}")
-    return view.only(fovs)
+        known = ", ".join(there[:8]) or "none"
+        raise StoreError(f"{view.name} has no {what} {missing[0]}: it has {known}")
+
+
+def _beside(filtered: FilterView) -> bool:
+    return filtered.name == "dcfi" or filtered.kind == "none"
 
 
 def shown_first(fov: FovView) -> tuple[bool, bool, bool]:

@@ -57,17 +57,24 @@ def test_a_picture_that_cannot_be_written_is_refused_before_the_page(store, tmp_
     assert not (tmp_path / "a.html").exists()
 
 
-def test_a_filter_for_no_picture_is_wrong_usage(store):
-    done = run("report", store, "--picture-filter", "dlf")
-    assert done.returncode == 2
-    assert "--picture-filter needs --picture" in done.stderr
-
-
 def test_the_picture_shows_the_filter_and_the_field_of_view_that_are_named(store, tmp_path):
     add_filtered(store, "fov02", "other", psnr=42.0)
-    words = ("--picture-filter", "other", "--fov", "fov02", "--quiet")
+    words = ("--filter", "other", "--fov", "fov02", "--quiet")
     done = run("report", store, "--picture", tmp_path / "p.svg", *words)
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "p.svg").read_text(encoding="utf-8")
     assert "<!-- PSNR 42.1 dB -->" in text
     assert "<!-- dlf -->" not in text
+
+
+def test_the_page_shows_only_the_filter_that_is_named(store, tmp_path):
+    add_filtered(store, "fov02", "other", psnr=42.0)
+    page = tmp_path / "a.html"
+    done = run("report", store, "--output", page, "--filter", "other", "--quiet")
+    assert done.returncode == 0, done.stderr
+    text = page.read_text(encoding="utf-8")
+    assert "other" in text
+    assert ">dlf<" not in text
+    refused = run("report", store, "--output", page, "--filter", "none-such")
+    assert refused.returncode == 1
+    assert "has no filtered frames none-such: it has dlf" in refused.stderr

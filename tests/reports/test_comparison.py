@@ -75,9 +75,9 @@ def test_a_field_of_view_and_its_filters_can_be_chosen(tmp_path):
     only = words(filters=["b"])
     assert {"b", "DCFI", "rapid", "slow scan"} <= set(only)
     assert "a" not in only
-    with pytest.raises(StoreError, match="was filtered as c: there is a, b"):
+    with pytest.raises(StoreError, match="no filtered frames c: it has a, b"):
         words(filters=["c"])
-    with pytest.raises(StoreError, match=r"filtered as b: there is a$"):
+    with pytest.raises(StoreError, match=r"no filtered frames b: it has a$"):
         words(fovs=["fov01"], filters=["b"])
     with pytest.raises(StoreError, match="no field of view fov09: it has fov01"):
         words(fovs=["fov09"])

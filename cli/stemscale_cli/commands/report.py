@@ -30,11 +30,12 @@ def report(
             "first field of view, if possible one held out of training.",
         ),
     ] = None,
-    picture_filter: Annotated[
+    filter: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Filtered frames in the picture; may be repeated. [default: all]",
+            help="Only these filtered frames, beside rapid frames, DCFI and slow scan; may be "
+            "repeated. [default: all]",
             show_default=False,
         ),
     ] = None,
@@ -47,8 +48,6 @@ def report(
     The page holds everything it shows, needs no network, and prints well. Of many fields of view,
     the first six are shown in images, the first three in figures: choose others by --fov.
     """
-    if picture_filter and picture is None:
-        raise typer.BadParameter("--picture-filter needs --picture")
     from stemscale.reports import PICTURE_ENDINGS, FileWritten, checked_output, write_comparison
     from stemscale.reports import report as run
     from stemscale_cli.output import print_json
@@ -65,9 +64,9 @@ def report(
             else:
                 move(event)
 
-        page = run(store, output, figures, fovs=fov, listener=listen)
+        page = run(store, output, figures, fovs=fov, filters=filter, listener=listen)
     if picture is not None:
-        written.append(write_comparison(store, picture, fovs=fov, filters=picture_filter))
+        written.append(write_comparison(store, picture, fovs=fov, filters=filter))
     if as_json:
         print_json({"store": store, "page": page, "files": written})
         return
