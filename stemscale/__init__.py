@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stemscale.simulation import simulate
     from stemscale.store.opening import open
     from stemscale.viewer import view
-    from stemscale.workflows import demo, live
+    from stemscale.workflows import demo, live, reproduce
 
 __version__ = version("stemscale")
 
@@ -46,6 +46,7 @@ __all__ = [
     "open",
     "process",
     "report",
+    "reproduce",
     "simulate",
     "status",
     "summarize",
@@ -68,6 +69,7 @@ _ROOMS = {
     "open": "store.opening",
     "process": "pipeline",
     "report": "reports",
+    "reproduce": "workflows",
     "simulate": "simulation",
     "status": "pipeline",
     "summarize": "pipeline",

@@ -20,6 +20,7 @@ from stemscale_cli.commands import (
     movie,
     process,
     report,
+    reproduce,
     simulate,
     status,
     summarize,
@@ -57,6 +58,7 @@ for _verb in (
     export.export,
     movie.movie,
     demo.demo,
+    reproduce.reproduce,
 ):
     app.command()(_verb)
 app.add_typer(filters.app, name="filters")

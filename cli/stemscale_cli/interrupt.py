@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_GOES_ON = ("ingest", "train", "process", "live", "compact")
+_GOES_ON = ("ingest", "train", "process", "live", "compact", "reproduce")
 _BEGINS_ANEW = ("calibrate", "summarize", "verify", "report", "export", "movie", "demo")
 
 

@@ -2,5 +2,6 @@
 
 from stemscale.workflows.demo import demo
 from stemscale.workflows.live import LiveSummary, live
+from stemscale.workflows.reproduce import reproduce
 
-__all__ = ["LiveSummary", "demo", "live"]
+__all__ = ["LiveSummary", "demo", "live", "reproduce"]

@@ -23,6 +23,7 @@ VERBS = [
     "export",
     "movie",
     "demo",
+    "reproduce",
 ]
 
 

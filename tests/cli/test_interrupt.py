@@ -14,7 +14,7 @@ from stemscale_cli.interrupt import what_remains
 
 GOES_ON, ANEW = "goes on where it was", "begins anew"
 WORDS = {
-    **dict.fromkeys(["ingest", "train", "process", "live", "compact"], GOES_ON),
+    **dict.fromkeys(["ingest", "train", "process", "live", "compact", "reproduce"], GOES_ON),
     **dict.fromkeys(["calibrate", "summarize", "verify", "report"], ANEW),
     **dict.fromkeys(["export", "movie", "demo"], ANEW),
     "simulate": "with --overwrite begins anew",

@@ -12,6 +12,7 @@ class Scale:
 
     Attributes
     ----------
+    name : str
     size : int
         Pixels of a frame along x and along y.
     fovs, frames : int
@@ -34,6 +35,7 @@ class Scale:
         Learning rate of single-FOV filters; None: the paper's, which need the paper's epochs.
     """
 
+    name: str
     size: int
     fovs: int
     frames: int
@@ -55,6 +57,7 @@ _HEATED = tuple(pairwise(_ENDS))
 SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "small": Scale(
+            name="small",
             size=256,
             fovs=12,
             frames=20,
@@ -70,6 +73,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             single_rate=1e-3,
         ),
         "paper": Scale(
+            name="paper",
             size=512,
             fovs=66,
             frames=50,

@@ -203,22 +203,36 @@ class Study:
                 again=("--overwrite",),
             )
 
+    def shown(self, name: str) -> dict[str, tuple[str, ...]]:
+        """Say which filters are drawn together: by name of their figures' folder."""
+        own = ("own-standard", "own-standard-5", "own-live", "standard", "live")
+        if name != MULTI:
+            return {name: ("dlf-slow", "own-standard-5", "live")}
+        single = tuple(f"dlf-{n}" for n in self.scale.single_taught)
+        return {
+            MULTI: ("bm3d", "dlf-dcfi", "dlf-slow"),
+            f"{MULTI}-single": ("dlf-slow", *single),
+            f"{MULTI}-own": ("dlf-slow", *own),
+        }
+
     def _seen(self, name: str) -> Iterator[Step]:
         needs = tuple(f"process {name} {filter_}" for filter_ in self.filters_of(name))
+        truth = ("--truth", self.raw(name) / "truth.zarr") if name == MULTI else ()
         yield self._step(
             f"summarize {name}",
-            *("summarize", self.store(name), "--json"),
-            *(("--truth", self.raw(name) / "truth.zarr") if name == MULTI else ()),
+            *("summarize", self.store(name), *truth, "--json"),
             needs=needs,
             output=self.scores(name),
         )
-        yield self._step(
-            f"report {name}",
-            *("report", self.store(name), "--output", self.folder / f"{name}.html"),
-            *("--figures", self.figures(name)),
-            needs=(f"summarize {name}",),
-            again=("--overwrite",),
-        )
+        for figures, filters in self.shown(name).items():
+            yield self._step(
+                f"report {figures}",
+                *("report", self.store(name), "--output", self.folder / f"{figures}.html"),
+                *("--figures", self.figures(figures)),
+                *(part for filter_ in filters for part in ("--filter", filter_)),
+                needs=(f"summarize {name}",),
+                removes=(self.figures(figures),),
+            )
 
     def _step(
         self,

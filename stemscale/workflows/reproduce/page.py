@@ -1,0 +1,247 @@
+"""The page of results: claims, scores, figures and how they came about, in Markdown and HTML."""
+
+import base64
+import csv
+import json
+import platform
+import re
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from markdown_it import MarkdownIt
+
+from stemscale.clusters import usable_cores
+from stemscale.workflows.reproduce.claims import Claim, claims_of
+from stemscale.workflows.reproduce.distortions import Departure, departure
+from stemscale.workflows.reproduce.scores import RAPID, Scores
+from stemscale.workflows.reproduce.steps import StepRecords
+from stemscale.workflows.reproduce.study import IDEAL, MULTI, Study
+
+_COLUMNS = {
+    "psnr": ("PSNR [dB]", 2),
+    "psnr_matched": ("matched [dB]", 2),
+    "psnr_truth": ("to the truth [dB]", 2),
+    "lag_tail_truth": ("smear", 3),
+    "streak": ("streak [dB]", 1),
+    "agreement_cutoff": ("follows slow scan to [1/µm]", 0),
+    "frc_rapid_cutoff": ("confirmed to [1/µm]", 0),
+}
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
+  color: #1d2330; }
+table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem; }
+td, th { padding: .25rem .7rem; border-bottom: 1px solid #d8dce3; text-align: left;
+  vertical-align: top; }
+img { max-width: 100%; }
+pre { background: #f5f6f8; padding: .7rem; overflow-x: auto; font-size: .8rem; }
+"""
+
+
+def write_page(study: Study, records: StepRecords) -> Path:
+    """Write what came of a study whose steps have all been run.
+
+    Parameters
+    ----------
+    study : Study
+    records : StepRecords
+
+    Returns
+    -------
+    Path
+        The page, ``results.html``, in one file. Beside it lies ``results``, a folder with the same
+        in Markdown, ``index.md``, and its pictures.
+
+    Raises
+    ------
+    StoreError
+        If a result is not what its command leaves.
+    """
+    folder = study.folder / "results"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    multi = Scores.read(study.scores(MULTI))
+    heating = {name: Scores.read(study.scores(name)) for name in study.heating}
+    parts = [
+        _head(study, records),
+        _claims(claims_of(multi, heating)),
+        _scores(multi),
+        *_figures(study, folder),
+        _distortions(_departures(study)),
+        _heating(heating),
+        _assumptions(study),
+        _commands(study, records),
+    ]
+    text = "\n\n".join(parts) + "\n"
+    (folder / "index.md").write_text(text, encoding="utf-8")
+    page = study.folder / "results.html"
+    page.write_text(_html(text, folder), encoding="utf-8")
+    return page
+
+
+def _head(study: Study, records: StepRecords) -> str:
+    from stemscale import __version__
+
+    scale = study.scale
+    taken = sum(records.read(step.name).get("seconds", 0.0) for step in study.steps())
+    held_out = scale.fovs - round(0.75 * scale.fovs)
+    return (
+        "# The paper, measured again\n\n"
+        "Ihara et al., *Deep learning-based noise filtering toward millisecond order imaging by "
+        "using scanning transmission electron microscopy*, Scientific Reports (2022). Its images "
+        "are not public: what follows was measured on simulated frames, whose truth is known, by "
+        f"`stemscale reproduce --scale {scale.name}`. {scale.fovs} fields of view of {scale.frames}"
+        f" frames of {scale.size} × {scale.size} pixels, {held_out} of them held out of all "
+        f"training; {scale.single_frames} frames of one more; {len(scale.heated)} heating series "
+        f"of {scale.heated_frames} frames. Made on {datetime.now(UTC):%Y-%m-%d} with stemscale "
+        f"{__version__}, Python {platform.python_version()}, on {usable_cores()} cores of "
+        f"{platform.machine()}, in {taken / 60:.0f} minutes."
+    )
+
+
+def _claims(claims: Sequence[Claim]) -> str:
+    counts = {v: sum(c.verdict == v for c in claims) for v in ("holds", "does not hold")}
+    untold = len(claims) - sum(counts.values())
+    rows = [(c.row, c.words, c.paper, c.ours or "–", f"**{c.verdict}**", c.why) for c in claims]
+    return (
+        "## Claim by claim\n\n"
+        f"{counts['holds']} hold, {counts['does not hold']} do not, {untold} cannot be tested.\n\n"
+        + _table(("row", "claim", "paper", "here", "", ""), rows)
+    )
+
+
+def _scores(scores: Scores) -> str:
+    shown = [n for n in _COLUMNS if any(scores.get(t, n) for t in scores.types)]
+    bands = scores.bands()
+    rows = []
+    for type_ in sorted(scores.types, key=lambda t: t != RAPID):
+        cells = [_cell(scores, type_, name, digits=_COLUMNS[name][1]) for name in shown]
+        cells += [_cell(scores, type_, "psnr_band", band, digits=2) for band in bands]
+        rows.append((type_, *cells))
+    headings = (
+        "image",
+        *(_COLUMNS[n][0] for n in shown),
+        *(f"PSNR, {band} [dB]" for band in bands),
+    )
+    return (
+        "## Scores of the held-out fields of view\n\n"
+        "As Fig. 4a of the paper: mean ± standard deviation over frames. PSNR is against the slow "
+        "scan after min-max scaling; matched: after the best gain and offset; smear: share of the "
+        "signal that arrives more than 2 px late.\n\n" + _table(headings, rows)
+    )
+
+
+def _cell(scores: Scores, type_: str, name: str, band: str = "", *, digits: int) -> str:
+    found = scores.get(type_, name, band)
+    return "–" if found is None else f"{found.mean:.{digits}f} ± {found.std:.{digits}f}"
+
+
+def _figures(study: Study, folder: Path) -> Iterable[str]:
+    """Copy the figures of the first field of view of each set, and say what they show."""
+    for name in (MULTI, *study.heating[:1]):
+        for figures in study.shown(name):
+            source = study.figures(figures)
+            with (source / "index.csv").open(encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            first = next((r["field_of_view"] for r in rows if r["field_of_view"]), "")
+            yield f"## Figures: {figures}"
+            for row in rows:
+                if row["field_of_view"] in ("", first):
+                    picture = f"{figures}_{row['file']}.png"
+                    shutil.copyfile(source / f"{row['file']}.png", folder / picture)
+                    yield f"![{row['title']}]({picture})\n\n{_caption(row)}"
+
+
+def _caption(row: Mapping[str, str]) -> str:
+    paper = row["figure_of_the_paper"]
+    return f"**{row['title']}.** {row['caption']}" + (f" As {paper} of the paper." if paper else "")
+
+
+def _departures(study: Study) -> list[Departure]:
+    found = [
+        departure(study.store(name), study.raw(name) / "truth.zarr", fov, what=what)
+        for name, fov, what in (
+            (MULTI, "fov01", "smooth map, all fields of view at once"),
+            (IDEAL, "fov01", "strips, as in the paper, from one field of view"),
+        )
+    ]
+    return [one for one in found if one is not None]
+
+
+def _distortions(found: Sequence[Departure]) -> str:
+    rows = [(d.what, f"{d.before_px:.2f}", f"{d.after_px:.2f}") for d in found]
+    return (
+        "## Distortion\n\nRoot mean square distance along the fast axis of pixels from where they "
+        "belong, a constant shift of the view left out.\n\n"
+        + _table(("map", "before [px]", "after [px]"), rows)
+    )
+
+
+def _heating(heating: Mapping[str, Scores]) -> str:
+    rows = [
+        (
+            name,
+            row["filter"],
+            f"{row['rapid_db']:.2f}",
+            f"{row['filtered_db']:.2f}",
+            f"{row['gain_percent']:+.0f} %",
+        )
+        for name, scores in heating.items()
+        for row in scores.last_frames
+    ]
+    return "## Heating series: the last frame against the slow scan after it\n\n" + _table(
+        ("series", "filter", "rapid [dB]", "filtered [dB]", "gain"), rows
+    )
+
+
+def _assumptions(study: Study) -> str:
+    with xr.open_zarr(study.raw(MULTI) / "truth.zarr", chunks=None) as truth:
+        attrs = dict(truth.attrs)
+    lines = list(_flat(attrs))
+    return (
+        "## What was assumed\n\nNoise, lag and distortion of the simulator are assumptions; their "
+        "names tell the units.\n\n" + _table(("setting", "value"), lines)
+    )
+
+
+def _flat(found: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in found.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", json.dumps(value)
+
+
+def _commands(study: Study, records: StepRecords) -> str:
+    lines = []
+    for step in study.steps():
+        record = records.read(step.name)
+        command = record.get("command", "").replace(f"{study.folder}/", "")
+        lines.append(f"{record.get('seconds', 0.0):7.0f} s  {command}")
+    return "## Commands, and the time that each took\n\n```text\n" + "\n".join(lines) + "\n```"
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return "\n".join([line(headings), line(["---"] * len(headings)), *(line(r) for r in rows)])
+
+
+def _html(text: str, folder: Path) -> str:
+    body = MarkdownIt("commonmark").enable("table").render(text)
+
+    def embed(match: re.Match[str]) -> str:
+        data = base64.b64encode((folder / match[1]).read_bytes()).decode()
+        return f'src="data:image/png;base64,{data}"'
+
+    body = re.sub(r'src="([^":]+\.png)"', embed, body)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>The paper, measured again</title><style>{_STYLE}</style></head>"
+        f"<body>{body}</body></html>\n"
+    )

@@ -1,0 +1,70 @@
+"""A folder and a scale come in; the paper's study, and a page about it, go out."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from stemscale.errors import SettingsError, StoreConflictError
+from stemscale.store import read_json, write_json
+from stemscale.workflows.reproduce.page import write_page
+from stemscale.workflows.reproduce.scales import SCALES
+from stemscale.workflows.reproduce.steps import StepRecords, run_steps
+from stemscale.workflows.reproduce.study import Study
+
+_MARK = "study.json"
+
+
+def reproduce(
+    folder: str | Path, *, scale: str = "small", say: Callable[[str], None] = print
+) -> Path:
+    """Run the paper's study on simulated frames; where it was interrupted, go on.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where everything goes.
+    scale : {"small", "paper"}
+        How large it is: an hour on two cores, or 66 FOVs of 50 frames as in the paper.
+    say : callable
+        Given each command before it runs, and those that have been run.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such scale.
+    StoreConflictError
+        If the folder holds something else, or a study of another scale.
+    ProcessingError
+        If a command fails.
+    """
+    if scale not in SCALES:
+        raise SettingsError(f"there is no scale {scale!r}: take one of {', '.join(SCALES)}")
+    study = Study(Path(folder), SCALES[scale])
+    _take(study.folder, scale)
+    for made in ("filters", "scores", "figures"):
+        (study.folder / made).mkdir(exist_ok=True)
+    records = StepRecords(folder=study.folder / "steps")
+    run_steps(study.steps(), records, say=say)
+    page = write_page(study, records)
+    say(f"\nresults: {page}")
+    return page
+
+
+def _take(folder: Path, scale: str) -> None:
+    before = read_json(folder / _MARK)
+    if before is None and folder.exists() and any(folder.iterdir()):
+        raise StoreConflictError(
+            f"{folder} is not empty and not of an earlier study: name another folder"
+        )
+    if before is not None and before.get("scale") != scale:
+        raise StoreConflictError(
+            f"{folder} holds the study of scale {before.get('scale')}: name another folder, or "
+            f"--scale {before.get('scale')}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / _MARK, {"scale": scale, "numbers": asdict(SCALES[scale])})
