@@ -1,0 +1,100 @@
+"""Claims of the paper against scores whose verdicts can be told by hand."""
+
+import json
+
+import pytest
+
+from stemscale.errors import StoreError
+from stemscale.workflows.reproduce.claims import claims_of
+from stemscale.workflows.reproduce.scores import Score, Scores
+
+PSNR = {"rapid": 20.0, "dcfi": 20.5, "dlf-dcfi": 20.6, "dlf-slow": 21.6, "dlf-2500": 21.0}
+BANDS = {"0-20,000": (20.0, 20.4), "20,000-40,000": (20.0, 23.0), "40,000-65,535": (20.0, 20.2)}
+
+
+def row(type_, scores, group="held-out"):
+    statistics = [
+        {"score": score, "band": band, "mean": mean, "std": 0.5, "units": "dB"}
+        for (score, band), mean in scores.items()
+    ]
+    return {"type": type_, "fov_group": group, "statistics": statistics}
+
+
+def scores_of(psnr=PSNR, bands=BANDS, streaks=None, cutoffs=None, last=()):
+    rows = []
+    for type_, mean in psnr.items():
+        found = {("psnr", ""): mean}
+        if type_ in ("rapid", "dlf-slow"):
+            at = type_ == "dlf-slow"
+            found |= {("psnr_band", band): pair[at] for band, pair in bands.items()}
+        for score, values in (("streak", streaks), ("agreement_cutoff", cutoffs)):
+            if values and type_ in values:
+                found[score, ""] = values[type_]
+        rows.append(row(type_, found))
+    return Scores(rows=rows, last_frames=list(last))
+
+
+def verdicts(scores, heating=None):
+    return {claim.words: claim.verdict for claim in claims_of(scores, heating or {})}
+
+
+def of(found, part):
+    return next(verdict for words, verdict in found.items() if part in words)
+
+
+def test_figures_at_least_as_good_as_the_papers_hold():
+    """21.6 over 20 dB is +8 %; in the middle band 23 over 20 dB +15 %."""
+    found = verdicts(scores_of())
+    assert of(found, "highest PSNR of rapid") == "holds"
+    assert of(found, "over rapid") == "holds"
+    assert of(found, "in the middle band") == "holds"
+    assert of(found, "outside the middle band") == "holds"
+
+
+def test_a_smaller_gain_and_another_best_filter_do_not_hold():
+    found = verdicts(scores_of(psnr=PSNR | {"dlf-slow": 21.2, "dcfi": 22.0}))
+    assert of(found, "highest PSNR of rapid") == "does not hold"
+    assert of(found, "over rapid") == "does not hold"
+
+
+def test_what_was_not_measured_cannot_be_tested():
+    found = claims_of(Scores(rows=[], last_frames=[]), {})
+    assert {claim.verdict for claim in found} == {"cannot be tested"}
+    assert all(claim.why for claim in found)
+
+
+def test_streaks_hold_where_only_that_of_dlf_slow_is_gone():
+    streaks = {"dcfi": 3.0, "dlf-dcfi": 2.5, "dlf-2500": 2.0, "dlf-slow": 0.4}
+    found = verdicts(scores_of(streaks=streaks))
+    assert of(found, "is gone after DLF-Slow") == "holds"
+    assert of(found, "stays after DCFI") == "holds"
+    found = verdicts(scores_of(streaks=streaks | {"dlf-2500": 0.2}))
+    assert of(found, "stays after DCFI") == "does not hold"
+
+
+def test_spectra_are_compared_by_how_far_they_follow_the_slow_scan():
+    cutoffs = {"dlf-slow": 120.0, "dlf-2500": 48.0, "dcfi": 10.0}
+    assert of(verdicts(scores_of(cutoffs=cutoffs)), "follows the slow scan's") == "holds"
+    cutoffs["dlf-2500"] = 130.0
+    assert of(verdicts(scores_of(cutoffs=cutoffs)), "follows the slow scan's") == "does not hold"
+
+
+def test_last_frames_of_all_heating_series_count():
+    last = {"filter": "dlf-slow", "gain_percent": 10.0}
+    heating = {
+        "heating1": scores_of(last=[last]),
+        "heating2": scores_of(last=[last | {"gain_percent": 20.0}]),
+    }
+    claim = claims_of(scores_of(), heating)[-1]
+    assert claim.ours == "heating1 +10 %, heating2 +20 %"
+    assert claim.verdict == "holds"  # 15 % on average
+
+
+def test_only_fields_of_view_that_taught_no_filter_count(tmp_path):
+    file = tmp_path / "scores.json"
+    rows = [row("rapid", {("psnr", ""): 10.0}, "trained"), row("rapid", {("psnr", ""): 12.0})]
+    file.write_text(json.dumps({"scores": rows, "last_frames": []}))
+    assert Scores.read(file).get("rapid", "psnr") == Score(mean=12.0, std=0.5, units="dB")
+    file.write_text("{}")
+    with pytest.raises(StoreError, match="delete it"):
+        Scores.read(file)
