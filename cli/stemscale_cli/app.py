@@ -103,7 +103,7 @@ def main() -> None:
         if ending.code == _INTERRUPTED:
             # before the verb stand flags only, without values
             verb = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
-            talk(what_remains(verb))
+            talk(what_remains(verb, overwrite="--overwrite" in sys.argv))
         raise
 
 

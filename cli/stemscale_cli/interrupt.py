@@ -10,19 +10,25 @@ _GOES_ON = ("ingest", "train", "process", "live", "compact", "reproduce")
 _BEGINS_ANEW = ("calibrate", "summarize", "verify", "report", "export", "movie", "demo")
 
 
-def what_remains(verb: str) -> str:
+def what_remains(verb: str, *, overwrite: bool = False) -> str:
     """Say what becomes of work that Ctrl-C ended.
 
     Parameters
     ----------
     verb : str
         Name of the command, as typed.
+    overwrite : bool
+        Whether ``--overwrite`` was among its options: typed once more, it would begin anew.
 
     Returns
     -------
     str
         One line.
     """
+    if verb == "train" and overwrite:  # what it replaces may still be there
+        return "Interrupted. The same command with --resume as well goes on where it was."
+    if verb in _GOES_ON and overwrite:
+        return "Interrupted. The same command without --overwrite goes on where it was."
     if verb in _GOES_ON:
         return "Interrupted. The same command goes on where it was."
     if verb in _BEGINS_ANEW:

@@ -1,6 +1,5 @@
 """How the recorded frames come onto the grid of the filtered ones."""
 
-import logging
 from collections.abc import Sequence
 
 from stemscale.distortion import SeriesWarp
@@ -8,12 +7,10 @@ from stemscale.errors import CorrectionLostError
 from stemscale.pipeline.correction import Correction, find_correction
 from stemscale.store import AcquisitionStore, rapid_group
 
-logger = logging.getLogger(__name__)
-
 
 def undoing(
     store: AcquisitionStore, fov: str, filtered: Sequence[str], *, as_recorded: bool
-) -> tuple[Correction | None, SeriesWarp]:
+) -> tuple[Correction | None, SeriesWarp, str]:
     """Find what brings recorded frames to where the filtered ones show the same place.
 
     Parameters
@@ -33,11 +30,14 @@ def undoing(
         undone in the FOV. None where that is not known, or not wanted.
     warp : SeriesWarp
         Undoes it; without it, gives the frames as they are.
+    lost : str
+        Why what was undone cannot be told any more, and the remedy; else empty.
     """
-    found = find_correction(store, fov, filtered[0] if filtered else None)
+    found, lost = find_correction(store, fov, filtered[0] if filtered else None), ""
     if found is not None and not (as_recorded and found.undone):
         try:
-            return found, found.load()
+            return found, found.load(), lost
         except CorrectionLostError as error:
-            logger.warning("%s: %s", store.path, error)
-    return None, SeriesWarp(None, rapid_shape=store.frames(rapid_group(fov)).shape[1:])
+            lost = str(error)
+    shape = store.frames(rapid_group(fov)).shape[1:]
+    return None, SeriesWarp(None, rapid_shape=shape), lost

@@ -83,6 +83,8 @@ class Movie:
         Those of them that are not shown, as the movie runs faster than they came.
     absent : dict of str to dict of str to int
         Frames of the series that are shown as a hatched panel: by panel, why and how many.
+    notes : tuple of str
+        What could not be done, and the remedy.
     """
 
     path: Path
@@ -98,6 +100,7 @@ class Movie:
     selected: int
     left_out: int
     absent: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def movie(
@@ -219,6 +222,7 @@ def movie(
         selected=timeline.selected,
         left_out=timeline.left_out,
         absent={t: dict(c) for t, c in reel.absent.items() if c},
+        notes=tuple(p.note for p in panels if p.note),
     )
 
 

@@ -60,6 +60,8 @@ class Panel:
         Given the first place and the one after the last, reads stored frames.
     convert : callable
         Given stored frames and the place of the first, gives pictures: NaN = not seen [counts].
+    note : str
+        What could not be done for it, and the remedy; else empty.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Panel:
     missing: dict[int, str]
     load: Callable[[int, int], Frames]
     convert: Callable[[Frames, int], FloatImage]
+    note: str = ""
 
     def pictures(self, wanted: Sequence[int]) -> Iterator[FloatImage | str]:
         """Read frames of the series, one after the other.
@@ -210,7 +213,7 @@ def _raw_panel(
     if not n_frames:
         raise StoreError(f"{store.path}: {fov} has no frame yet: wait, or ingest it again")
     groups = [filtered_group(fov, f) for f in filters]
-    correction, warp = undoing(store, fov, groups, as_recorded=as_recorded)
+    correction, warp, lost = undoing(store, fov, groups, as_recorded=as_recorded)
     size = positive(store.attrs(group).get("pixel_size_nm"))
     if size is not None and correction is not None:
         size *= correction.pixel_ratio
@@ -227,6 +230,7 @@ def _raw_panel(
         missing={n: _NOT_RECORDED for n in range(n_frames) if n not in there},
         load=_loader(store, group, expected),
         convert=warp,
+        note=lost,
     )
     return panel, n_frames
 

@@ -67,6 +67,11 @@ class Correction:
         """Say what is undone, for a title."""
         return f"{' and '.join(self.undone)} corrected" if self.undone else "as recorded"
 
+    @property
+    def is_at_hand(self) -> bool:
+        """Whether the map lies with the records of the run, so that it need not be looked for."""
+        return self.group is not None and self.store.ledger(self.group).distortion_file.is_file()
+
     def load(self) -> "SeriesWarp":
         """Read all that it takes to correct frames.
 
@@ -163,7 +168,8 @@ def find_correction(
     fov : str
     group : str, optional
         Filtered frames: what their run undid. By default what the FOV's own calibration undoes;
-        without one, as in situ, what the first run did that had a map from another store.
+        without one, as in situ, what a run did that had a map from another store: the first whose
+        map lies with its records, else the first.
 
     Returns
     -------
@@ -179,11 +185,10 @@ def find_correction(
         return _of_run(store, fov, group)
     if store.has(calibration_group(fov)):
         return _own(store, fov)
-    for name in store.filters(fov):
-        found = _of_run(store, fov, filtered_group(fov, name))
-        if found is not None and "distortion" in found.undone:
-            return found
-    return None
+    runs = (_of_run(store, fov, filtered_group(fov, name)) for name in store.filters(fov))
+    known = [found for found in runs if found is not None and "distortion" in found.undone]
+    at_hand = (found for found in known if found.is_at_hand)
+    return next(at_hand, known[0] if known else None)
 
 
 def map_of(store: AcquisitionStore, fov: str) -> "DistortionMap | None":

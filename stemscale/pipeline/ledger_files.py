@@ -36,7 +36,7 @@ def keep_filter(store: StorePath, source: Path, sha256: str) -> None:
 
 def keep_distortion(ledger: Ledger, distortion: DistortionMap | None) -> None:
     """Put the map of a run beside its records."""
-    file = ledger.folder / "distortion.npz"
+    file = ledger.distortion_file
     if distortion is None:
         file.unlink(missing_ok=True)
         return
@@ -51,7 +51,7 @@ def keep_distortion(ledger: Ledger, distortion: DistortionMap | None) -> None:
 
 def load_distortion(ledger: Ledger) -> DistortionMap | None:
     """Read the map of a run, or None where frames are not corrected."""
-    found = read_arrays(ledger.folder / "distortion.npz")
+    found = read_arrays(ledger.distortion_file)
     if found is None:
         return None
     n_y, n_x = (int(n) for n in found["rapid_shape"])

@@ -182,7 +182,7 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
     if rapid is not None:
         alike = any(part.corrected_alike for part in task.parts)
         more = [rapid.neighbours] if alike else []
-        scores = work.score(rapid.flat, lambda: rapid.inner, *more, paper=task.paper)
+        scores = work.score(rapid.flat, lambda: rapid.frames, *more, paper=task.paper)
         found.append((RAPID, task.start, {n: rapid.of_inner(v) for n, v in scores.items()}))
         if task.probe:
             probed[RAPID] = work.probe(rapid.inner) | {"range": _range(rapid.inner)}
@@ -330,7 +330,7 @@ class _Fov:
 
 
 class _Stretch:
-    """Corrected rapid frames of a stretch, and their neighbours."""
+    """Corrected rapid frames of a stretch, and their neighbours: all of them in ``frames``."""
 
     def __init__(self, work: _Fov, task: ScoreTask) -> None:
         count = work.rapid.shape[0]
@@ -340,9 +340,9 @@ class _Stretch:
         if last - self._first < task.stop - task.start + 2 * task.apart:  # an end of the series
             last = min(count, last + task.apart + 1)
             self._first = max(0, self._first - task.apart - 1)
-        self._frames = work.corrected(self._first, last)
+        self.frames = work.corrected(self._first, last)
         self._last, self._apart = last, task.apart
-        self.flat = FlatFrames(self._frames)
+        self.flat = FlatFrames(self.frames)
         pairs = [self._pair(number) for number in range(self._start, self._stop)]
         before, after = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
         self.neighbours = NeighbourScores(self.flat, before, after)
@@ -350,7 +350,7 @@ class _Stretch:
     @property
     def inner(self) -> FloatFrames:
         """The frames of the stretch itself."""
-        return self.of_inner(self._frames)
+        return self.of_inner(self.frames)
 
     def of_inner(self, values: NDArray[Any]) -> NDArray[Any]:
         """Cut off what is of the neighbours."""

@@ -122,7 +122,10 @@ def _per_frame(store: AcquisitionStore, fov: str, name: str, scores: SeriesScore
     for score, values in scores.scores.items():
         dims = ("frame", "band")[: values.ndim]
         variables[score] = (dims, values, _about(store, fov, score))
+    attrs: dict[str, Any] = {"band_edges": list(PAPER_BANDS)}
     with store.dataset(group) as dataset:
+        if dataset.attrs.get("fingerprint"):  # of the run: another one is scored anew
+            attrs["fingerprint"] = dataset.attrs["fingerprint"]
         beside = {
             str(n): (("frame",), c.values, dict(c.attrs))
             for n, c in dataset.variables.items()
@@ -134,7 +137,7 @@ def _per_frame(store: AcquisitionStore, fov: str, name: str, scores: SeriesScore
     if "frame" not in beside:
         numbers = np.arange(scores.count) if scores.numbers is None else scores.numbers
         beside["frame"] = (("frame",), numbers, {"long_name": "number of the frame"})
-    return xr.Dataset(variables, coords=beside, attrs={"band_edges": list(PAPER_BANDS)})
+    return xr.Dataset(variables, coords=beside, attrs=attrs)
 
 
 def _about(store: AcquisitionStore, fov: str, score: str) -> dict[str, Any]:

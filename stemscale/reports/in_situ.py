@@ -19,7 +19,7 @@ from stemscale.reports.store_view import (
     open_group,
     read_store,
 )
-from stemscale.store import SUMMARY
+from stemscale.store import SUMMARY, filtered_group
 
 PARTS = 6  # as the paper has six ranges of temperature
 _LEAST = 2  # frames in a part
@@ -186,13 +186,18 @@ def _at(values: FloatArray | None, index: int) -> float:
 
 
 def _scores(view: StoreView, fov: FovView) -> dict[str, xr.Dataset]:
-    """Read what `summarize` found of each frame, by type of image."""
+    """Read what `summarize` found of each frame, by type of image; not of runs before these."""
     found = {}
     for name in (RAPID, *(f.name for f in fov.filters)):
         try:
             with open_group(view.path, f"{SUMMARY}/{fov.name}/{name}") as group:
-                if group.sizes.get("frame", 0) > 1:  # no average of all frames
-                    found[name] = group.load()
+                scores = group.load()
+            if name != RAPID:
+                with open_group(view.path, filtered_group(fov.name, name)) as frames:
+                    if frames.attrs.get("fingerprint") != scores.attrs.get("fingerprint"):
+                        continue
+            if scores.sizes.get("frame", 0) > 1:  # no average of all frames
+                found[name] = scores
         except UNREADABLE:  # not summarised yet, or without a score
             continue
     return found

@@ -3,12 +3,16 @@
 import fcntl
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from stemscale.errors import SettingsError
 from stemscale.store import store_path
+
+_TRIES, _PAUSE_S = 100, 0.01
 
 
 def checked_output(store: str | Path, target: Path, endings: Sequence[str] = ()) -> Path:
@@ -75,19 +79,34 @@ def write_at_once(target: Path, write: Callable[[Path], object]) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         _remove_leftovers(target)
-        held = temporary.open("wb")
+        held = _locked(temporary)
     except OSError as error:
         raise SettingsError(
             f"output {target} cannot be written ({error.strerror}): name another place"
         ) from error
     with held:
         try:
-            with suppress(OSError):  # some file systems have no locks: leftovers stay there
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             write(temporary)
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> BinaryIO:
+    """Open a file, and lock it: it is known for that of a living process."""
+    for _ in range(_TRIES):
+        held = path.open("wb")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # another run may have taken it for a leftover before it was locked
+            if path.exists() and path.stat().st_ino == os.fstat(held.fileno()).st_ino:
+                return held
+        except BlockingIOError:  # that run is just looking at it
+            time.sleep(_PAUSE_S)
+        except OSError:  # some file systems have no locks: leftovers stay there
+            return held
+        held.close()
+    return path.open("wb")
 
 
 def _remove_leftovers(target: Path) -> None:

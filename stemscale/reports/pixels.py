@@ -173,6 +173,10 @@ def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
     if known is not None and filtered_shapes <= {known[0].shape}:
         correction, warp = known
         image, note = warp(image[None], frame)[0].astype(np.float64), correction.words
+        if not np.isfinite(image).any():
+            view.problems.append(
+                f"{fov.name}: the drift of frame {frame} is not known, so it cannot be corrected"
+            )
         size = None if size is None else size * correction.pixel_ratio
     return Shot(
         role="rapid", name="rapid", image=image, pixel_size_nm=size, note=note, psnr_db=psnr

@@ -101,6 +101,11 @@ class Ledger:
         return self.folder / "run.json"
 
     @property
+    def distortion_file(self) -> StorePath:
+        """Where the map lies that the run corrects frames by."""
+        return self.folder / "distortion.npz"
+
+    @property
     def lease_file(self) -> StorePath:
         """File that says who is making it."""
         return self.folder / "lease.json"

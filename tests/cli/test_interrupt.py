@@ -58,6 +58,12 @@ def test_each_verb_says_what_is_true():
         assert what_remains(verb).rstrip(".").endswith(words.rstrip(".")), verb
 
 
+def test_what_overwrites_begins_anew_unless_its_user_is_told_how_not():
+    assert "with --resume as well goes on" in what_remains("train", overwrite=True)
+    assert "without --overwrite goes on" in what_remains("process", overwrite=True)
+    assert "begins anew" in what_remains("movie", overwrite=True)
+
+
 def test_an_interrupted_movie_does_not_promise_to_go_on(store, tmp_path):
     process = movie(store, tmp_path / "out.gif")
     begun(process, tmp_path / "out.gif")
@@ -70,12 +76,14 @@ def test_an_interrupted_movie_does_not_promise_to_go_on(store, tmp_path):
 
 def test_a_run_takes_away_what_a_killed_one_left_and_nothing_of_a_living_one(store, tmp_path):
     output = tmp_path / "out.gif"
-    killed, living = movie(store, output), movie(store, output)
+    living = movie(store, output)
     try:
-        leftover, unfinished = begun(killed, output), begun(living, output)
+        unfinished = begun(living, output)
+        os.kill(living.pid, signal.SIGSTOP)  # else it may be through before the others
+        killed = movie(store, output)
+        leftover = begun(killed, output)
         os.kill(killed.pid, signal.SIGKILL)
         killed.communicate(timeout=60)
-        os.kill(living.pid, signal.SIGSTOP)
         others = [tmp_path / f".{name}" for name in ("out.gif.x.tmp", "out.gif.gif.1.tmp")]
         for other in others:
             other.touch()

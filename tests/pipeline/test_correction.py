@@ -130,6 +130,21 @@ def test_all_say_what_to_do_where_the_map_is_lost(carried, lose):
 
 
 @pytest.mark.cluster
+def test_a_run_whose_map_is_lost_hides_no_other(carried, calibrated, client, tmp_path):
+    shutil.copytree(calibrated, tmp_path / "other.zarr")
+    lose_both(carried)
+    stemscale.process(
+        carried,
+        filter="gaussian",
+        name="z-later",
+        distortion=tmp_path / "other.zarr",
+        client=client,
+    )
+    found = find_correction(AcquisitionStore(carried), "insitu")
+    assert found.group == "insitu/filtered/z-later"
+    assert map_of(AcquisitionStore(carried), "insitu") is not None
+
+
 def test_a_run_of_a_fov_calibrated_anew_keeps_its_own_map(calibrated, client):
     stemscale.process(calibrated, filter="gaussian", fovs=["fov01"], client=client)
     recalibrate(calibrated, "fov01")

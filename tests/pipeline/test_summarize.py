@@ -1,6 +1,10 @@
+import sys
+import warnings
+
 import numpy as np
 import pytest
 import xarray as xr
+import zarr
 from builders import write_image, write_stack
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,6 +92,46 @@ def test_rapid_frames_are_scored_as_the_calibration_corrects_them(filtered):
     rapid, none = (scores_in(filtered, "fov01", name) for name in ("rapid", "none"))
     for score in ("psnr", "psnr_matched", "lag_tail"):
         assert rapid[score].values == pytest.approx(none[score].values, rel=1e-3), score
+
+
+def add_truth(store, path):
+    """Take the slow scans for the truth."""
+    for fov in ("fov01", "fov02"):
+        image = xr.Dataset({"image": (("y", "x"), slow_in(store, fov))})
+        image.to_zarr(path, group=fov, mode="a", consolidated=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Consolidated metadata")
+        zarr.consolidate_metadata(path)
+
+
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_scores_do_not_hang_on_where_a_series_is_cut(
+    calibrated, client, tmp_path, monkeypatch, size
+):
+    """Eleven frames are one stretch; cut, each frame keeps its own scores and neighbours."""
+    add_truth(calibrated, tmp_path / "truth.zarr")
+    stemscale.summarize(calibrated, truth=tmp_path / "truth.zarr")  # nothing filtered: all anew
+    whole = {"rapid": scores_in(calibrated, "fov01", "rapid")}
+    monkeypatch.setattr(
+        sys.modules["stemscale.pipeline.summarize"], "frames_per_block", lambda *_: size
+    )
+    stemscale.summarize(calibrated, truth=tmp_path / "truth.zarr")
+    for score in ("psnr", "psnr_band", "psnr_matched", "psnr_truth", "lag_tail", "lag_tail_truth"):
+        found = scores_in(calibrated, "fov01", "rapid")[score].values
+        assert found == pytest.approx(whole["rapid"][score].values, rel=1e-4), score
+
+
+def test_neighbours_are_the_same_wherever_a_series_is_cut(filtered, monkeypatch):
+    stemscale.summarize(filtered)
+    whole = scores_in(filtered, "fov01", "gaussian")["upsnr"].values
+    monkeypatch.setattr(
+        sys.modules["stemscale.pipeline.summarize"], "frames_per_block", lambda *_: 4
+    )
+    stemscale.summarize(filtered)
+    cut = scores_in(filtered, "fov01", "gaussian")["upsnr"].values
+    assert np.isfinite(cut).all()
+    # the peak is told by fewer frames: it shifts all by the same
+    assert cut - cut[0] == pytest.approx(whole - whole[0], abs=0.01)
 
 
 def test_a_frame_is_held_against_neighbours_that_its_filter_did_not_see(calibrated, client):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import zarr
 from reports.builders import add_filtered, add_fov, add_summary, frame_coordinates, new_store, put
 
 from stemscale.reports import last_frame_table, series_table
@@ -85,6 +86,17 @@ def test_without_a_score_of_both_that_of_process_counts(tmp_path, lacks):
     assert found.frame == N - 1
     assert found.rapid_db == pytest.approx(15.1)
     assert found.filtered_db == pytest.approx(17.1)
+
+
+def test_scores_of_an_earlier_run_are_left_out(tmp_path):
+    """The frames were processed anew after they were summarised."""
+    store = in_situ(tmp_path / "s.zarr", rapid=np.full(N, 10.0), dlf=np.full(N, 30.0))
+    before = last_frame_table(store)[0]
+    assert (before.rapid_db, before.filtered_db) == (10.0, 30.0)
+    zarr.open_group(store, mode="r+")["fov01/filtered/dlf"].attrs["fingerprint"] = "of a new run"
+    after = last_frame_table(store)[0]
+    assert after.filtered_db != 30.0
+    assert "dlf" not in series_table(store)[0].psnr_db
 
 
 def test_what_was_not_summarized_has_no_rows(tmp_path):

@@ -93,6 +93,8 @@ def movie(
             overwrite=overwrite,
             listener=listener,
         )
+    for note in done.notes:
+        talk(f"Warning: frames are shown as recorded: {note}")
     for panel, why in done.absent.items():
         for reason, number in why.items():
             talk(f"{panel}: {count(number, 'frame')} hatched: {reason}")
