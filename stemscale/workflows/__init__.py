@@ -2,6 +2,6 @@
 
 from stemscale.workflows.demo import demo
 from stemscale.workflows.live import LiveSummary, live
-from stemscale.workflows.reproduce import reproduce
+from stemscale.workflows.study import reproduce
 
 __all__ = ["LiveSummary", "demo", "live", "reproduce"]

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from stemscale.errors import StoreError
-from stemscale.workflows.reproduce.claims import claims_of
-from stemscale.workflows.reproduce.scores import Score, Scores
+from stemscale.workflows.study.claims import claims_of
+from stemscale.workflows.study.scores import Score, Scores
 
 PSNR = {"rapid": 20.0, "dcfi": 20.5, "dlf-dcfi": 20.6, "dlf-slow": 21.6, "dlf-2500": 21.0}
 BANDS = {"0-20,000": (20.0, 20.4), "20,000-40,000": (20.0, 23.0), "40,000-65,535": (20.0, 20.2)}

@@ -6,7 +6,7 @@ import pytest
 
 from stemscale.errors import ProcessingError
 from stemscale.workflows.commands import run_command, words
-from stemscale.workflows.reproduce.steps import Step, StepRecords, run_steps
+from stemscale.workflows.study.steps import Step, StepRecords, run_steps
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def ran(monkeypatch):
         if failing & set(command):
             raise ProcessingError("no")
 
-    monkeypatch.setattr("stemscale.workflows.reproduce.steps.run_command", run)
+    monkeypatch.setattr("stemscale.workflows.study.steps.run_command", run)
     return found, failing
 
 

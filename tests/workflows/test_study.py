@@ -1,7 +1,7 @@
 import pytest
 
-from stemscale.workflows.reproduce.scales import SCALES
-from stemscale.workflows.reproduce.study import MULTI, Study
+from stemscale.workflows.study.plan import MULTI, Study
+from stemscale.workflows.study.scales import SCALES
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import xarray as xr
 from markdown_it import MarkdownIt
 
 from stemscale.clusters import usable_cores
-from stemscale.workflows.reproduce.claims import Claim, claims_of
-from stemscale.workflows.reproduce.distortions import Departure, departure
-from stemscale.workflows.reproduce.scores import RAPID, Scores
-from stemscale.workflows.reproduce.steps import StepRecords
-from stemscale.workflows.reproduce.study import IDEAL, MULTI, Study
+from stemscale.workflows.study.claims import Claim, claims_of
+from stemscale.workflows.study.distortions import Departure, departure
+from stemscale.workflows.study.plan import IDEAL, MULTI, Study
+from stemscale.workflows.study.scores import RAPID, Scores
+from stemscale.workflows.study.steps import StepRecords
 
 _COLUMNS = {
     "psnr": ("PSNR [dB]", 2),
@@ -83,8 +84,6 @@ def write_page(study: Study, records: StepRecords) -> Path:
 
 
 def _head(study: Study, records: StepRecords) -> str:
-    from stemscale import __version__
-
     scale = study.scale
     taken = sum(records.read(step.name).get("seconds", 0.0) for step in study.steps())
     held_out = scale.fovs - round(0.75 * scale.fovs)
@@ -97,7 +96,7 @@ def _head(study: Study, records: StepRecords) -> str:
         f" frames of {scale.size} × {scale.size} pixels, {held_out} of them held out of all "
         f"training; {scale.single_frames} frames of one more; {len(scale.heated)} heating series "
         f"of {scale.heated_frames} frames. Made on {datetime.now(UTC):%Y-%m-%d} with stemscale "
-        f"{__version__}, Python {platform.python_version()}, on {usable_cores()} cores of "
+        f"{version('stemscale')}, Python {platform.python_version()}, on {usable_cores()} cores of "
         f"{platform.machine()}, in {taken / 60:.0f} minutes."
     )
 

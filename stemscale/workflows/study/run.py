@@ -6,10 +6,10 @@ from pathlib import Path
 
 from stemscale.errors import SettingsError, StoreConflictError
 from stemscale.store import read_json, write_json
-from stemscale.workflows.reproduce.page import write_page
-from stemscale.workflows.reproduce.scales import SCALES
-from stemscale.workflows.reproduce.steps import StepRecords, run_steps
-from stemscale.workflows.reproduce.study import Study
+from stemscale.workflows.study.page import write_page
+from stemscale.workflows.study.plan import Study
+from stemscale.workflows.study.scales import SCALES
+from stemscale.workflows.study.steps import StepRecords, run_steps
 
 _MARK = "study.json"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stemscale.workflows.commands import words
-from stemscale.workflows.reproduce.scales import Scale
-from stemscale.workflows.reproduce.steps import Step
+from stemscale.workflows.study.scales import Scale
+from stemscale.workflows.study.steps import Step
 
 MULTI, SINGLE, IDEAL = "multi", "single", "ideal"
 _SEEDS = {MULTI: 0, SINGLE: 101, IDEAL: 201}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from stemscale.workflows.reproduce.scores import RAPID, Scores
+from stemscale.workflows.study.scores import RAPID, Scores
 
 Verdict = Literal["holds", "does not hold", "cannot be tested"]
 _MIDDLE_BAND = 1  # 20,000-40,000
