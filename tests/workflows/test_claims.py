@@ -80,10 +80,10 @@ def test_spectra_are_compared_by_how_far_they_follow_the_slow_scan():
 
 
 def test_last_frames_of_all_heating_series_count():
-    last = {"filter": "dlf-slow", "gain_percent": 10.0}
+    last = {"filter": "dlf-slow", "rapid_db": 10.0, "filtered_db": 11.0}
     heating = {
         "heating1": scores_of(last=[last]),
-        "heating2": scores_of(last=[last | {"gain_percent": 20.0}]),
+        "heating2": scores_of(last=[last | {"filtered_db": 12.0}]),
     }
     claim = claims_of(scores_of(), heating)[-1]
     assert claim.ours == "heating1 +10 %, heating2 +20 %"
@@ -95,6 +95,9 @@ def test_only_fields_of_view_that_taught_no_filter_count(tmp_path):
     rows = [row("rapid", {("psnr", ""): 10.0}, "trained"), row("rapid", {("psnr", ""): 12.0})]
     file.write_text(json.dumps({"scores": rows, "last_frames": []}))
     assert Scores.read(file).get("rapid", "psnr") == Score(mean=12.0, std=0.5, units="dB")
+    rows[1]["statistics"][0]["mean"] = None  # of no frame with a score
+    file.write_text(json.dumps({"scores": rows, "last_frames": []}))
+    assert Scores.read(file).get("rapid", "psnr") is None
     file.write_text("{}")
     with pytest.raises(StoreError, match="delete it"):
         Scores.read(file)

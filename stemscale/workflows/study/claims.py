@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from stemscale.workflows.study.scores import RAPID, Scores
+from stemscale.workflows.study.scores import RAPID, Scores, gain_percent
 
 Verdict = Literal["holds", "does not hold", "cannot be tested"]
 _MIDDLE_BAND = 1  # 20,000-40,000
@@ -229,7 +229,7 @@ def _single_fov_is_worse(scores: Scores) -> Claim:
 def _last_frames(heating: Mapping[str, Scores]) -> Claim:
     words = "the last frame of a heating series, against the slow scan after it"
     gains = {
-        name: row["gain_percent"]
+        name: gain_percent(row)
         for name, scores in heating.items()
         for row in scores.last_frames
         if row["filter"] == "dlf-slow"

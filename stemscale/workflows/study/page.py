@@ -19,7 +19,7 @@ from stemscale.clusters import usable_cores
 from stemscale.workflows.study.claims import Claim, claims_of
 from stemscale.workflows.study.distortions import Departure, departure
 from stemscale.workflows.study.plan import IDEAL, MULTI, Study
-from stemscale.workflows.study.scores import RAPID, Scores
+from stemscale.workflows.study.scores import RAPID, Scores, gain_percent
 from stemscale.workflows.study.steps import StepRecords
 
 _COLUMNS = {
@@ -186,7 +186,7 @@ def _heating(heating: Mapping[str, Scores]) -> str:
             row["filter"],
             f"{row['rapid_db']:.2f}",
             f"{row['filtered_db']:.2f}",
-            f"{row['gain_percent']:+.0f} %",
+            f"{gain_percent(row):+.0f} %",
         )
         for name, scores in heating.items()
         for row in scores.last_frames

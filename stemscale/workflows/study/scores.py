@@ -64,7 +64,8 @@ class Scores:
         """Look a score up, or None where there is none."""
         for row in self.rows:
             for one in row["statistics"]:
-                if row["type"] == type_ and one["score"] == score and one["band"] == band:
+                there = one["mean"] is not None  # what is not finite is null
+                if (row["type"], one["score"], one["band"], there) == (type_, score, band, True):
                     return Score(mean=one["mean"], std=one["std"], units=one["units"])
         return None
 
@@ -72,3 +73,8 @@ class Scores:
         """List the bands of intensity that a score was taken over (row Q3)."""
         found = (s["band"] for row in self.rows for s in row["statistics"] if s["score"] == score)
         return tuple(dict.fromkeys(found))
+
+
+def gain_percent(last: Mapping[str, Any]) -> float:
+    """Tell by how much a last frame's PSNR lies above that of the rapid frame [%]."""
+    return 100.0 * (float(last["filtered_db"]) / float(last["rapid_db"]) - 1.0)
