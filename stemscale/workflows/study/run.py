@@ -24,7 +24,7 @@ def reproduce(
     folder : str or Path
         Where everything goes.
     scale : {"small", "paper"}
-        How large it is: an hour on two cores, or 66 FOVs of 50 frames as in the paper.
+        How large it is: for two cores, or 66 FOVs of 50 frames as in the paper.
     say : callable
         Given each command before it runs, and those that have been run.
 
