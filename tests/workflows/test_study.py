@@ -10,7 +10,7 @@ def test_every_step_comes_after_those_it_needs_and_is_typed_as_a_user_can(scale,
 
     known = {c.callback.__name__ for c in app.registered_commands}
     before = set()
-    for step in Study(tmp_path, SCALES[scale]).steps():
+    for step in Study(tmp_path, scale, SCALES[scale]).steps():
         assert step.command[1] in known
         assert set(step.needs) <= before, step.name
         assert step.name not in before
@@ -19,7 +19,7 @@ def test_every_step_comes_after_those_it_needs_and_is_typed_as_a_user_can(scale,
 
 def test_the_large_study_is_that_of_the_paper(tmp_path):
     """Rows D4, D5, D6, F3, F4."""
-    study = Study(tmp_path, SCALES["paper"])
+    study = Study(tmp_path, "paper", SCALES["paper"])
     commands = {step.name: " ".join(step.command) for step in study.steps()}
     assert "--fovs 66 --frames 50 --size 512" in commands["simulate-multi"]
     assert "--fovs 1 --frames 2500 --size 512" in commands["simulate-single"]
@@ -31,7 +31,7 @@ def test_the_large_study_is_that_of_the_paper(tmp_path):
 
 def test_uncorrected_training_filters_frames_as_recorded(tmp_path):
     """Row F5."""
-    commands = {s.name: s.command for s in Study(tmp_path, SCALES["small"]).steps()}
+    commands = {s.name: s.command for s in Study(tmp_path, "small", SCALES["small"]).steps()}
     assert "--no-correction" in commands["train-dlf-uncorrected"]
     assert commands[f"process-{MULTI}-dlf-uncorrected"][-2:] == ("--distortion", "none")
     assert "--distortion" not in commands[f"process-{MULTI}-dlf-slow"]

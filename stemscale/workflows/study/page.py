@@ -92,7 +92,7 @@ def _head(study: Study, records: StepRecords) -> str:
         "Ihara et al., *Deep learning-based noise filtering toward millisecond order imaging by "
         "using scanning transmission electron microscopy*, Scientific Reports (2022). Its images "
         "are not public: what follows was measured on simulated frames, whose truth is known, by "
-        f"`stemscale reproduce --scale {scale.name}`. {scale.fovs} fields of view of {scale.frames}"
+        f"`stemscale reproduce --scale {study.name}`. {scale.fovs} fields of view of {scale.frames}"
         f" frames of {scale.size} × {scale.size} pixels, {held_out} of them held out of all "
         f"training; {scale.single_frames} frames of one more; {len(scale.heated)} heating series "
         f"of {scale.heated_frames} frames. Made on {datetime.now(UTC):%Y-%m-%d} with stemscale "

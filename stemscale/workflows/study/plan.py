@@ -43,11 +43,13 @@ class Study:
     Parameters
     ----------
     folder : Path
+    name : str
+        Of the scale.
     scale : Scale
     """
 
-    def __init__(self, folder: Path, scale: Scale) -> None:
-        self.folder, self.scale = folder, scale
+    def __init__(self, folder: Path, name: str, scale: Scale) -> None:
+        self.folder, self.name, self.scale = folder, name, scale
 
     # ------------------------------------------------------------ files
 
@@ -83,10 +85,9 @@ class Study:
         scale = self.scale
         paper = ("--preset", "paper", *_width(scale.width), *_epochs(scale.paper_epochs))
         own = _epochs(scale.own_epochs)
-        single = (
-            *(*_width(scale.width), *_epochs(scale.single_epochs)),
-            *(() if scale.single_rate is None else ("--rate", f"{scale.single_rate:g}")),
-        )
+        taught = scale.single_taught
+        epochs = scale.single_epochs or (None,) * len(taught)
+        rate = () if scale.single_rate is None else ("--rate", f"{scale.single_rate:g}")
         return (
             Trained(name="dlf-slow", source=MULTI, options=paper),
             Trained(name="dlf-dcfi", source=MULTI, options=(*paper, "--target", "dcfi")),
@@ -100,9 +101,12 @@ class Study:
                 Trained(
                     name=f"dlf-{n}",
                     source=SINGLE,
-                    options=("--preset", f"dlf-{n}", "--frames", str(n), *single),
+                    options=(
+                        *("--preset", f"dlf-{n}", "--frames", str(n)),
+                        *(*_width(scale.width), *_epochs(epochs[i]), *rate),
+                    ),
                 )
-                for n in scale.single_taught
+                for i, n in enumerate(taught)
             ),
             Trained(name="own-standard", source=MULTI, options=("--preset", "standard", *own)),
             Trained(

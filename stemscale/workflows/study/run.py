@@ -44,7 +44,7 @@ def reproduce(
     """
     if scale not in SCALES:
         raise SettingsError(f"there is no scale {scale!r}: take one of {', '.join(SCALES)}")
-    study = Study(Path(folder), SCALES[scale])
+    study = Study(Path(folder), scale, SCALES[scale])
     _take(study.folder, scale)
     for made in ("filters", "scores", "figures"):
         (study.folder / made).mkdir(exist_ok=True)

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
 
+_ENDS = (30.0, 90.0, 150.0, 210.0, 270.0, 330.0, 400.0)  # where the first starts is not told
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scale:
-    """Numbers of a study.
+    """Numbers of a study; the defaults are the paper's (rows D4 to D6, F4).
 
     Attributes
     ----------
-    name : str
     size : int
         Pixels of a frame along x and along y.
     fovs, frames : int
@@ -29,65 +30,43 @@ class Scale:
         Rate of heating [°C/s]: shorter series are heated faster, so that they cover their range.
     width : int or None
         Channels of the finest level of the paper's network; None: as in the paper.
-    paper_epochs, single_epochs, own_epochs : int or None
-        Epochs of the paper's filters, of the single-FOV ones and of our own; None: the recipe's.
+    paper_epochs, own_epochs : int or None
+        Epochs of the paper's filters and of our own; None: the recipe's.
+    single_epochs : tuple of int or None
+        Epochs of each single-FOV filter; None: the recipe's.
     single_rate : float or None
         Learning rate of single-FOV filters; None: the paper's, which need the paper's epochs.
     """
 
-    name: str
-    size: int
-    fovs: int
-    frames: int
-    single_frames: int
-    single_taught: tuple[int, ...]
-    heated: tuple[tuple[float, float], ...]
-    heated_frames: int
-    ramp_degc_per_s: float
-    width: int | None
-    paper_epochs: int | None
-    single_epochs: int | None
-    own_epochs: int | None
-    single_rate: float | None
+    size: int = 512
+    fovs: int = 66
+    frames: int = 50
+    single_frames: int = 2500
+    single_taught: tuple[int, ...] = (100, 500, 1000, 2500)
+    heated: tuple[tuple[float, float], ...] = tuple(pairwise(_ENDS))
+    heated_frames: int = 2000
+    ramp_degc_per_s: float = 1.0
+    width: int | None = None
+    paper_epochs: int | None = None
+    own_epochs: int | None = None
+    single_epochs: tuple[int, ...] | None = None
+    single_rate: float | None = None
 
-
-_ENDS = (30.0, 90.0, 150.0, 210.0, 270.0, 330.0, 400.0)  # where the first starts is not told
-_HEATED = tuple(pairwise(_ENDS))
 
 SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "small": Scale(
-            name="small",
             size=256,
-            fovs=12,
-            frames=20,
-            single_frames=2500,
-            single_taught=(100, 500, 1000, 2500),
-            heated=_HEATED,
-            heated_frames=120,
-            ramp_degc_per_s=15.0,
+            fovs=16,
+            frames=16,
+            heated_frames=100,
+            ramp_degc_per_s=60.0,
             width=16,
-            paper_epochs=30,
-            single_epochs=4,
-            own_epochs=30,
+            paper_epochs=16,
+            own_epochs=12,
+            single_epochs=(8, 3, 2, 1),
             single_rate=1e-3,
         ),
-        "paper": Scale(
-            name="paper",
-            size=512,
-            fovs=66,
-            frames=50,
-            single_frames=2500,
-            single_taught=(100, 500, 1000, 2500),
-            heated=_HEATED,
-            heated_frames=2000,
-            ramp_degc_per_s=1.0,
-            width=None,
-            paper_epochs=None,
-            single_epochs=None,
-            own_epochs=None,
-            single_rate=None,
-        ),
+        "paper": Scale(),
     }
 )
-"""``paper``: 66 FOVs × 50 frames, 2,500 frames of one FOV, six series of 2,000 (rows D4-D6)."""
