@@ -6,6 +6,7 @@ import pytest
 
 from stemscale.errors import StoreError
 from stemscale.workflows.study.claims import claims_of
+from stemscale.workflows.study.distortions import Departure
 from stemscale.workflows.study.scores import Score, Scores
 
 PSNR = {"rapid": 20.0, "dcfi": 20.5, "dlf-dcfi": 20.6, "dlf-slow": 21.6, "dlf-2500": 21.0}
@@ -20,14 +21,15 @@ def row(type_, scores, group="held-out"):
     return {"type": type_, "fov_group": group, "statistics": statistics}
 
 
-def scores_of(psnr=PSNR, bands=BANDS, streaks=None, cutoffs=None, last=()):
+def scores_of(psnr=PSNR, bands=BANDS, streaks=None, cutoffs=None, tails=None, last=()):
     rows = []
     for type_, mean in psnr.items():
         found = {("psnr", ""): mean}
         if type_ in ("rapid", "dlf-slow"):
             at = type_ == "dlf-slow"
             found |= {("psnr_band", band): pair[at] for band, pair in bands.items()}
-        for score, values in (("streak", streaks), ("agreement_cutoff", cutoffs)):
+        measured = {"streak": streaks, "agreement_cutoff": cutoffs, "lag_tail_truth": tails}
+        for score, values in measured.items():
             if values and type_ in values:
                 found[score, ""] = values[type_]
         rows.append(row(type_, found))
@@ -35,7 +37,7 @@ def scores_of(psnr=PSNR, bands=BANDS, streaks=None, cutoffs=None, last=()):
 
 
 def verdicts(scores, heating=None):
-    return {claim.words: claim.verdict for claim in claims_of(scores, heating or {})}
+    return {claim.words: claim.verdict for claim in claims_of(scores, heating or {}, {})}
 
 
 def of(found, part):
@@ -58,7 +60,7 @@ def test_a_smaller_gain_and_another_best_filter_do_not_hold():
 
 
 def test_what_was_not_measured_cannot_be_tested():
-    found = claims_of(Scores(rows=[], last_frames=[]), {})
+    found = claims_of(Scores(rows=[], last_frames=[]), {}, {})
     assert {claim.verdict for claim in found} == {"cannot be tested"}
     assert all(claim.why for claim in found)
 
@@ -85,9 +87,35 @@ def test_last_frames_of_all_heating_series_count():
         "heating1": scores_of(last=[last]),
         "heating2": scores_of(last=[last | {"filtered_db": 12.0}]),
     }
-    claim = claims_of(scores_of(), heating)[-1]
+    claim = next(c for c in claims_of(scores_of(), heating, {}) if c.row == "Q9")
     assert claim.ours == "heating1 +10 %, heating2 +20 %"
     assert claim.verdict == "holds"  # 15 % on average
+
+
+def test_an_average_that_lost_half_of_the_smear_did_not_keep_it():
+    tails = {"rapid": 0.3, "dcfi": 0.3, "bm3d": 0.27, "dlf-slow": 0.03}
+    psnr = dict.fromkeys(tails, 20.0)
+    assert of(verdicts(scores_of(psnr=psnr, tails=tails)), "keep the smear") == "holds"
+    found = verdicts(scores_of(psnr=psnr, tails=tails | {"dcfi": 0.15}))
+    assert of(found, "keep the smear") == "does not hold"
+
+
+def test_single_fov_filters_are_taken_in_the_order_of_their_frames():
+    psnr = PSNR | {"dlf-2500": 21.0, "dlf-100": 20.2, "dlf-500": 20.8}
+    assert of(verdicts(scores_of(psnr=psnr)), "better with more frames") == "holds"
+    psnr["dlf-500"] = 21.1
+    assert of(verdicts(scores_of(psnr=psnr)), "better with more frames") == "does not hold"
+
+
+def test_a_distortion_holds_where_less_than_a_pixel_is_left_of_it():
+    def judged(left, worst):
+        one = Departure(what="", n_fovs=6, before_px=26.0, after_px=left, worst_px=worst)
+        claims = claims_of(scores_of(), {}, {"strips": one, "transferred": one})
+        return [c.verdict for c in claims if c.row in ("C4", "C7")]
+
+    assert judged(0.4, 0.9) == ["holds", "holds"]
+    assert judged(0.4, 1.1) == ["holds", "does not hold"]
+    assert judged(1.2, 1.3) == ["does not hold", "does not hold"]
 
 
 def test_only_fields_of_view_that_taught_no_filter_count(tmp_path):

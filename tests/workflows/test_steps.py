@@ -1,6 +1,7 @@
 """A study goes on where it was interrupted, and does again what hangs on what was changed."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -32,7 +33,7 @@ STEPS = [
 
 def run(steps, tmp_path):
     said = []
-    run_steps(steps, StepRecords(folder=tmp_path / "steps"), say=said.append)
+    run_steps(steps, StepRecords(folder=tmp_path / "steps", root=tmp_path), say=said.append)
     return said
 
 
@@ -78,3 +79,17 @@ def test_what_a_command_prints_is_kept_only_if_it_ends_well(tmp_path):
     with pytest.raises(ProcessingError, match="info"):
         run_command(words("info", tmp_path / "none.zarr", "--json"), output=lost)
     assert not lost.exists()
+
+
+@pytest.mark.parametrize("named", ["study", ".", "../root/study"])
+def test_a_study_that_is_named_otherwise_is_the_same(ran, tmp_path, monkeypatch, named):
+    def study(root):
+        steps = [Step(name="a", command=words("train", root / "store", "--frames", 3))]
+        run_steps(steps, StepRecords(folder=root / "steps", root=root), say=lambda line: None)
+
+    root = tmp_path / "root" / "study"
+    root.mkdir(parents=True)
+    study(root)
+    monkeypatch.chdir(root if named == "." else root.parent)
+    study(Path(named))
+    assert len(ran[0]) == 1

@@ -151,6 +151,7 @@ class Study:
             yield from self._filtered(name)
         for name in (MULTI, *self.heating):
             yield from self._seen(name)
+        yield self._report(IDEAL, IDEAL, needs=f"calibrate {IDEAL}")
 
     def _recorded(self, name: str, *options: object, seed: int | None = None) -> Iterator[Step]:
         raw, store = self.raw(name), self.store(name)
@@ -229,14 +230,17 @@ class Study:
             output=self.scores(name),
         )
         for figures, filters in self.shown(name).items():
-            yield self._step(
-                f"report {figures}",
-                *("report", self.store(name), "--output", self.folder / f"{figures}.html"),
-                *("--figures", self.figures(figures)),
-                *(part for filter_ in filters for part in ("--filter", filter_)),
-                needs=(f"summarize {name}",),
-                removes=(self.figures(figures),),
-            )
+            yield self._report(name, figures, *filters, needs=f"summarize {name}")
+
+    def _report(self, name: str, figures: str, *filters: str, needs: str) -> Step:
+        return self._step(
+            f"report {figures}",
+            *("report", self.store(name), "--output", self.folder / f"{figures}.html"),
+            *("--figures", self.figures(figures)),
+            *(part for filter_ in filters for part in ("--filter", filter_)),
+            needs=(needs,),
+            removes=(self.figures(figures),),
+        )
 
     def _step(
         self,

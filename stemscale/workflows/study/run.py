@@ -48,7 +48,7 @@ def reproduce(
     _take(study.folder, scale)
     for made in ("filters", "scores", "figures"):
         (study.folder / made).mkdir(exist_ok=True)
-    records = StepRecords(folder=study.folder / "steps")
+    records = StepRecords(folder=study.folder / "steps", root=study.folder)
     run_steps(study.steps(), records, say=say)
     page = write_page(study, records)
     say(f"\nresults: {page}")

@@ -49,16 +49,20 @@ class StepRecords:
     ----------
     folder : Path
         Holds a file for each.
+    root : Path
+        Of the study: wherever it lies, and however that is spelled, a step is the same.
     keys : dict
         By name, what the step that was run was: it, and all that it needed.
     """
 
     folder: Path
+    root: Path
     keys: dict[str, str] = field(default_factory=dict)
 
     def key_of(self, step: Step) -> str:
         """Give what a step is: its command, and those of the steps it needs, in turn."""
-        parts = [*step.command, *(self.keys[name] for name in step.needs)]
+        command = (self._from_root(part) for part in step.command)
+        parts = [*command, *(self.keys[name] for name in step.needs)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     def read(self, name: str) -> dict[str, Any]:
@@ -69,6 +73,10 @@ class StepRecords:
         """Replace the record of a step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self._file(name), record)
+
+    def _from_root(self, part: str) -> str:
+        path, root = Path(part).absolute(), self.root.absolute()
+        return str(path.relative_to(root)) if path.is_relative_to(root) else part
 
     def _file(self, name: str) -> Path:
         return self.folder / f"{name}.json"
