@@ -39,8 +39,8 @@ def denoise(
         (frame, y, x), which are not corrected. Frames are filtered in the chunks that they come
         in; one by one where they are not chunked.
     filter : str or Path
-        A ``.safetensors`` file, ``none``, or ``dcfi`` with a window (aligned by chunks: give those
-        of the store's blocks).
+        A ``.safetensors`` file, ``standard`` or ``live``, which come with the package, ``none``, or
+        ``dcfi`` with a window (aligned by chunks: give those of the store's blocks).
     interpolation : {"linear", "cubic", "lanczos"}
         How frames are corrected.
     window : int, optional

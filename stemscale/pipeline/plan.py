@@ -203,8 +203,9 @@ def plan_process(
     ----------
     store : str or Path
         Folder of the store; only read here.
-    filter : str or Path
-        A ``.safetensors`` file, or one of the words of `stemscale.pipeline.filters.WORDS`.
+    filter : str or Path, optional
+        A ``.safetensors`` file, or one of the words of `stemscale.pipeline.filters.WORDS`; by
+        default ``standard``, which comes with the package.
     name : str, optional
         Name of the output; by default the word or the stem of the file.
     fovs : sequence of str
