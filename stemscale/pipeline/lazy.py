@@ -66,8 +66,15 @@ def denoise(
 
     Examples
     --------
-    >>> tree = xr.open_datatree("run.zarr", engine="zarr")  # doctest: +SKIP
-    >>> stemscale.denoise(tree["fov01"], "f.safetensors").frames[17].plot()  # doctest: +SKIP
+    One frame is corrected and filtered, and is what `process` has written to the store:
+
+    >>> import numpy as np
+    >>> import stemscale
+    >>> tree = stemscale.open("run.zarr")
+    >>> filtered = stemscale.denoise(tree["fov01"], "live")
+    >>> frame = filtered["frames"][17].compute()
+    >>> np.array_equal(frame, tree["fov01/filtered/live/frames"][17], equal_nan=True)
+    True
     """
     choice = choose_filter(filter, window=window, weighted=weighted)
     if choice.classical or choice.whole_series:

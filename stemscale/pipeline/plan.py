@@ -247,6 +247,16 @@ def plan_process(
     SettingsError
         If the interpolation is unknown, or there is nothing to force, or no drift to undo since
         the frames become one; or if what is asked for cannot follow a series that grows.
+
+    Examples
+    --------
+    >>> from stemscale.pipeline import plan_process
+    >>> plan = plan_process("run.zarr")
+    >>> plan.name, plan.frames  # they are all there
+    ('standard', 0)
+    >>> plan = plan_process("run.zarr", filter="none", name="corrected")
+    >>> plan.frames, plan.bytes_read  # 24 frames of 64 x 64 px of 16 bit
+    (24, 196608)
     """
     target = AcquisitionStore(store)
     choice = choose_filter(filter, window=window, weighted=weighted)
