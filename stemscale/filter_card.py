@@ -67,6 +67,14 @@ def read_card(path: str | os.PathLike[str]) -> FilterCard:
     -----
     The content hash goes over the card and every tensor's name, type, shape and bytes. It tells
     damage and carelessness; whoever forges a file can forge the hash.
+
+    Examples
+    --------
+    >>> from stemscale.filter_card import read_card
+    >>> from stemscale.shipped import find_filter
+    >>> found = read_card(find_filter("standard"))
+    >>> found.card["normalisation"], found.card["architecture"]["arguments"]["width"]
+    ('series', 16)
     """
     from safetensors import SafetensorError, safe_open
 

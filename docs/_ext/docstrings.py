@@ -9,7 +9,11 @@ from sphinx.application import Sphinx
 
 def _keep_bars(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Have |F|² mean a modulus: bars around text are substitutions in reStructuredText."""
-    lines[:] = [line if "``" in line else line.replace("|", "\\|") for line in lines]
+
+    def is_code(line: str) -> bool:
+        return "``" in line or line.lstrip().startswith((">>> ", "... "))
+
+    lines[:] = [line if is_code(line) else line.replace("|", "\\|") for line in lines]
 
 
 def _without_loose_references(app: Sphinx, doctree: nodes.document) -> None:

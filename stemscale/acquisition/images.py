@@ -54,6 +54,16 @@ def check_pixels(frames: Frames, *, source: str, first_frame: int = 0) -> None:
     ------
     SeriesError
         If any pixel is NaN or infinite; names the first frame that has one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemscale.acquisition import check_pixels
+    >>> frames = np.zeros((4, 8, 8), dtype=np.float32)
+    >>> frames[2, 0, :3] = np.nan
+    >>> check_pixels(frames, source="run.h5", first_frame=100)
+    Traceback (most recent call last):
+    stemscale.errors.SeriesError: run.h5: frame 102 has 3 pixels that are NaN or infinite; ...
     """
     if frames.dtype.kind != "f":
         return

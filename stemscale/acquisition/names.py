@@ -26,6 +26,15 @@ def check_name(name: str, *, kind: str) -> str:
     ------
     SettingsError
         If the name has other characters or another length.
+
+    Examples
+    --------
+    >>> from stemscale.acquisition import check_name
+    >>> check_name("fov_01", kind="FOV")
+    'fov_01'
+    >>> check_name("grain 1/2", kind="FOV")
+    Traceback (most recent call last):
+    stemscale.errors.SettingsError: FOV 'grain 1/2' cannot be used: take 1 to 64 of ...
     """
     if _PLAIN.fullmatch(name) is None or (kind == "FOV" and name == "summary"):
         raise SettingsError(

@@ -32,6 +32,21 @@ class ScanSettings:
         As the microscope shows it.
     detector, instrument : str or None
         Names as the file has them.
+
+    Examples
+    --------
+    512 x 512 px of 2.1 nm at 100 ns a pixel; with a flyback of 25 µs a line, a frame takes half as
+    long again:
+
+    >>> from stemscale.acquisition import ScanSettings
+    >>> scan = ScanSettings(n_x=512, n_y=512, pixel_size_nm=2.1, dwell_time_ns=100)
+    >>> [round(size, 1) for size in scan.view_nm]
+    [1075.2, 1075.2]
+    >>> round(scan.frame_interval_s, 4)
+    0.0262
+    >>> from dataclasses import replace
+    >>> round(replace(scan, flyback_time_us=25).frame_interval_s, 4)
+    0.039
     """
 
     n_x: int
@@ -115,6 +130,19 @@ def check_same_view(rapid: ScanSettings, slow: ScanSettings, *, slow_source: str
     ------
     SeriesError
         If the fields of view differ by more.
+
+    Examples
+    --------
+    A slow scan of twice the pixels may show the same field of view, or another one:
+
+    >>> from stemscale.acquisition import ScanSettings, check_same_view
+    >>> rapid = ScanSettings(n_x=512, n_y=512, pixel_size_nm=2.0)
+    >>> slow = ScanSettings(n_x=1024, n_y=1024, pixel_size_nm=1.0)
+    >>> check_same_view(rapid, slow, slow_source="slow.tif")
+    >>> slow = ScanSettings(n_x=1024, n_y=1024, pixel_size_nm=2.0)
+    >>> check_same_view(rapid, slow, slow_source="slow.tif")
+    Traceback (most recent call last):
+    stemscale.errors.SeriesError: slow.tif: the slow scan shows 2048 nm along y, but the rapid ...
     """
     in_nm = rapid.view_nm is not None and slow.view_nm is not None
     a = rapid.view_nm if in_nm else tuple(map(float, rapid.shape))
@@ -158,6 +186,14 @@ def compare_scans(ours: ScanSettings, theirs: ScanSettings) -> ScanComparison:
     Returns
     -------
     ScanComparison
+
+    Examples
+    --------
+    >>> from stemscale.acquisition import ScanSettings, compare_scans
+    >>> here = ScanSettings(n_x=512, n_y=512, dwell_time_ns=100)
+    >>> there = ScanSettings(n_x=512, n_y=512, dwell_time_ns=200, flyback_time_us=25)
+    >>> compare_scans(here, there)
+    ScanComparison(different={'dwell_time_ns': (100, 200)}, unknown=('flyback_time_us',))
     """
     different, unknown = {}, []
     for name in ("n_x", "n_y", "dwell_time_ns", "flyback_time_us"):

@@ -21,6 +21,14 @@ def recent_rate(commits: Sequence[tuple[float, int]], now: float) -> float | Non
     float or None
         [frames/s] since the first of these blocks was recorded, without its own frames; None where
         there are less than two.
+
+    Examples
+    --------
+    Blocks of 8 frames, one every 2 s; the first one only says when the others began:
+
+    >>> from stemscale.dashboard import recent_rate
+    >>> recent_rate([(0.0, 8), (2.0, 8), (4.0, 8)], now=4.0)
+    4.0
     """
     first = first_lately([t for t, _ in commits], now)
     if len(commits) - first < 2:

@@ -101,6 +101,22 @@ def frame_character(frame: NDArray[Any], scale: SeriesScale) -> FrameCharacter:
     spread, which is enough: at 512 x 512 px and 24 electrons a pixel, frames of one series scatter
     by 0.01 in correlations, 0.02 in intensities, and 0.05 in the other numbers. A frame of that
     size takes about a millisecond, a small part of what a network takes.
+
+    Examples
+    --------
+    White noise of a tenth of the series' spread. Where each pixel is the mean of two neighbours
+    along the scan, as after a lag, it has half of its noise in common with the next one:
+
+    >>> import numpy as np
+    >>> from stemscale.denoising import SeriesScale, frame_character
+    >>> scale = SeriesScale(center=1000.0, spread=100.0)
+    >>> frame = np.random.default_rng(0).normal(1000, 10, size=(128, 128))
+    >>> found = frame_character(frame, scale)
+    >>> round(float(np.exp(found.noise)), 1), round(abs(found.along_1), 1)
+    (0.1, 0.0)
+    >>> lagged = (frame + np.roll(frame, 1, axis=1)) / 2
+    >>> round(frame_character(lagged, scale).along_1, 1)
+    0.5
     """
     values = np.asarray(frame, dtype=np.float32)
     cell = _CELL_PX if min(values.shape) >= _SMALL_PX else _SMALL_CELL_PX

@@ -107,6 +107,15 @@ def save_filter(filter: Filter, path: str | os.PathLike[str]) -> None:
     ------
     FilterError
         If the name ends otherwise or the file cannot be written.
+
+    Examples
+    --------
+    >>> from stemscale.denoising import load_filter, save_filter
+    >>> from stemscale.shipped import find_filter
+    >>> live = load_filter(find_filter("live"))
+    >>> save_filter(live, "copy.safetensors")
+    >>> load_filter("copy.safetensors").card == live.card
+    True
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -141,6 +150,16 @@ def load_filter(path: str | os.PathLike[str]) -> Filter:
     FilterError
         If the file is missing, truncated, no filter of stemscale, of a newer format, of an
         unknown architecture, or was changed after it was written.
+
+    Examples
+    --------
+    >>> from stemscale.denoising import load_filter
+    >>> from stemscale.shipped import find_filter
+    >>> live = load_filter(find_filter("live"))
+    >>> live.normalisation, live.network.settings.frames_in
+    ('series', 1)
+    >>> sum(weight.numel() for weight in live.network.parameters())
+    189268
     """
     path = Path(path)
     tensors, card = _read(path)

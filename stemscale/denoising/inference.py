@@ -83,6 +83,23 @@ def denoise_frames(
     FilterError
         If the batch is below 1, or ``max_pixels``, or the device's memory, leaves no room for the
         smallest tile.
+
+    Examples
+    --------
+    What is not seen stays so. A large frame is filtered in tiles, which changes nothing:
+
+    >>> import numpy as np
+    >>> from stemscale.denoising import denoise_frames, load_filter, series_scale
+    >>> from stemscale.shipped import find_filter
+    >>> live = load_filter(find_filter("live"))
+    >>> frames = np.random.default_rng(0).poisson(100, size=(2, 160, 160)).astype(np.float32)
+    >>> frames[0, 0, :3] = np.nan
+    >>> filtered = denoise_frames(frames, live, scale=series_scale(frames))
+    >>> filtered.shape, filtered.dtype.name, int(np.isnan(filtered).sum())
+    ((2, 160, 160), 'float32', 3)
+    >>> tiled = denoise_frames(frames, live, scale=series_scale(frames), max_pixels=150 * 150)
+    >>> np.allclose(tiled, filtered, atol=0.01, equal_nan=True)
+    True
     """
     if frames.ndim != 3 or 0 in frames.shape[1:]:
         raise FrameShapeError(f"frames have shape {frames.shape}: needed is (frame, y, x)")

@@ -21,6 +21,7 @@ def neighbours(index: int, frames_in: int, n_frames: int) -> list[int]:
 
     Examples
     --------
+    >>> from stemscale.denoising.neighbours import neighbours
     >>> neighbours(1, 5, 10)
     [1, 0, 1, 2, 3]
     """

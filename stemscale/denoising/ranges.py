@@ -136,6 +136,19 @@ class SeenFrames:
         Low, high, tolerance, by name of a number of `FrameCharacter`.
     own_scale : bool
         Whether frames enter the network by their own minimum and maximum.
+
+    Examples
+    --------
+    In training, noise was e^-3 to e^-1 of the spread of a series. A frame with as much noise as
+    spread lies four tolerances outside:
+
+    >>> from stemscale.denoising import FrameCharacter, SeenFrames
+    >>> seen = SeenFrames(ranges={"noise": (-3.0, -1.0, 0.25)})
+    >>> judged = seen.compare(FrameCharacter(noise=0.0))
+    >>> judged.score, judged.flag, judged.worst
+    (4.0, 2, {'noise': 'noise'})
+    >>> seen.compare(FrameCharacter(noise=-1.1)).score
+    0.0
     """
 
     ranges: Mapping[str, tuple[float, float, float]]

@@ -16,6 +16,19 @@ class Recipe:
 
     Defaults are those of Ihara 2022 (row F3). No field can flip x or turn a patch by 90°: the
     smear has a direction, and a filter that saw it both ways removes it half.
+
+    Examples
+    --------
+    The paper's, but for fewer epochs; what makes no training is refused at once:
+
+    >>> from dataclasses import replace
+    >>> from stemscale.denoising import Recipe
+    >>> quick = Recipe(epochs=10)
+    >>> quick.network.width, quick.patch_px, quick.rate
+    (64, 64, 0.001)
+    >>> replace(quick, patch_px=0)
+    Traceback (most recent call last):
+    stemscale.errors.SettingsError: recipe has patches of 0 px, 16 a step, 10 epochs, ...
     """
 
     network: UNetSettings = field(default_factory=UNetSettings)
@@ -125,6 +138,14 @@ def find_recipe(name: str) -> Recipe:
     ------
     SettingsError
         If there is no preset of that name.
+
+    Examples
+    --------
+    >>> from stemscale.denoising import find_recipe
+    >>> find_recipe("dlf-500").frames, find_recipe("dlf-500").rate
+    (500, 1e-05)
+    >>> find_recipe("standard").network.residual
+    True
     """
     if name not in PRESETS:
         raise SettingsError(f'there is no preset "{name}": take one of {", ".join(PRESETS)}')

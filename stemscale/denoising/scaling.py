@@ -69,6 +69,17 @@ def series_scale(frames: Any) -> SeriesScale:
     Mean and binning take the noise out first (a single frame of 24 electrons a pixel keeps 5 %),
     so centre and spread are those of the specimen, whatever the dose and however many frames
     there were. Single hot pixels, on which min-max scaling hangs, do not count.
+
+    Examples
+    --------
+    Half of the specimen gives 100 counts, the other half 300:
+
+    >>> import numpy as np
+    >>> from stemscale.denoising import series_scale
+    >>> frames = np.full((3, 16, 16), 100)
+    >>> frames[..., 8:] = 300
+    >>> series_scale(frames)
+    SeriesScale(center=200.0, spread=100.0)
     """
     if frames.ndim != 3 or frames.shape[0] == 0:
         raise FrameShapeError(

@@ -30,7 +30,18 @@ _MIN_SEEN = 0.5  # share of a patch; the rest of it does not count in the loss
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TrainingFov:
-    """One field of view: rapid frames and the image that a filter shall make of each of them."""
+    """One field of view: rapid frames and the image that a filter shall make of each of them.
+
+    Examples
+    --------
+    Frames that were not corrected yet do not lie on the grid of the slow scan:
+
+    >>> import numpy as np
+    >>> from stemscale.denoising import TrainingFov
+    >>> TrainingFov(name="fov01", frames=np.zeros((20, 256, 256)), target=np.zeros((256, 250)))
+    Traceback (most recent call last):
+    stemscale.errors.FrameShapeError: fov01: frames have shape (20, 256, 256) but the target has ...
+    """
 
     name: str
     frames: Any  # array-like (frame, y, x), corrected, on the target's grid; NaN = not seen

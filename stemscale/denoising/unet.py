@@ -16,6 +16,18 @@ class UNetSettings:
     """How a U-net is built.
 
     Defaults are those of Ronneberger 2015, the network of Ihara 2022 (row F1).
+
+    Examples
+    --------
+    The paper's network halves a frame four times, and sees as far as 108 px; that of ``live``
+    reaches little more than half as far:
+
+    >>> from stemscale.denoising import UNetSettings, find_recipe
+    >>> UNetSettings().multiple_px, UNetSettings().halo_px
+    (16, 108)
+    >>> live = find_recipe("live").network
+    >>> live.multiple_px, live.halo_px
+    (16, 60)
     """
 
     frames_in: int = 1  # consecutive frames seen at once, odd; the middle one is filtered
@@ -84,6 +96,19 @@ class UNet(nn.Module):
     Source: Ronneberger 2015 (two 3x3 convolutions a level, 2x2 max-pooling, 2x2 transposed
     convolution, skip by concatenation), with padding so that the size stays. Fewer convolutions,
     and skips that are added, make it quicker.
+
+    Examples
+    --------
+    Five frames of any size become one; a residual network begins with the mean of its frames:
+
+    >>> import torch
+    >>> from stemscale.denoising import UNet, UNetSettings
+    >>> network = UNet(UNetSettings(frames_in=5, width=4, depth=2, residual=True))
+    >>> frames = torch.arange(5.0).reshape(1, 5, 1, 1).expand(1, 5, 30, 50)
+    >>> with torch.inference_mode():
+    ...     filtered = network(frames)
+    >>> tuple(filtered.shape), float(filtered.mean())
+    ((1, 1, 30, 50), 2.0)
     """
 
     def __init__(self, settings: UNetSettings) -> None:

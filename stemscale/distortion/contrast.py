@@ -63,6 +63,15 @@ def require_unsaturated(frame: Image, name: str) -> None:
     ------
     DistortionError
         If more than half of the pixels have the largest value, and others do not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemscale.distortion import require_unsaturated
+    >>> frame = np.array([[65535, 65535, 65535, 1200]])
+    >>> require_unsaturated(frame, "frame 0")
+    Traceback (most recent call last):
+    stemscale.errors.DistortionError: frame 0 is saturated: 75% of its pixels are 65535; ...
     """
     values = frame[np.isfinite(frame)]
     if values.size and values.min() < values.max():

@@ -95,6 +95,20 @@ def integrate_frames(
     measured in the band of wave numbers that frames are aligned in, a_i by the frame's correlation
     with the mean of the others, n_i as what is left of its power, so neither background nor
     contrast from elsewhere takes part, and frames of different groups compare.
+
+    Examples
+    --------
+    A particle drifts by 2 px a frame; shifts count from its mean place:
+
+    >>> import numpy as np
+    >>> from stemscale.distortion import integrate_frames
+    >>> y, x = np.mgrid[:64, :64]
+    >>> frames = np.stack([np.exp(-((y - 32) ** 2 + (x - at) ** 2) / 32) for at in (30, 32, 34)])
+    >>> dcfi = integrate_frames([frames])
+    >>> (dcfi.shifts.round(1) + 0.0).tolist()
+    [[0.0, -2.0], [0.0, 0.0], [0.0, 2.0]]
+    >>> dcfi.n_frames, round(float(np.nanmax(dcfi.image)), 2)
+    (3, 1.0)
     """
     chain = GroupChain(search)
     for frames in _in_groups(_one_by_one(blocks)):
@@ -145,6 +159,16 @@ def group_bounds(n_frames: int, shape: tuple[int, ...]) -> list[tuple[int, int]]
     list of tuple of int
         First frame of a group, and the first one after it. 32 frames each, fewer of more than
         1024 x 1024 px; a last group of less than a quarter of that is joined to the one before.
+
+    Examples
+    --------
+    A short rest is joined to the group before it:
+
+    >>> from stemscale.distortion import group_bounds
+    >>> group_bounds(70, (512, 512))
+    [(0, 32), (32, 70)]
+    >>> group_bounds(80, (512, 512))
+    [(0, 32), (32, 64), (64, 80)]
     """
     size, least = _group_size(shape)
     starts = [s for s in range(0, n_frames, size) if s == 0 or n_frames - s >= least]
@@ -204,6 +228,16 @@ def rolling_dcfi(
         If the window is not 1 frame or more.
     DistortionError
         If there is no frame, or shifts and frames differ in number.
+
+    Examples
+    --------
+    At the ends of the series there are fewer neighbours:
+
+    >>> import numpy as np
+    >>> from stemscale.distortion import rolling_dcfi
+    >>> frames = np.array([0.0, 3.0, 6.0, 9.0]).reshape(4, 1, 1)
+    >>> rolling_dcfi(frames, 3, shifts=np.zeros((4, 2))).ravel().tolist()
+    [1.5, 3.0, 6.0, 7.5]
     """
     if window < 1:
         raise SettingsError(f"window is {window}: needed is 1 frame or more")

@@ -41,6 +41,21 @@ class DistortionMap:
     Notes
     -----
     The arrays are made read-only: one map serves many frames. Source: rows C6 and C7.
+
+    Examples
+    --------
+    A scan whose lines begin half a pixel late; a map by which the beam would turn back is refused:
+
+    >>> import numpy as np
+    >>> from stemscale.distortion import DistortionMap
+    >>> late = DistortionMap.identity((4, 6)).shifted(0.0, 0.5)
+    >>> late.source_x.tolist()
+    [[0.5, 1.5, 2.5, 3.5, 4.5, 5.5]]
+    >>> late.shape, late.source_y.shape
+    ((4, 6), (4, 1))
+    >>> DistortionMap(source_x=[[0.0, 2.0, 1.0]], source_y=np.zeros((1, 1)), rapid_shape=(1, 3))
+    Traceback (most recent call last):
+    stemscale.errors.DistortionError: source_x does not increase from pixel 1 to 2 along x: ...
     """
 
     source_x: FloatArray
@@ -156,6 +171,15 @@ def shared_map(maps: Sequence[DistortionMap]) -> DistortionMap:
     Notes
     -----
     Source: row C7.
+
+    Examples
+    --------
+    Two views of one scan setting, of which the second lies 1 px further to the right:
+
+    >>> from stemscale.distortion import DistortionMap, shared_map
+    >>> one = DistortionMap.identity((2, 4))
+    >>> shared_map([one, one.shifted(0.0, 1.0)]).source_x.tolist()
+    [[0.5, 1.5, 2.5, 3.5]]
     """
     if not maps:
         raise DistortionError("there is no map to share: calibrate at least one FOV first")

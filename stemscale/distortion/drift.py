@@ -89,6 +89,18 @@ def estimate_shifts(
     pixels of a parabola through three samples. Noise of a frame is not in a reference made of
     *other* frames, so that the lag, which correlates the noise along x, only widens the peak; a
     reference that holds the frame itself pulls its shift towards 0. Source: row D3.
+
+    Examples
+    --------
+    A particle that lies 1.5 px further down and 2 px further to the left:
+
+    >>> import numpy as np
+    >>> from stemscale.distortion import estimate_shifts
+    >>> y, x = np.mgrid[:64, :64]
+    >>> reference = np.exp(-((y - 32) ** 2 + (x - 32) ** 2) / 32)
+    >>> frame = np.exp(-((y - 33.5) ** 2 + (x - 30) ** 2) / 32)
+    >>> estimate_shifts([frame], reference).round(1).tolist()
+    [[1.5, -2.0]]
     """
     correlator = Correlator(reference, search)
     shifts = []

@@ -28,6 +28,17 @@ class SeriesWarp:
     ------
     DistortionError
         If the interpolation is unknown.
+
+    Examples
+    --------
+    The scene moves by 1 px a frame; once the drift is undone, it stands still:
+
+    >>> import numpy as np
+    >>> from stemscale.distortion import SeriesWarp
+    >>> frames = np.array([[[1, 2, 3, 4]], [[0, 1, 2, 3]]])
+    >>> drift = np.array([[0.0, 0.0], [0.0, 1.0]])
+    >>> SeriesWarp(None, rapid_shape=(1, 4), drift=drift)(frames).tolist()
+    [[[1.0, 2.0, 3.0, 4.0]], [[1.0, 2.0, 3.0, nan]]]
     """
 
     def __init__(

@@ -113,6 +113,17 @@ def fit_strips(
       through the stretches would add up its errors, an unconstrained one overshoots and folds.
     - Whole columns are moved, so all scores come from inner products of pairs of columns, made
       once: every width is tried in about a second.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scipy.ndimage import gaussian_filter
+    >>> from stemscale.distortion import StripSearch, fit_strips
+    >>> slow = gaussian_filter(np.random.default_rng(0).normal(size=(128, 128)), 2)
+    >>> search = StripSearch(min_strip_px=30, max_strip_px=30)  # of one width only, to be quick
+    >>> found = fit_strips(slow, slow, search=search)  # nothing is distorted
+    >>> found.source_x[0, ::32].round(1).tolist()
+    [0.0, 32.0, 64.0, 96.0]
     """
     view = match_views(dcfi, slow, search=search.views)
     same = onto_pixel_count(slow, dcfi.shape)

@@ -68,6 +68,20 @@ class ViewMatch:
         Rapid row less slow row, on the rapid frame's pixel count [px].
     score_left, score_right, score_rows : float
         ZNCC of the left and right template, and of the better of the top and bottom one.
+
+    Examples
+    --------
+    A slow scan of 5 columns that shows the rapid columns 1 to 9; its rows lie 2 px lower:
+
+    >>> from stemscale.distortion import ViewMatch
+    >>> match = ViewMatch(
+    ...     left=1, right=9, row_offset=2, score_left=0.9, score_right=0.9, score_rows=0.9
+    ... )
+    >>> found = match.distortion_map(slow_shape=(3, 5), rapid_shape=(3, 10))
+    >>> found.source_x.tolist()
+    [[1.0, 3.0, 5.0, 7.0, 9.0]]
+    >>> found.source_y.ravel().tolist()
+    [2.0, 3.0, 4.0]
     """
 
     left: float
@@ -133,6 +147,18 @@ def match_views(
     offset; the row offset is that of the best of all four edges, as the left and right ones, which
     span the rows and are hardly stretched, tell it better than the top and bottom, which are;
     places are refined to a fraction of a pixel.
+
+    Examples
+    --------
+    The rapid frame shows 20 px more on the left, and the same number of columns:
+
+    >>> import numpy as np
+    >>> from scipy.ndimage import gaussian_filter
+    >>> from stemscale.distortion import match_views
+    >>> scene = gaussian_filter(np.random.default_rng(0).normal(size=(128, 220)), 2)
+    >>> found = match_views(scene[:, :200], scene[:, 20:])
+    >>> round(found.left), round(found.row_offset)
+    (20, 0)
     """
     require_contrast(dcfi, "the average of the rapid frames")
     require_contrast(slow, "the slow scan")

@@ -69,6 +69,16 @@ class Warp:
     Rows are mixed before columns where ``source_y`` has shape (n_y, 1), as in every map that this
     room estimates. Of any other map "cubic" and "lanczos" are slow, least so in batches of 16
     frames or more. NaN in a frame spreads to the pixels that mix it. Source: row C7.
+
+    Examples
+    --------
+    Each pixel of the corrected grid lies midway between two of the frame; the last was not seen:
+
+    >>> import numpy as np
+    >>> from stemscale.distortion import DistortionMap, Warp
+    >>> late = DistortionMap.identity((1, 4)).shifted(0.0, 0.5)
+    >>> Warp(late)(np.array([[[10, 20, 40, 80]]])).tolist()
+    [[[15.0, 30.0, 60.0, nan]]]
     """
 
     def __init__(

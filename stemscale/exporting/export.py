@@ -111,6 +111,14 @@ def export(
         If the file exists, or a folder that is no export.
     DamagedDataError
         If a block is damaged or missing; no file is left behind.
+
+    Examples
+    --------
+    >>> import stemscale
+    >>> import tifffile
+    >>> written = stemscale.export("run.zarr", "fov01.tif", filtered="standard")
+    >>> tifffile.imread(written.path).shape, written.dialect
+    ((24, 64, 64), 'ImageJ')
     """
     path = Path(to)
     kind = path.suffix.lower()

@@ -182,6 +182,20 @@ def ingest(
         If a FOV of that name holds other data.
     StoreError
         If the store cannot be written; the same call later goes on where this one was.
+
+    Examples
+    --------
+    Frames of one field of view; the same call again finds them there:
+
+    >>> import numpy as np
+    >>> import stemscale
+    >>> np.save("grain.npy", np.arange(96, dtype=np.uint16).reshape(3, 4, 8))
+    >>> scan = {"pixel_size_nm": 2.1, "dwell_time_ns": 100}
+    >>> for _ in range(2):
+    ...     (found,) = stemscale.ingest("new.zarr", "grain.npy", rapid_settings=scan)
+    ...     print(found.fov, found.n_frames, found.shape, found.skipped)
+    grain 3 (4, 8) False
+    grain 3 (4, 8) True
     """
     rows, more = _rows(rapid, slow, slow_is, fov, frame_metadata, use, manifest)
     if workers < 1:

@@ -64,7 +64,7 @@ class SerSource:
         The file.
     detector : str
         Name among those of its EMI file.
-    tags : mapping
+    tags : mapping, optional
         What the EMI file says.
 
     Raises

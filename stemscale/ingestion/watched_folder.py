@@ -37,7 +37,7 @@ class WatchedFolder:
         As for `open_one`.
     no_frames : collection of Path
         Files that may lie there too: the slow scan, a table.
-    left_out : mapping of str to str
+    left_out : mapping of str to str, optional
         What was left out before, and why: it stays so.
     patience_s : float
         How long a file that is not whole is waited for after its last change [s].

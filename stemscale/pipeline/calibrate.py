@@ -114,6 +114,13 @@ def calibrate(
     Notes
     -----
     Source: Ihara 2022, Method, "Distortion correction"; row C7 for the transfer.
+
+    Examples
+    --------
+    >>> import stemscale
+    >>> (found,) = stemscale.calibrate("run.zarr")
+    >>> found.fov, found.zncc_after > found.zncc_before
+    ('fov01', True)
     """
     check_workers(workers)
     if method not in METHODS:

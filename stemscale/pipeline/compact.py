@@ -112,6 +112,18 @@ def compact(
         If rapid frames are not complete, the store is no folder, or it cannot be read or written.
     SettingsError
         If the block is below 1.
+
+    Examples
+    --------
+    A series that came frame by frame, as a live one may:
+
+    >>> import numpy as np
+    >>> import stemscale
+    >>> np.save("fov03.npy", np.arange(96, dtype=np.uint16).reshape(3, 4, 8))
+    >>> _ = stemscale.ingest("live.zarr", "fov03.npy", block=1)
+    >>> (series,) = stemscale.compact("live.zarr")
+    >>> series.group, series.block_before, series.block
+    ('fov03/rapid', 1, 4)
     """
     target = AcquisitionStore(store)
     if not isinstance(target.path, Path):

@@ -164,6 +164,8 @@ class Followed:
 
     Parameters
     ----------
+    store : str
+        Path or URL of the store, as its tasks need it.
     series : sequence of FollowedSeries
     epochs : mapping of str to int
         Of the leases, by group.

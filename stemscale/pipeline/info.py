@@ -71,6 +71,17 @@ def info(
     ------
     StoreError
         If there is no store, or a FOV is not in it.
+
+    Examples
+    --------
+    >>> import stemscale
+    >>> found = stemscale.info("run.zarr")
+    >>> found["fovs"]["fov01"]["frames"], found["fovs"]["fov01"]["shape"]
+    (24, [64, 64])
+    >>> found["fovs"]["fov01"]["scan_settings"]["dwell_time_ns"]
+    100.0
+    >>> sorted(found["fovs"]["fov01"]["filtered"])
+    ['live', 'standard']
     """
     target = AcquisitionStore(store)
     sizes = folder_sizes(target.path)

@@ -39,8 +39,8 @@ def denoise(
         (frame, y, x), which are not corrected. Frames are filtered in the chunks that they come
         in; one by one where they are not chunked.
     filter : str or Path
-        A ``.safetensors`` file, ``none``, or ``dcfi`` with a window (aligned by chunks: give those
-        of the store's blocks).
+        A ``.safetensors`` file, ``standard`` or ``live``, which come with the package, ``none``, or
+        ``dcfi`` with a window (aligned by chunks: give those of the store's blocks).
     interpolation : {"linear", "cubic", "lanczos"}
         How frames are corrected.
     window : int, optional
@@ -66,8 +66,15 @@ def denoise(
 
     Examples
     --------
-    >>> tree = xr.open_datatree("run.zarr", engine="zarr")  # doctest: +SKIP
-    >>> stemscale.denoise(tree["fov01"], "f.safetensors").frames[17].plot()  # doctest: +SKIP
+    One frame is corrected and filtered, and is what `process` has written to the store:
+
+    >>> import numpy as np
+    >>> import stemscale
+    >>> tree = stemscale.open("run.zarr")
+    >>> filtered = stemscale.denoise(tree["fov01"], "live")
+    >>> frame = filtered["frames"][17].compute()
+    >>> np.array_equal(frame, tree["fov01/filtered/live/frames"][17], equal_nan=True)
+    True
     """
     choice = choose_filter(filter, window=window, weighted=weighted)
     if choice.classical or choice.whole_series:

@@ -203,8 +203,9 @@ def plan_process(
     ----------
     store : str or Path
         Folder of the store; only read here.
-    filter : str or Path
-        A ``.safetensors`` file, or one of the words of `stemscale.pipeline.filters.WORDS`.
+    filter : str or Path, optional
+        A ``.safetensors`` file, or one of the words of `stemscale.pipeline.filters.WORDS`; by
+        default ``standard``, which comes with the package.
     name : str, optional
         Name of the output; by default the word or the stem of the file.
     fovs : sequence of str
@@ -246,6 +247,16 @@ def plan_process(
     SettingsError
         If the interpolation is unknown, or there is nothing to force, or no drift to undo since
         the frames become one; or if what is asked for cannot follow a series that grows.
+
+    Examples
+    --------
+    >>> from stemscale.pipeline import plan_process
+    >>> plan = plan_process("run.zarr")
+    >>> plan.name, plan.frames  # they are all there
+    ('standard', 0)
+    >>> plan = plan_process("run.zarr", filter="none", name="corrected")
+    >>> plan.frames, plan.bytes_read  # 24 frames of 64 x 64 px of 16 bit
+    (24, 196608)
     """
     target = AcquisitionStore(store)
     choice = choose_filter(filter, window=window, weighted=weighted)

@@ -127,6 +127,15 @@ def process(
         If options do not go together, or the file for the report cannot be.
     ProcessingError
         If ``follow`` waits for frames in vain.
+
+    Examples
+    --------
+    All frames are there already, so that there is nothing to do:
+
+    >>> import stemscale
+    >>> summary = stemscale.process("run.zarr", filter="live")
+    >>> summary.state, summary.frames, summary.frames_skipped
+    ('complete', 0, 24)
     """
     asked: dict[str, Any] = {
         "filter": filter,

@@ -82,6 +82,15 @@ def status(store: str | Path) -> list[SeriesStatus]:
     ------
     StoreError
         If there is no store.
+
+    Examples
+    --------
+    >>> import stemscale
+    >>> for series in stemscale.status("run.zarr"):
+    ...     print(series.fov, series.name, series.state, series.done, "of", series.frames)
+    fov01 rapid complete 24 of 24
+    fov01 live complete 24 of 24
+    fov01 standard complete 24 of 24
     """
     target = AcquisitionStore(store)
     return list(_series(target))

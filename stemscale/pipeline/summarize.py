@@ -141,6 +141,15 @@ def summarize(
     One stretch of every full 1,000 frames, at least one of a series and at most four, is tested as
     a whole: ring correlation of even and odd frames, and the residual (`residual_test`). PSNR that
     `process` found is taken as it is.
+
+    Examples
+    --------
+    >>> import stemscale
+    >>> scores = stemscale.summarize("run.zarr")
+    >>> scores.attrs["filter_names"]
+    ['rapid', 'live', 'standard']
+    >>> scores["psnr_mean"].attrs["units"], scores["n_frames"].values.tolist()  # of one FOV
+    ('dB', [[24, 24, 24]])
     """
     target = AcquisitionStore(store)
     names = target.fovs()

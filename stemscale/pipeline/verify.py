@@ -60,6 +60,24 @@ def verify(store: str | Path, *, listener: Listener = no_listener) -> Verificati
     ------
     StoreError
         If there is no store, or the zarr.json of its root cannot be read.
+
+    Examples
+    --------
+    One byte of a block of frames is changed, and found:
+
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> import stemscale
+    >>> np.save("fov04.npy", np.arange(96, dtype=np.uint16).reshape(3, 4, 8))
+    >>> _ = stemscale.ingest("damaged.zarr", "fov04.npy")
+    >>> stemscale.verify("damaged.zarr").damage
+    []
+    >>> shard = Path("damaged.zarr/fov04/rapid/frames/c/0/0/0")
+    >>> content = bytearray(shard.read_bytes())
+    >>> content[10] ^= 1
+    >>> _ = shard.write_bytes(content)
+    >>> [(damage.group, damage.block) for damage in stemscale.verify("damaged.zarr").damage]
+    [('fov04/rapid', 0)]
     """
     target = AcquisitionStore(store)
     contents = find_contents(target)

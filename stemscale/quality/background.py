@@ -104,6 +104,18 @@ def remove_background(image: Image, *, sigma_px: float = DEFAULT_SIGMA_PX) -> Fl
     -----
     The low-pass is normalised by the weight of the seen pixels under it, so neither the border of
     the frame nor a part that was not seen pulls it towards 0.
+
+    Examples
+    --------
+    Of a bright level the background takes all, of a single pixel next to nothing:
+
+    >>> import numpy as np
+    >>> from stemscale.quality import remove_background
+    >>> image = np.full((64, 64), 1000.0)
+    >>> image[32, 32] += 50.0
+    >>> flat = remove_background(image)
+    >>> round(float(flat[32, 32])), bool(abs(flat[0, 0]) < 0.1)
+    (50, True)
     """
     if image.ndim != 2:
         raise FrameShapeError(f"image has shape {image.shape}, needed is (y, x)")

@@ -136,6 +136,16 @@ def independent_halves(
     tuple of ndarray of int
         Even and odd frames; with a halo, as many from the start and from the end as leave
         2 halo + 1 steps between them. Both are empty where there are too few.
+
+    Examples
+    --------
+    Filtered with one neighbour on either side, frames share none where they lie three apart:
+
+    >>> from stemscale.quality import independent_halves
+    >>> [half.tolist() for half in independent_halves(6)]
+    [[0, 2, 4], [1, 3, 5]]
+    >>> [half.tolist() for half in independent_halves(6, halo=1)]
+    [[0, 1], [4, 5]]
     """
     numbers = np.arange(count, dtype=np.int64)
     if halo == 0:

@@ -85,6 +85,20 @@ def find_dips(
     Notes
     -----
     Source: Ihara 2022, Fig. 1b and 4b (row Q7), where dips mark dislocations.
+
+    Examples
+    --------
+    Two dislocations, the deeper one at 15 px:
+
+    >>> import numpy as np
+    >>> from stemscale.quality import find_dips
+    >>> x = np.arange(60)
+    >>> deep, flat = (np.exp(-0.5 * ((x - at) / 2) ** 2) for at in (15, 40))
+    >>> line = 100 - 40 * deep - 20 * flat
+    >>> [round(dip.position_px, 1) for dip in find_dips(line)]
+    [15.0, 40.0]
+    >>> [round(dip.position_px, 1) for dip in find_dips(line, most=1)]
+    [15.0]
     """
     from scipy.signal import find_peaks, peak_widths  # half a second, which the first look spares
 
@@ -150,6 +164,18 @@ def fit_dip(
     The width of a dislocation's dip across its line is what a smear along the scan broadens, and a
     filter should bring back to that of the slow scan (row Q7). A smeared dip is no Gaussian: what
     it is then is the width of the Gaussian closest to it.
+
+    Examples
+    --------
+    A Gaussian with a standard deviation of 2 px is 4.71 px wide at half depth:
+
+    >>> import numpy as np
+    >>> from stemscale.quality import fit_dip
+    >>> x = np.arange(60)
+    >>> line = 100 - 40 * np.exp(-0.5 * ((x - 20.3) / 2) ** 2)
+    >>> dip = fit_dip(line, near_px=19)
+    >>> round(dip.position_px, 2), round(dip.depth, 2), round(dip.width_px, 2)
+    (20.3, 40.0, 4.71)
     """
     from scipy.optimize import curve_fit
 

@@ -31,6 +31,13 @@ def min_max_scale(image: Image, *, peak: float = PAPER_PEAK) -> npt.NDArray[np.f
     Notes
     -----
     Source: Ihara 2022, Method, "Definition of PSNR" (row Q1).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemscale.quality import min_max_scale
+    >>> min_max_scale(np.array([200, 300, 400])).tolist()
+    [0.0, 32767.5, 65535.0]
     """
     values = np.asarray(image, dtype=np.float64)
     seen = values[~np.isnan(values)]
@@ -93,6 +100,14 @@ def gain_and_offset(frame: Image, reference: Image) -> tuple[float, float]:
     ------
     FrameShapeError
         If the two images differ in shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemscale.quality import gain_and_offset
+    >>> frame = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> gain_and_offset(frame, 10 * frame - 5)
+    (10.0, -5.0)
     """
     a, b = common_pixels(frame, reference)
     if a.size == 0:

@@ -38,6 +38,17 @@ class PaperScore:
     Notes
     -----
     Source: Ihara 2022, Method, "Definition of PSNR" (rows Q1, Q3).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stemscale.quality import PaperScore
+    >>> score = PaperScore(np.array([[0.0, 30000.0, 65535.0]]))
+    >>> psnr, by_band = score(np.array([[0.0, 36553.5, 65535.0]]))
+    >>> round(psnr, 2)  # of three pixels one is wrong by a tenth: 20 dB + 10 log10(3)
+    24.77
+    >>> [round(band, 2) for band in by_band]
+    [inf, 20.0, inf]
     """
 
     def __init__(self, reference: Image, *, edges: Sequence[float] = PAPER_BANDS) -> None:

@@ -51,6 +51,18 @@ def ssim(image: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_PX) 
     Gaussian filter of 1 px. Compare filters by it, not frames of unlike noise.
     Source: Wang 2004. Where all pixels are seen it is scikit-image's `structural_similarity` with
     ``gaussian_weights=True, use_sample_covariance=False``, which knows no unseen pixels.
+
+    Examples
+    --------
+    Gain and offset do not count; noise does:
+
+    >>> import numpy as np
+    >>> from stemscale.quality import ssim
+    >>> image, noise = np.random.default_rng(0).normal(size=(2, 64, 64))
+    >>> round(ssim(2 * image + 100, image), 6)
+    1.0
+    >>> ssim(image + noise, image) < 0.9
+    True
     """
     seen = seen_in_both(image, reference)
     if min(seen.shape) < 2 * _RADIUS_PX + 1:

@@ -52,6 +52,18 @@ def streak(image: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_PX
     only makes the figure scatter: by about 0.3 dB for a rapid frame of the reference simulation,
     whose streak is 2.6 dB; DCFI of 20 frames has 2.9, the slow scan 0.1 dB or less.
     Source: the streak of Ihara 2022, Fig. 4c and 6c (row Q6), in numbers.
+
+    Examples
+    --------
+    A blur along the scan draws a streak, one across the scan the opposite, one in both none:
+
+    >>> import numpy as np
+    >>> from scipy.ndimage import gaussian_filter
+    >>> from stemscale.quality import streak
+    >>> sharp = np.random.default_rng(0).normal(size=(128, 128))
+    >>> along, across, both = (gaussian_filter(sharp, sigma) for sigma in [(0, 1), (1, 0), (1, 1)])
+    >>> [round(streak(image, sharp)) for image in (along, across, both)]
+    [1, -1, 0]
     """
     first, second = transforms_alike(image, reference, sigma_px=sigma_px)
     if min(first.shape) < LONGEST_PX:

@@ -32,6 +32,13 @@ def mean_and_std(values: Iterable[float]) -> ScoreSummary:
     Notes
     -----
     Source: Ihara 2022, Fig. 4a (row Q2).
+
+    Examples
+    --------
+    >>> from stemscale.quality import mean_and_std
+    >>> summary = mean_and_std([20.0, 22.0, 24.0, float("nan")])  # the last frame was not scored
+    >>> summary.mean, round(summary.std, 3), summary.n
+    (22.0, 1.633, 3)
     """
     scores = np.fromiter((float(value) for value in values), dtype=np.float64)
     scores = scores[~np.isnan(scores)]

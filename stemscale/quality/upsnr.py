@@ -43,6 +43,22 @@ def unsupervised_mse(filtered: Image, before: Image, after: Image) -> float:
     that undoes the lag is charged for it. Compare such filters by a residual test instead
     (:func:`~stemscale.quality.residual_test`). What moves from frame to frame counts as error.
     Source: Marcos Morales et al. 2023, uMSE, for two noisy references.
+
+    Examples
+    --------
+    The noise of neighbours and filtered frame are three patterns that have nothing in common. The
+    estimate finds the error of 0.2 that the best gain leaves, without the scene:
+
+    >>> import numpy as np
+    >>> from scipy.linalg import hadamard
+    >>> from stemscale.quality import unsupervised_mse
+    >>> scene, first, second, third = hadamard(8)[1:5, None]
+    >>> filtered = scene + 0.5 * third
+    >>> round(unsupervised_mse(filtered, before=scene + first, after=scene + second), 6)
+    0.2
+    >>> gained = 0.8 * filtered
+    >>> round(float(np.mean((gained - scene) ** 2)), 6)
+    0.2
     """
     for image in (before, after):
         require_same_shape(filtered, image)
@@ -85,6 +101,17 @@ def upsnr(filtered: Image, before: Image, after: Image, *, peak: float) -> float
     -----
     Source: Marcos Morales et al. 2023, uPSNR; see :func:`unsupervised_mse` for what it does not
     say.
+
+    Examples
+    --------
+    An error of 0.2 counts² in a scene with a range of 2 counts, see :func:`unsupervised_mse`:
+
+    >>> from scipy.linalg import hadamard
+    >>> from stemscale.quality import upsnr
+    >>> scene, first, second, third = hadamard(8)[1:5, None]
+    >>> frame = scene + 0.5 * third
+    >>> round(upsnr(frame, before=scene + first, after=scene + second, peak=2.0), 2)
+    13.01
     """
     if not peak > 0:
         raise SettingsError(f"peak is {peak:g}: needed is the range of the scene, above 0")

@@ -27,6 +27,19 @@ def zncc(frame: Image, reference: Image) -> float:
     Notes
     -----
     Source: Ihara 2022, Method, "Distortion correction" (row C1).
+
+    Examples
+    --------
+    A wave of 8 px: gain and offset do not count, but a shift by 1 px is an eighth of a turn, and
+    one by 4 px turns bright into dark:
+
+    >>> import numpy as np
+    >>> from stemscale.quality import zncc
+    >>> image = np.tile(np.cos(2 * np.pi * np.arange(32) / 8), (4, 1))
+    >>> round(zncc(3 * image + 5, image), 3)
+    1.0
+    >>> [round(zncc(np.roll(image, px, axis=1), image), 3) for px in (1, 4)]
+    [0.707, -1.0]
     """
     a, b = common_pixels(frame, reference)
     # by range, not by variance: rounding leaves a constant image a variance a little above 0

@@ -30,6 +30,12 @@ def find_filter(named: str | Path, *, must_be: bool = True) -> Path:
     ------
     FilterError
         If the package came without the file.
+
+    Examples
+    --------
+    >>> from stemscale.shipped import find_filter
+    >>> find_filter("live").is_file(), str(find_filter("my.safetensors"))
+    (True, 'my.safetensors')
     """
     if str(named) not in SHIPPED:
         return Path(named)

@@ -96,6 +96,21 @@ class FieldOfView:
     -----
     Every frame depends on the seeds, the number and its index alone. The slow scan of a specimen
     at rest is taken before the series, as if at once: it is the reference, so drift counts from it.
+
+    Examples
+    --------
+    A frame depends on the seeds and its number alone. Without any effect it is the truth, rounded:
+
+    >>> import numpy as np
+    >>> from stemscale.simulation import EFFECTS, FieldOfView, SimulationSettings
+    >>> settings = SimulationSettings()
+    >>> fov = FieldOfView(1, size=64, n_frames=20, settings=settings)
+    >>> longer = FieldOfView(1, size=64, n_frames=2000, settings=settings)
+    >>> fov.frame(7).counts.shape, np.array_equal(fov.frame(7).counts, longer.frame(7).counts)
+    ((64, 64), True)
+    >>> ideal = FieldOfView(1, size=64, n_frames=20, settings=settings.without(*EFFECTS))
+    >>> bool(np.abs(ideal.frame(7).counts - ideal.truth()).max() <= 0.5)
+    True
     """
 
     def __init__(

@@ -27,6 +27,20 @@ class PictureSpecimen:
     ------
     SettingsError
         If the picture is smaller than the view, or shows nothing.
+
+    Examples
+    --------
+    A ramp under a microscope without faults is a ramp:
+
+    >>> import numpy as np
+    >>> from stemscale.quality import zncc
+    >>> from stemscale.simulation import EFFECTS, FieldOfView, PictureSpecimen, SimulationSettings
+    >>> picture = np.tile(np.arange(64.0), (64, 1))
+    >>> specimen = PictureSpecimen(picture, size=48, darkest=0.2)
+    >>> settings = SimulationSettings().without(*EFFECTS)
+    >>> fov = FieldOfView(1, size=48, n_frames=1, settings=settings, specimen=specimen)
+    >>> round(zncc(fov.frame(0).counts, picture[8:56, 8:56]), 4)
+    1.0
     """
 
     def __init__(self, picture: NDArray[Any], *, size: int, darkest: float) -> None:

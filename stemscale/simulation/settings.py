@@ -173,6 +173,19 @@ class SimulationSettings:
         What an in-situ series does to it.
     effects : frozenset of str
         Which of `EFFECTS` are on.
+
+    Examples
+    --------
+    512 lines of 512 pixels at 100 ns, with a flyback of 25 µs after each:
+
+    >>> from stemscale.simulation import SimulationSettings
+    >>> settings = SimulationSettings()
+    >>> round(settings.frame_time_s((512, 512)), 4)
+    0.039
+    >>> settings.has("lag"), settings.without("lag", "drift").has("lag")
+    (True, False)
+    >>> settings.heated(end_degc=300).heating.end_degc
+    300
     """
 
     pixel_size_nm: float = 2.1

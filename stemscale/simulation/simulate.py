@@ -135,6 +135,19 @@ def simulate(
         If a number makes no sense.
     StoreConflictError
         If the folder is not empty.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import stemscale
+    >>> manifest = stemscale.simulate("simulated", fovs=2, frames=2, size=32)
+    >>> sorted(file.name for file in Path("simulated").glob("*.tif"))
+    ['fov01_rapid.tif', 'fov01_slow.tif', 'fov02_rapid.tif', 'fov02_slow.tif']
+    >>> print(manifest.read_text())
+    fov,rapid,slow,slow_is,frame_metadata,use
+    fov01,fov01_rapid.tif,fov01_slow.tif,same,,train
+    fov02,fov02_rapid.tif,fov02_slow.tif,same,,test
+    <BLANKLINE>
     """
     settings = preset_settings(preset) if settings is None else settings
     default_fovs, default_frames = _IN_SITU if in_situ else _AT_REST

@@ -54,6 +54,21 @@ class AcquisitionStore:
         If there is no store of this format.
     StoreUnavailableError
         If its server does not answer.
+
+    Examples
+    --------
+    A series of frames, as ingest makes it, and back:
+
+    >>> import numpy as np
+    >>> import stemscale
+    >>> from stemscale.store import AcquisitionStore
+    >>> np.save("fov02.npy", np.arange(96, dtype=np.uint16).reshape(3, 4, 8))
+    >>> _ = stemscale.ingest("small.zarr", "fov02.npy", fov="fov02")
+    >>> store = AcquisitionStore("small.zarr")
+    >>> store.fovs(), store.frames("fov02/rapid").shape
+    (['fov02'], (3, 4, 8))
+    >>> store.frames("fov02/rapid").read(1, 3)[:, 0, 0].tolist()  # frames 1 and 2
+    [32, 64]
     """
 
     def __init__(self, path: str | StorePath) -> None:
@@ -449,7 +464,14 @@ def _store_around(path: StorePath) -> StorePath | None:
 
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:
-    """Sort key that puts fov2 before fov10."""
+    """Sort key that puts fov2 before fov10.
+
+    Examples
+    --------
+    >>> from stemscale.store import natural_order
+    >>> sorted(["fov10", "fov2", "fov1"], key=natural_order)
+    ['fov1', 'fov2', 'fov10']
+    """
     return [(0, int(p)) if p.isdigit() else (1, p) for p in re.split(r"(\d+)", name) if p]
 
 

@@ -34,6 +34,15 @@ def store_path(where: "str | StorePath") -> StorePath:
     ------
     StoreError
         If it is a URL of something else.
+
+    Examples
+    --------
+    >>> from stemscale.store import store_path
+    >>> str(store_path("s3://bucket/run.zarr"))
+    's3://bucket/run.zarr'
+    >>> store_path("ftp://server/run.zarr")
+    Traceback (most recent call last):
+    stemscale.errors.StoreError: a URL of ftp:// is no place for a store: give a folder, ...
     """
     if isinstance(where, Path | ObjectPath):
         return where

@@ -55,7 +55,7 @@ def finish_frames(
         Path of the group of frames.
     records : mapping of int to BlockRecord
         Every block that is on disk.
-    variables : mapping of str to FrameVariable
+    variables : mapping of str to FrameVariable, optional
         Results that the records carry as ``scores``.
     failed_blocks : collection of int
         Blocks that were tried and given up.

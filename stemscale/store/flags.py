@@ -77,7 +77,16 @@ def flagged_frames(dataset: xr.Dataset) -> FlaggedFrames | None:
 
 
 def listed_frames(frames: Sequence[int], *, most: int | None = None) -> str:
-    """Write frame numbers as people read them: 0-31, 64; at most so many ranges, then "..."."""
+    """Write frame numbers as people read them: 0-31, 64; at most so many ranges, then "...".
+
+    Examples
+    --------
+    >>> from stemscale.store import listed_frames
+    >>> listed_frames([0, 1, 2, 7, 9, 10])
+    '0-2, 7, 9-10'
+    >>> listed_frames([0, 1, 2, 7, 9, 10], most=1)
+    '0-2, ...'
+    """
     parts: list[list[int]] = []
     for frame in frames:
         if parts and frame == parts[-1][1] + 1:

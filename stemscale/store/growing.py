@@ -67,6 +67,23 @@ class GrowingFrames:
         Of the frames.
     still_mine : callable
         Raises when this run may not write any more.
+
+    Examples
+    --------
+    Two frames are added to a series that had none; whoever opens the store then finds them:
+
+    >>> import numpy as np
+    >>> from stemscale.acquisition import ScanSettings
+    >>> from stemscale.store import AcquisitionStore, GrowingFrames, NewBlock, create_growing
+    >>> store = AcquisitionStore.create("growing.zarr")
+    >>> scan = ScanSettings(n_x=8, n_y=8, dwell_time_ns=100)
+    >>> about = {"dtype": np.dtype("uint16"), "long_name": "rapid frames", "block": 4}
+    >>> create_growing(store, "fov01", "fov01/rapid", scan, {}, **about)
+    >>> series = GrowingFrames(store, "fov01/rapid", scan)
+    >>> frames = np.arange(128, dtype=np.uint16).reshape(2, 8, 8)
+    >>> series.add([NewBlock(index=0, frames=frames, again=False, arrived_ns=[])])
+    >>> np.array_equal(store.frames("fov01/rapid").read(0, 2), frames)
+    True
     """
 
     def __init__(

@@ -44,13 +44,28 @@ def frames_per_block(n_frames: int, n_y: int, n_x: int) -> int:
     int
         The power of two that brings a block closest to 32 MiB of float32 (32 frames at
         512 x 512), at most the next power of two at or above ``n_frames``.
+
+    Examples
+    --------
+    >>> from stemscale.store import frames_per_block
+    >>> frames_per_block(2000, 512, 512)  # 32 MiB as float32
+    32
+    >>> frames_per_block(5, 512, 512)  # a short series
+    8
     """
     wanted: int = 2 ** max(0, round(math.log2(_BLOCK_BYTES / (n_y * n_x * 4))))
     return min(wanted, 1 << max(0, n_frames - 1).bit_length())
 
 
 def block_count(n_frames: int, block: int) -> int:
-    """Count the blocks of a series; the last one may be ragged."""
+    """Count the blocks of a series; the last one may be ragged.
+
+    Examples
+    --------
+    >>> from stemscale.store import block_bounds, block_count
+    >>> block_count(70, 32), block_bounds(2, 70, 32)
+    (3, (64, 70))
+    """
     return -(-n_frames // block)
 
 

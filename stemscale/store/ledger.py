@@ -90,6 +90,20 @@ class Ledger:
         The store.
     group : str
         Path of the group that holds the frames.
+
+    Examples
+    --------
+    A block counts as written once it is recorded, and no longer when its record is taken back:
+
+    >>> from pathlib import Path
+    >>> from stemscale.store import BlockRecord, Ledger
+    >>> ledger = Ledger(Path("my.zarr"), "fov01/filtered/mine")
+    >>> ledger.commit(BlockRecord(block=3, start=96, stop=128, size=4096, crc32=0))
+    >>> ledger.record(3).start, ledger.count()
+    (96, 1)
+    >>> ledger.forget(3)
+    >>> ledger.record(3) is None
+    True
     """
 
     def __init__(self, root: StorePath, group: str) -> None:

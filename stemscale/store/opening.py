@@ -61,9 +61,17 @@ def open(store: str | Path | ObjectPath, *, partial: bool = False) -> xr.DataTre
 
     Examples
     --------
-    >>> tree = stemscale.open("run.zarr")  # doctest: +SKIP
-    >>> series = tree["fov01/filtered/standard"]  # doctest: +SKIP
-    >>> series["frames"].mean("frame").plot()  # doctest: +SKIP
+    Nothing is read before it is asked for:
+
+    >>> import stemscale
+    >>> tree = stemscale.open("run.zarr")
+    >>> series = tree["fov01/filtered/standard"]
+    >>> series["frames"].shape, series["frames"].chunksizes["frame"]
+    ((24, 64, 64), (24,))
+    >>> series["psnr"].dims, series["psnr"].attrs["units"]
+    (('frame',), 'dB')
+    >>> series["frames"].mean("frame").compute().shape
+    (64, 64)
     """
     target = AcquisitionStore(store)
     tree = _open_tree(target)

@@ -24,7 +24,7 @@ BLOSC = {"cname": "zstd", "clevel": 1, "shuffle": "bitshuffle"}
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    """With what most verbs leave: at rest and in situ, tuned and learned filters, drift, a summary."""
+    """What most verbs leave: still and in situ, tuned and learned filters, drift, a summary."""
     folder = tmp_path_factory.mktemp("format")
     store = folder / "run.zarr"
     files = stemscale.simulate(folder / "still", fovs=1, frames=24, size=64)
@@ -36,7 +36,8 @@ def store(tmp_path_factory):
     stemscale.ingest(store, velox, detector="all")
     with connect("local", workers=1) as client:
         stemscale.process(store, filter="live", client=client)
-        for asked in ({"filter": "dcfi"}, {"filter": "gaussian"}, {"filter": "none", "drift": True}):
+        others = ({"filter": "dcfi"}, {"filter": "gaussian"}, {"filter": "none", "drift": True})
+        for asked in others:
             stemscale.process(store, fovs=["fov01"], **asked, client=client)
     stemscale.summarize(store)
     return store

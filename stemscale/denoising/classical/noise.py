@@ -60,6 +60,17 @@ def noise_correlation(frames: NDArray[Any]) -> list[float]:
     From the spectra along x of second differences along y, under a Hann window: at each wave
     number the median over all lines, which the lines that cross an edge of the scene do not move.
     Beyond, correlations are tapered to 0, since a spectrum that ends there would ring.
+
+    Examples
+    --------
+    Where each pixel is the mean of two neighbours, they have half of their noise in common:
+
+    >>> import numpy as np
+    >>> from stemscale.denoising.classical.noise import noise_correlation
+    >>> frames = np.random.default_rng(0).normal(size=(4, 128, 128))
+    >>> lagged = (frames + np.roll(frames, 1, axis=2)) / 2
+    >>> [round(correlation, 1) for correlation in noise_correlation(lagged)[:3]]
+    [1.0, 0.5, 0.0]
     """
     window = hann(frames.shape[2])
     spectra = []

@@ -89,6 +89,18 @@ def apply_classical(word: str, frames: NDArray[Any], parameters: Parameters) -> 
         If the word is unknown, its package is missing, or a parameter makes no sense.
     FrameShapeError
         If ``frames`` is not (frame, y, x).
+
+    Examples
+    --------
+    The middle of a Gaussian of 1 px is 1 / 2π of its sum:
+
+    >>> import numpy as np
+    >>> from stemscale.denoising import apply_classical
+    >>> frames = np.zeros((1, 9, 9))
+    >>> frames[0, 4, 4] = 100.0
+    >>> filtered = apply_classical("gaussian", frames, {"sigma_px": 1.0})
+    >>> round(float(filtered[0, 4, 4])), round(float(filtered.sum()))
+    (16, 100)
     """
     if frames.ndim != 3:
         raise FrameShapeError(f"frames have shape {frames.shape}: needed is (frame, y, x)")
