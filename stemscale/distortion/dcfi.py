@@ -213,6 +213,7 @@ def rolling_dcfi(
         found, weights = dcfi.shifts, dcfi.weights
     if len(found) != len(frames):
         raise DistortionError(f"there are {len(found)} shifts for {len(frames)} frames")
+    weight = np.ones(len(frames)) if weights is None else np.asarray(weights, dtype=np.float64)
     averaged = np.empty(frames.shape, dtype=np.float32)
     for number in range(len(frames)):
         start = max(0, number - window // 2)
@@ -220,8 +221,10 @@ def rolling_dcfi(
         for other in range(start, min(len(frames), number - window // 2 + window)):
             away = found[other] - found[number] if other != number else np.zeros(2)
             if np.isfinite(away).all():
-                weight = 1.0 if weights is None or other == number else float(weights[other])
-                total.add(frames[other], (float(away[0]), float(away[1])), weight)
+                # A frame that is left out of averages has no weight, but is its own average here.
+                alone = other == number and not (np.isfinite(found[number]).all() and weight[other])
+                share = 1.0 if alone else float(weight[other])
+                total.add(frames[other], (float(away[0]), float(away[1])), share)
         averaged[number] = total.mean()
     return averaged
 
