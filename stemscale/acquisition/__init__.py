@@ -11,7 +11,7 @@ from stemscale.acquisition.frame_metadata import (
     median_interval,
 )
 from stemscale.acquisition.images import Frames, Image, check_dtype, check_pixels
-from stemscale.acquisition.names import check_name
+from stemscale.acquisition.names import check_name, natural_order
 from stemscale.acquisition.scan_settings import (
     ScanComparison,
     ScanSettings,
@@ -38,5 +38,6 @@ __all__ = [
     "image_coordinates",
     "known_column",
     "median_interval",
+    "natural_order",
     "positive",
 ]

@@ -1,6 +1,5 @@
 """A store on disk: one Zarr v3 hierarchy that plain xarray opens as a DataTree."""
 
-import re
 import time
 import warnings
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from stemscale.acquisition import Frames, Image, ScanSettings, check_name
+from stemscale.acquisition import Frames, Image, ScanSettings, check_name, natural_order
 from stemscale.errors import StoreError, StoreUnavailableError
 from stemscale.store.files import (
     StorePath,
@@ -446,11 +445,6 @@ def _store_around(path: StorePath) -> StorePath | None:
             return next((p for p in path.parents if (p / "zarr.json").is_file()), None)
         return None
     return next((p for p in path.absolute().parents if (p / "zarr.json").is_file()), None)
-
-
-def natural_order(name: str) -> list[tuple[int, int | str]]:
-    """Sort key that puts fov2 before fov10."""
-    return [(0, int(p)) if p.isdigit() else (1, p) for p in re.split(r"(\d+)", name) if p]
 
 
 def check_fov(name: str) -> str:
