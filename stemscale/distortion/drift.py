@@ -56,7 +56,6 @@ def estimate_shifts(
     reference: Image,
     *,
     search: DriftSearch = DriftSearch(),
-    start: tuple[float, float] = (0.0, 0.0),
 ) -> FloatArray:
     """Find where the scene of a reference lies in each frame.
 
@@ -67,9 +66,8 @@ def estimate_shifts(
     reference : ndarray, shape (y, x)
         Best a mean of aligned frames; NaN = not seen.
     search : DriftSearch
-    start : tuple of float
-        Where to look in the first frame (dy, dx) [px]; each later one is looked for around the
-        one before, so a drift may add up to more than half of the frame's length.
+        Each frame is looked for around the one before, the first around the reference's own place,
+        so a drift may add up to more than half of the frame's length.
 
     Returns
     -------
@@ -92,7 +90,7 @@ def estimate_shifts(
     """
     correlator = Correlator(reference, search)
     shifts = []
-    last = start
+    last = (0.0, 0.0)
     for number, frame in enumerate(frames):
         if frame.shape != reference.shape:
             raise FrameShapeError(
