@@ -19,14 +19,11 @@ HALVES_THRESHOLD = 1 / 7
 
 _NM_PER_UM = 1000.0
 _HALF_KEPT = 5.3  # waves of so many sigma keep half of their amplitude: `remove_background`
+_SMOOTH_RINGS = 9  # of the running mean: single rings scatter
 
 
 def ring_coherence(
-    image: Image,
-    reference: Image,
-    *,
-    pixel_size_nm: float | None,
-    sigma_px: float = DEFAULT_SIGMA_PX,
+    image: Image, reference: Image, *, pixel_size_nm: float | None
 ) -> tuple[Profile, Profile]:
     """Correlate two images wave number by wave number.
 
@@ -36,8 +33,6 @@ def ring_coherence(
         Intensities, each on its own scale; NaN (not seen) in either counts as the mean in both.
     pixel_size_nm : float or None
         Pixel size [nm]; None where it is not known.
-    sigma_px : float
-        Width of the smooth background taken out of both images before [px].
 
     Returns
     -------
@@ -66,7 +61,7 @@ def ring_coherence(
     """
     if pixel_size_nm is not None and not pixel_size_nm > 0:
         raise SettingsError(f"pixel_size_nm is {pixel_size_nm:g}: needed is a size above 0 nm")
-    first, second = transforms_alike(image, reference, sigma_px=sigma_px)
+    first, second = transforms_alike(image, reference)
     shorter = min(first.shape)
     ring = np.rint(np.hypot(*frequencies(first.shape)) * shorter).astype(np.int64).ravel()
 
@@ -87,8 +82,6 @@ def coherence_cutoff(
     *,
     pixel_size_nm: float | None,
     threshold: float = TRUTH_THRESHOLD,
-    smooth_rings: int = 9,
-    sigma_px: float = DEFAULT_SIGMA_PX,
 ) -> float:
     """Find the wave number up to which an image shows the truth.
 
@@ -101,10 +94,6 @@ def coherence_cutoff(
         Pixel size [nm]; None where it is not known.
     threshold : float
         Coherence below which detail counts as lost, between 0 and 1.
-    smooth_rings : int
-        Width of the running mean over the rings: single rings scatter.
-    sigma_px : float
-        Width of the smooth background taken out of both images before [px].
 
     Returns
     -------
@@ -118,7 +107,7 @@ def coherence_cutoff(
     FrameShapeError
         If the two images differ in shape.
     SettingsError
-        If threshold, pixel size or smoothing make no sense.
+        If threshold or pixel size make no sense.
 
     Notes
     -----
@@ -133,20 +122,15 @@ def coherence_cutoff(
     Source: the limit is that of Rosenthal & Henderson 2003; for the number of row Q5 where there
     is a truth.
     """
-    if not 0 < threshold < 1 or smooth_rings < 1:
-        raise SettingsError(
-            f"threshold is {threshold:g} and smooth_rings {smooth_rings}: "
-            "needed are a number between 0 and 1, and at least 1"
-        )
-    wave_number, coherence = ring_coherence(
-        image, truth, pixel_size_nm=pixel_size_nm, sigma_px=sigma_px
-    )
+    if not 0 < threshold < 1:
+        raise SettingsError(f"threshold is {threshold:g}: needed is a number between 0 and 1")
+    wave_number, coherence = ring_coherence(image, truth, pixel_size_nm=pixel_size_nm)
     scale = 1.0 if pixel_size_nm is None else _NM_PER_UM / pixel_size_nm
-    structure = wave_number >= scale / (_HALF_KEPT * sigma_px)
+    structure = wave_number >= scale / (_HALF_KEPT * DEFAULT_SIGMA_PX)
     if not structure.any():
         return 0.0
     wave_number = wave_number[structure]
-    smooth = uniform_filter1d(coherence[structure], smooth_rings, mode="nearest")
+    smooth = uniform_filter1d(coherence[structure], _SMOOTH_RINGS, mode="nearest")
     below = np.flatnonzero(smooth < threshold)
     if not below.size:
         return float(wave_number[-1])

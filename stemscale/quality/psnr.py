@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemscale.errors import SeriesError, SettingsError
-from stemscale.quality.background import DEFAULT_SIGMA_PX, remove_background
+from stemscale.quality.background import remove_background
 from stemscale.quality.common import Image, common_pixels, seen_in_both
 from stemscale.quality.gain import PAPER_PEAK, match_gain, min_max_scale
 
@@ -160,18 +160,13 @@ def psnr_matched(frame: Image, reference: Image) -> float:
     return _psnr_of_pixels(a, b, peak=peak)
 
 
-def psnr_without_background(
-    frame: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_PX
-) -> float:
+def psnr_without_background(frame: Image, reference: Image) -> float:
     """Score a frame after the smooth background is taken out of both images.
 
     Parameters
     ----------
     frame, reference : ndarray, shape (y, x)
         Intensities, each on its own scale.
-    sigma_px : float
-        Width of the low-pass that counts as background [px], see
-        :func:`~stemscale.quality.background.remove_background`.
 
     Returns
     -------
@@ -193,8 +188,8 @@ def psnr_without_background(
     """
     seen = seen_in_both(frame, reference)
     # both backgrounds are estimated from the same pixels, else they differ at the edge of the view
-    a = remove_background(np.where(seen, frame, np.nan), sigma_px=sigma_px)
-    b = remove_background(np.where(seen, reference, np.nan), sigma_px=sigma_px)
+    a = remove_background(np.where(seen, frame, np.nan))
+    b = remove_background(np.where(seen, reference, np.nan))
     return psnr_matched(a, b)
 
 

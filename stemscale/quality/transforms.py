@@ -10,17 +10,13 @@ from stemscale.quality.common import FloatImage, Image, hann, seen_in_both
 Transform = npt.NDArray[np.complex128]
 
 
-def transforms_alike(
-    image: Image, reference: Image, *, sigma_px: float
-) -> tuple[Transform, Transform]:
+def transforms_alike(image: Image, reference: Image) -> tuple[Transform, Transform]:
     """Transform two images after the same treatment.
 
     Parameters
     ----------
     image, reference : ndarray, shape (y, x)
         Intensities, each on its own scale; what is NaN (not seen) in one is left out of both.
-    sigma_px : float
-        Width of the smooth background taken out of both before [px].
 
     Returns
     -------
@@ -37,7 +33,7 @@ def transforms_alike(
     window = np.outer(*(hann(size) for size in seen.shape))
     found = []
     for one in (image, reference):
-        flat = remove_background(np.where(seen, one, np.nan), sigma_px=sigma_px)
+        flat = remove_background(np.where(seen, one, np.nan))
         mean = flat[seen].mean() if seen.any() else 0.0
         found.append(fft2(np.where(seen, flat - mean, 0.0) * window))
     return found[0], found[1]
