@@ -1,7 +1,7 @@
 """A checked series comes in and becomes groups of a Zarr v3 store, recorded block by block."""
 
 from stemscale.acquisition import natural_order
-from stemscale.store.acquisition_store import AcquisitionStore, check_fov
+from stemscale.store.acquisition_store import AcquisitionStore
 from stemscale.store.commit import blocks_on_disk, commit_block, is_on_disk
 from stemscale.store.files import (
     StorePath,
@@ -87,7 +87,6 @@ __all__ = [
     "blocks_on_disk",
     "calibration_group",
     "check_epoch",
-    "check_fov",
     "checksum",
     "commit_block",
     "compaction_journal",

@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from stemscale.acquisition import Frames, Image, ScanSettings, check_name, natural_order
+from stemscale.acquisition import Frames, Image, ScanSettings, natural_order
 from stemscale.errors import StoreError, StoreUnavailableError
 from stemscale.store.files import (
     StorePath,
@@ -445,11 +445,3 @@ def _store_around(path: StorePath) -> StorePath | None:
             return next((p for p in path.parents if (p / "zarr.json").is_file()), None)
         return None
     return next((p for p in path.absolute().parents if (p / "zarr.json").is_file()), None)
-
-
-def check_fov(name: str) -> str:
-    """Accept a FOV name, see `check_name`."""
-    return check_name(name, kind="FOV")
-
-
-__all__ = ["SUMMARY", "AcquisitionStore", "check_fov", "natural_order"]
