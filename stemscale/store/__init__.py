@@ -17,6 +17,7 @@ from stemscale.store.files import (
     write_json,
     zarr_store,
 )
+from stemscale.store.filtered_growth import lengthen, make_growable
 from stemscale.store.finish import FrameVariable, finish_frames, write_block_checksums
 from stemscale.store.flags import (
     OUT_OF_RANGE,
@@ -26,7 +27,6 @@ from stemscale.store.flags import (
     listed_frames,
 )
 from stemscale.store.frames import FramesArray, fill_value
-from stemscale.store.growing import GrowingFrames, NewBlock, create_growing, get_ready
 from stemscale.store.layout import (
     FORMAT,
     SUMMARY,
@@ -46,10 +46,10 @@ from stemscale.store.ledger import (
     compaction_journal,
     ledger_root,
 )
-from stemscale.store.lengthen import lengthen, make_growable
 from stemscale.store.metadata import read_node
 from stemscale.store.ngff import multiscales
 from stemscale.store.object_path import ObjectPath, be_brief
+from stemscale.store.raw_growth import GrowingFrames, NewBlock, create_growing, get_ready
 from stemscale.store.verify import (
     Contents,
     Damage,

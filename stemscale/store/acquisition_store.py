@@ -1,7 +1,5 @@
 """A store on disk: one Zarr v3 hierarchy that plain xarray opens as a DataTree."""
 
-import time
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -33,9 +31,9 @@ from stemscale.store.metadata import (
 )
 from stemscale.store.ngff import multiscales
 from stemscale.store.object_path import ObjectPath
+from stemscale.store.patiently import opened_patiently
 
 _MARKS = "changing.marks"  # beside the ledgers; its dot keeps it, and that of a mark, apart
-_TRIES, _AGAIN_S = 20, 0.01  # to open a group that grows
 _MARK = "changing.mark"  # from the names of FOVs and filters
 
 
@@ -205,24 +203,17 @@ class AcquisitionStore:
         return found
 
     def _open_dataset(self, group: str, decode: bool) -> xr.Dataset:
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                with warnings.catch_warnings():
-                    # a zarr.json that is just being replaced
-                    warnings.filterwarnings("ignore", r"Object at \..*\.tmp is not recognized")
-                    found: xr.Dataset = xr.open_zarr(
-                        zarr_store(self.path),
-                        group=group,
-                        consolidated=False,
-                        chunks=None,
-                        decode_cf=decode,
-                    )
-                break
-            except ValueError:  # sizes are at odds for a moment where a series grows
-                if not tries_left or not self.attrs(group).get("watched"):
-                    raise
-                time.sleep(_AGAIN_S)
-        return found
+        def open_once() -> xr.Dataset:
+            found: xr.Dataset = xr.open_zarr(
+                zarr_store(self.path),
+                group=group,
+                consolidated=False,
+                chunks=None,
+                decode_cf=decode,
+            )
+            return found
+
+        return opened_patiently(open_once, give_up=lambda: not self.attrs(group).get("watched"))
 
     def frames(self, group: str) -> FramesArray:
         """Open the frames of a group as a row of blocks."""
