@@ -1,6 +1,5 @@
 """What is to be ingested, opened and checked before anything is written."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -240,12 +239,6 @@ def _plan(
         log=report,
         left_out=joined.left_out,
     )
-
-
-def fov_name(rapid: Path) -> str:
-    """Make a FOV name from a file name: ``fov01_rapid.tif`` gives ``fov01``."""
-    name = re.sub(r"_rapid$", "", plain_name(rapid.stem, otherwise="fov"))
-    return check_name(name, kind="FOV")
 
 
 def _names(fov: str, joined: Sequence[JoinedSource]) -> list[str]:
