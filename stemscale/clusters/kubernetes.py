@@ -18,7 +18,7 @@ from distributed.utils import LoopRunner, sync
 
 from stemscale.clusters.address import set_up
 from stemscale.clusters.awake import drivers
-from stemscale.errors import ProcessingError, SettingsError
+from stemscale.errors import ProcessingError, SettingsError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -247,7 +247,7 @@ def _told(error: Exception, wanted: DaskCluster) -> ProcessingError:
     """Say what to do where a cluster could not be made."""
     if isinstance(error, ProcessingError):
         return error
-    why = " ".join(str(error).split()) or type(error).__name__
+    why = one_line(error)
     code = getattr(getattr(error, "response", None), "status_code", None)
     if code == 404 or (isinstance(error, TimeoutError) and "not actioned" in why):
         remedy = "install the Dask operator in it, see deploy/README.md"
