@@ -8,6 +8,7 @@ from stemscale.quality.coherence import (
     ring_coherence,
 )
 from stemscale.quality.common import hann, independent_halves, mean_image
+from stemscale.quality.decibels import decibels
 from stemscale.quality.dips import Dip, find_dips, fit_dip
 from stemscale.quality.flat_frames import FlatFrames, StripSums, gather
 from stemscale.quality.gain import PAPER_PEAK, gain_and_offset, match_gain, min_max_scale
@@ -33,6 +34,7 @@ from stemscale.quality.ssim import ssim
 from stemscale.quality.streak import streak
 from stemscale.quality.summary import ScoreSummary, mean_and_std
 from stemscale.quality.upsnr import NeighbourScores, NeighbourSums, unsupervised_mse, upsnr
+from stemscale.quality.vertex import vertex
 from stemscale.quality.zncc import zncc
 
 __all__ = [
@@ -52,6 +54,7 @@ __all__ = [
     "StripSums",
     "agreement_cutoff",
     "coherence_cutoff",
+    "decibels",
     "find_dips",
     "fit_dip",
     "gain_and_offset",
@@ -79,5 +82,6 @@ __all__ = [
     "streak",
     "unsupervised_mse",
     "upsnr",
+    "vertex",
     "zncc",
 ]

@@ -7,7 +7,7 @@ from scipy.ndimage import uniform_filter1d
 from stemscale.errors import SettingsError
 from stemscale.quality.background import DEFAULT_SIGMA_PX
 from stemscale.quality.common import Image
-from stemscale.quality.transforms import frequencies, transforms_alike
+from stemscale.quality.transforms import frequencies, transforms_alike, waves_per_px
 
 Profile = npt.NDArray[np.float64]
 
@@ -17,7 +17,6 @@ TRUTH_THRESHOLD = 7**-0.5
 HALVES_THRESHOLD = 1 / 7
 """The customary limit of the correlation of two halves of a series, as good as each other."""
 
-_NM_PER_UM = 1000.0
 _HALF_KEPT = 5.3  # waves of so many sigma keep half of their amplitude: `remove_background`
 _SMOOTH_RINGS = 9  # of the running mean: single rings scatter
 
@@ -59,8 +58,7 @@ def ring_coherence(
     :func:`~stemscale.quality.agreement_cutoff` takes for detail, does not help.
     Source: Saxton & Baumeister 1982, Fourier ring correlation.
     """
-    if pixel_size_nm is not None and not pixel_size_nm > 0:
-        raise SettingsError(f"pixel_size_nm is {pixel_size_nm:g}: needed is a size above 0 nm")
+    scale = waves_per_px(pixel_size_nm)
     first, second = transforms_alike(image, reference)
     shorter = min(first.shape)
     ring = np.rint(np.hypot(*frequencies(first.shape)) * shorter).astype(np.int64).ravel()
@@ -72,7 +70,6 @@ def ring_coherence(
     common = in_rings((first * second.conj()).real)
     power = in_rings(np.abs(first) ** 2) * in_rings(np.abs(second) ** 2)
     coherence = np.divide(common, np.sqrt(power), out=np.zeros_like(common), where=power > 0)
-    scale = 1.0 if pixel_size_nm is None else _NM_PER_UM / pixel_size_nm
     return np.arange(1, common.size + 1) / shorter * scale, coherence
 
 
@@ -125,8 +122,7 @@ def coherence_cutoff(
     if not 0 < threshold < 1:
         raise SettingsError(f"threshold is {threshold:g}: needed is a number between 0 and 1")
     wave_number, coherence = ring_coherence(image, truth, pixel_size_nm=pixel_size_nm)
-    scale = 1.0 if pixel_size_nm is None else _NM_PER_UM / pixel_size_nm
-    structure = wave_number >= scale / (_HALF_KEPT * DEFAULT_SIGMA_PX)
+    structure = wave_number >= waves_per_px(pixel_size_nm) / (_HALF_KEPT * DEFAULT_SIGMA_PX)
     if not structure.any():
         return 0.0
     wave_number = wave_number[structure]

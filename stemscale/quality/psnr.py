@@ -8,6 +8,7 @@ import numpy.typing as npt
 from stemscale.errors import SeriesError, SettingsError
 from stemscale.quality.background import remove_background
 from stemscale.quality.common import Image, common_pixels, seen_in_both
+from stemscale.quality.decibels import decibels
 from stemscale.quality.gain import PAPER_PEAK, match_gain, min_max_scale
 
 PAPER_BANDS = (0.0, 20000.0, 40000.0, 65535.0)  # row Q3 [counts after min-max scaling]
@@ -202,4 +203,4 @@ def _psnr_of_pixels(
         return float("nan")
     error = a - b
     mse = float(error @ error) / error.size
-    return float("inf") if mse == 0 else 10.0 * float(np.log10(peak**2 / mse))
+    return float(decibels(mse, peak))

@@ -4,9 +4,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import fft2, fftfreq
 
+from stemscale.errors import SettingsError
 from stemscale.quality.background import remove_background
 from stemscale.quality.common import FloatImage, Image, hann, seen_in_both
 
+_NM_PER_UM = 1000.0
 Transform = npt.NDArray[np.complex128]
 
 
@@ -52,3 +54,28 @@ def frequencies(shape: tuple[int, int]) -> tuple[FloatImage, FloatImage]:
     tuple of ndarray of float64, shape (y, 1) and (1, x)
     """
     return np.abs(fftfreq(shape[0]))[:, None], np.abs(fftfreq(shape[1]))[None, :]
+
+
+def waves_per_px(pixel_size_nm: float | None) -> float:
+    """Give the wave number that one wave a pixel is.
+
+    Parameters
+    ----------
+    pixel_size_nm : float or None
+        Pixel size [nm]; None where it is not known.
+
+    Returns
+    -------
+    float
+        [1/µm], or 1 [1/px] without a pixel size.
+
+    Raises
+    ------
+    SettingsError
+        If the pixel size is not positive.
+    """
+    if pixel_size_nm is None:
+        return 1.0
+    if not pixel_size_nm > 0:
+        raise SettingsError(f"pixel_size_nm is {pixel_size_nm:g}: needed is a size above 0 nm")
+    return _NM_PER_UM / pixel_size_nm
