@@ -18,6 +18,7 @@ from stemscale.acquisition.scan_settings import (
     check_same_view,
     compare_scans,
     positive,
+    same_setting,
 )
 
 __all__ = [
@@ -40,4 +41,5 @@ __all__ = [
     "median_interval",
     "natural_order",
     "positive",
+    "same_setting",
 ]
