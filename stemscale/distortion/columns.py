@@ -1,7 +1,5 @@
 """Match columns of the rapid scan to columns of the slow scan: a robust, rough distortion."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +8,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.optimize import minimize
 
+from stemscale.acquisition import Image
+from stemscale.distortion.arrays import Float32, FloatArray
 from stemscale.distortion.beam import DECAYS_PX
 from stemscale.distortion.contrast import HighPass, fill_unseen, local_spread
-
-Image = NDArray[Any]
-Float32 = NDArray[np.float32]
-FloatArray = NDArray[np.float64]
 
 _STRIP_PX = 13  # agreement is averaged over strips this wide
 _FURTHEST = 0.15  # offset of the views, as a share of the frame

@@ -1,16 +1,15 @@
 """Drift-corrected frame integration (DCFI): align rapid frames and average them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stemscale.acquisition import Frames, Image
 from stemscale.distortion.accumulator import Accumulator
+from stemscale.distortion.arrays import FloatArray
 from stemscale.distortion.chain import GroupChain
 from stemscale.distortion.drift import DriftSearch
 from stemscale.distortion.group import align_group
@@ -18,9 +17,6 @@ from stemscale.errors import DistortionError, FrameShapeError, SettingsError
 
 logger = logging.getLogger(__name__)
 
-Image = NDArray[Any]
-Frames = NDArray[Any]
-FloatArray = NDArray[np.float64]
 
 _GROUP = 32  # frames aligned among themselves
 _LEAST = 8  # frames in the last group, but for a shorter series

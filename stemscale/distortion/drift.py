@@ -1,22 +1,18 @@
 """Where the scene of a reference lies in each frame: sub-pixel shifts by cross-correlation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from stemscale.acquisition import Frames, Image
+from stemscale.distortion.arrays import FloatArray
 from stemscale.errors import FrameShapeError, SettingsError
 
-Image = NDArray[Any]
-Frames = NDArray[Any]
 Spectrum = NDArray[np.complex64]
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

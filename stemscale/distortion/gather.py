@@ -1,7 +1,5 @@
 """Ways to gather the pixels of frames, each the fastest for one kind of map."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from torch.nn.functional import embedding_bag, grid_sample
@@ -12,29 +10,6 @@ from stemscale.distortion.interpolation import Interpolation, Taps, taps
 # Pixels at a time, so that they and their taps stay in the cache.
 _STRIP_PX = 65_536
 _TILE = (32, 64)
-
-
-def gather_for(distortion: DistortionMap, interpolation: Interpolation) -> Gather:
-    """Choose how the frames of a map are gathered.
-
-    Parameters
-    ----------
-    distortion : DistortionMap
-        Where each pixel of the slow grid lies in the rapid frames.
-    interpolation : {"linear", "cubic", "lanczos"}
-        See `Warp`.
-
-    Returns
-    -------
-    Gather
-    """
-    if distortion.source_y.shape[1] == 1:
-        if distortion.source_x.shape[0] == 1:
-            return GatherLines(distortion, interpolation)
-        return GatherRowByRow(distortion, interpolation)
-    if interpolation == "linear":
-        return GatherSamples(distortion)
-    return GatherPixels(distortion, interpolation)
 
 
 class Gather:
@@ -130,6 +105,29 @@ class GatherPixels(Gather):
         index = row[..., :, None] + column[..., None, :]  # (y, x, tap along y, along x)
         weight = row_weight[..., :, None] * column_weight[..., None, :]
         return index.flatten(2).flatten(0, 1), weight.flatten(2).flatten(0, 1)
+
+
+def gather_for(distortion: DistortionMap, interpolation: Interpolation) -> Gather:
+    """Choose how the frames of a map are gathered.
+
+    Parameters
+    ----------
+    distortion : DistortionMap
+        Where each pixel of the slow grid lies in the rapid frames.
+    interpolation : {"linear", "cubic", "lanczos"}
+        See `Warp`.
+
+    Returns
+    -------
+    Gather
+    """
+    if distortion.source_y.shape[1] == 1:
+        if distortion.source_x.shape[0] == 1:
+            return GatherLines(distortion, interpolation)
+        return GatherRowByRow(distortion, interpolation)
+    if interpolation == "linear":
+        return GatherSamples(distortion)
+    return GatherPixels(distortion, interpolation)
 
 
 def _cut(plane: torch.Tensor, tile: tuple[slice, slice]) -> torch.Tensor:

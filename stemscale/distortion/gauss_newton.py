@@ -1,16 +1,16 @@
 """Fit the beam's path by Gauss-Newton steps on what the slow scan predicts for the rapid one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Self
 
 import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, uniform_filter1d
 
+from stemscale.acquisition import Image
+from stemscale.distortion.arrays import Float32, FloatArray
 from stemscale.distortion.beam import BeamPath
 from stemscale.distortion.contrast import HighPass, fill_unseen, white_noise
 from stemscale.distortion.forward import (
@@ -22,10 +22,6 @@ from stemscale.distortion.forward import (
     inner_products,
     lagged,
 )
-
-Image = NDArray[Any]
-Float32 = NDArray[np.float32]
-FloatArray = NDArray[np.float64]
 
 EDGE_PX = 2.0  # next to the border of the slow view, where the spline has half of its taps
 _SLOPE_PX = 1.5  # Gaussian against noise, and against a small misfit
@@ -51,7 +47,7 @@ class State:
     offset_x: FloatArray  # (view, degree + 1) added to the path [slow px]
     offset_y: FloatArray  # (view, degree + 1) rapid row less slow row [px]
 
-    def of_degree(self, degree: int) -> State:
+    def of_degree(self, degree: int) -> Self:
         """Return this state with offsets of another degree; what is new in them starts at 0."""
         grown = np.zeros((2, self.offset_x.shape[0], degree + 1))
         kept = min(degree + 1, self.offset_x.shape[1])

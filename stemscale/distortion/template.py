@@ -1,17 +1,11 @@
 """Scan a template over an image and score every place by ZNCC."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
+from stemscale.acquisition import Image
+from stemscale.distortion.arrays import FloatArray
 from stemscale.quality import vertex
-
-Image = NDArray[Any]
-FloatArray = NDArray[np.float64]
 
 
 def scan_template(image: Image, template: Image) -> FloatArray:

@@ -1,19 +1,14 @@
 """Bring rapid frames onto the slow scan's grid: one gather with indices and weights made once."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stemscale.acquisition import Frames
 from stemscale.distortion.distortion_map import DistortionMap
 from stemscale.distortion.gather import gather_for
 from stemscale.distortion.interpolation import INTERPOLATIONS, Interpolation
 from stemscale.errors import DistortionError
-
-Frames = NDArray[Any]
 
 # A source this far outside the frame is its border pixel: rounding, not invention.
 EDGE_TOLERANCE_PX = 1e-3
