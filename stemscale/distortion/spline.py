@@ -13,9 +13,10 @@ from stemscale.distortion.beam import BeamPath, through_points
 from stemscale.distortion.columns import ColumnMatch, match_columns, normalised
 from stemscale.distortion.contrast import require_contrast, structure_to_noise
 from stemscale.distortion.distortion_map import DistortionMap
-from stemscale.distortion.gauss_newton import Fit, Offsets, State, View, along_rows, place_of
+from stemscale.distortion.gauss_newton import Fit, Offsets, State, place_of
 from stemscale.distortion.grids import on_other_count, onto_pixel_count
 from stemscale.distortion.orientation import find_turn
+from stemscale.distortion.prediction import View, along_rows
 from stemscale.distortion.warp import Warp
 from stemscale.errors import DistortionError, SettingsError, ViewError
 from stemscale.quality import zncc
