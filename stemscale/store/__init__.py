@@ -2,6 +2,7 @@
 
 from stemscale.acquisition import natural_order
 from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.arrays import fill_value
 from stemscale.store.commit import blocks_on_disk, commit_block, is_on_disk
 from stemscale.store.files import (
     StorePath,
@@ -26,7 +27,7 @@ from stemscale.store.flags import (
     flagged_frames,
     listed_frames,
 )
-from stemscale.store.frames import FramesArray, fill_value
+from stemscale.store.frames import FramesArray
 from stemscale.store.layout import (
     FORMAT,
     SUMMARY,

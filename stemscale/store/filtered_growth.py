@@ -7,8 +7,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.arrays import NAME
 from stemscale.store.files import remove_tree
-from stemscale.store.frames import NAME
 from stemscale.store.grow_nodes import CHUNK, node_of, set_lengths, write_ahead
 from stemscale.store.metadata import FILE, read_node, record_changed
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from stemscale.errors import StoreError
 from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.arrays import at_length
 from stemscale.store.files import write_together, zarr_store
-from stemscale.store.frames import at_length
 from stemscale.store.metadata import FILE, read_node
 
 CHUNK = 4096  # values: what is written of an array as it grows does not rise with its length

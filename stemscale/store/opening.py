@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from stemscale.errors import StoreError
 from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.arrays import NAME
 from stemscale.store.files import zarr_store
 from stemscale.store.finish import STATUS_ATTRS
-from stemscale.store.frames import NAME
 from stemscale.store.ledger import FRAME_STATUS
 from stemscale.store.object_path import ObjectPath
 from stemscale.store.patiently import opened_patiently

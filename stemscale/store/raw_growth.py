@@ -20,9 +20,10 @@ import zarr.storage
 
 from stemscale.acquisition import Frames, ScanSettings, frame_coordinates
 from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.arrays import NAME, at_length, codecs
 from stemscale.store.commit import write_block
 from stemscale.store.files import remove_tree
-from stemscale.store.frames import NAME, FramesArray, at_length, codecs
+from stemscale.store.frames import FramesArray
 from stemscale.store.grow_nodes import CHUNK, node_of, set_lengths, write_ahead
 from stemscale.store.metadata import FILE
 
