@@ -6,7 +6,7 @@ from scipy.ndimage import uniform_filter1d
 
 from stemscale.errors import SettingsError
 from stemscale.quality.background import DEFAULT_SIGMA_PX
-from stemscale.quality.common import Image
+from stemscale.quality.common_pixels import Image
 from stemscale.quality.transforms import frequencies, transforms_alike, waves_per_px
 
 Profile = npt.NDArray[np.float64]

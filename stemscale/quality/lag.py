@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from stemscale.errors import FrameShapeError, SettingsError
 from stemscale.quality.background import DEFAULT_SIGMA_PX, remove_background
-from stemscale.quality.common import FloatImage, Image, seen_in_both
+from stemscale.quality.common_pixels import FloatImage, Image, seen_in_both
 
 TAIL_FROM_PX = 3  # "more than 2 px downstream": nearer than that, focus and sampling blur too
 REACH_PX = 24  # a tail of 9 px (the reference settings) has 6 % of its weight beyond

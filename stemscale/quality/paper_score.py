@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.quality.common import Image, require_same_shape
+from stemscale.quality.common_pixels import Image, require_same_shape
 from stemscale.quality.decibels import decibels
 from stemscale.quality.gain import PAPER_PEAK, min_max_scale
 from stemscale.quality.psnr import PAPER_BANDS

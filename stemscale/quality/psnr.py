@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from stemscale.errors import SeriesError, SettingsError
 from stemscale.quality.background import remove_background
-from stemscale.quality.common import Image, common_pixels, seen_in_both
+from stemscale.quality.common_pixels import Image, common_pixels, seen_in_both
 from stemscale.quality.decibels import decibels
 from stemscale.quality.gain import PAPER_PEAK, match_gain, min_max_scale
 

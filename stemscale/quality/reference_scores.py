@@ -8,12 +8,13 @@ import numpy.typing as npt
 
 from stemscale.errors import FrameShapeError
 from stemscale.quality.background import background_removed_from
-from stemscale.quality.common import Image, hann
+from stemscale.quality.common_pixels import Image
 from stemscale.quality.decibels import decibels
 from stemscale.quality.flat_frames import FlatFrames, Frames, gather
 from stemscale.quality.lag import tail_of_parts, tail_templates
 from stemscale.quality.spectrum import cutoffs_of_profiles, horizontal_profile, profile_of_columns
 from stemscale.quality.streak import streak_of_gains, streak_templates
+from stemscale.quality.transforms import hann
 
 FloatArray = npt.NDArray[np.float64]
 

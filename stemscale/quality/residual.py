@@ -8,7 +8,8 @@ from scipy.ndimage import gaussian_filter
 
 from stemscale.errors import FrameShapeError, SeriesError
 from stemscale.quality.background import remove_background
-from stemscale.quality.common import FloatImage, Image, independent_halves, mean_image
+from stemscale.quality.common_pixels import FloatImage, Image
+from stemscale.quality.halves import independent_halves, mean_image
 
 RESPONSE_PX = (-4, 24)  # upstream and downstream, as far as outputs are smeared again
 MAP_SIGMA_PX = 2.0  # of the map: a feature is a few pixels wide

@@ -6,8 +6,8 @@ from scipy.fft import fft2, fftshift, rfft
 from scipy.ndimage import uniform_filter1d
 
 from stemscale.errors import FrameShapeError, SettingsError
-from stemscale.quality.common import FloatImage, Image, hann
-from stemscale.quality.transforms import waves_per_px
+from stemscale.quality.common_pixels import FloatImage, Image
+from stemscale.quality.transforms import hann, waves_per_px
 
 Profile = npt.NDArray[np.float64]
 

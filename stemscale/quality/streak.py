@@ -5,8 +5,8 @@ import numpy.typing as npt
 from scipy.fft import ifft2
 
 from stemscale.errors import FrameShapeError
-from stemscale.quality.common import FloatImage, Image, hann
-from stemscale.quality.transforms import frequencies, transforms_alike
+from stemscale.quality.common_pixels import FloatImage, Image
+from stemscale.quality.transforms import frequencies, hann, transforms_alike
 
 LONGEST_PX, SHORTEST_PX = 40.0, 8.0  # waves compared: shorter than the background, well above noise
 _STEEPNESS = 2.0  # of the sectors: along y, |k_y| >= 2 |k_x|, and along x the other way round

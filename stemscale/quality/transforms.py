@@ -6,7 +6,7 @@ from scipy.fft import fft2, fftfreq
 
 from stemscale.errors import SettingsError
 from stemscale.quality.background import remove_background
-from stemscale.quality.common import FloatImage, Image, hann, seen_in_both
+from stemscale.quality.common_pixels import FloatImage, Image, seen_in_both
 
 _NM_PER_UM = 1000.0
 Transform = npt.NDArray[np.complex128]
@@ -54,6 +54,22 @@ def frequencies(shape: tuple[int, int]) -> tuple[FloatImage, FloatImage]:
     tuple of ndarray of float64, shape (y, 1) and (1, x)
     """
     return np.abs(fftfreq(shape[0]))[:, None], np.abs(fftfreq(shape[1]))[None, :]
+
+
+def hann(size: int) -> npt.NDArray[np.float64]:
+    """Give the Hann window of a line, as if it went on periodically.
+
+    Parameters
+    ----------
+    size : int
+        Pixels of the line.
+
+    Returns
+    -------
+    ndarray of float64, shape (size,)
+        That of scipy, without all of scipy.signal, whose import takes half a second.
+    """
+    return np.hanning(size + 1)[:-1] if size > 1 else np.ones(size)
 
 
 def waves_per_px(pixel_size_nm: float | None) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemscale.errors import SettingsError
-from stemscale.quality.common import Image, require_same_shape
+from stemscale.quality.common_pixels import Image, require_same_shape
 from stemscale.quality.decibels import decibels
 from stemscale.quality.flat_frames import FlatFrames, Frames, gather
 from stemscale.quality.gain import gain_and_offset
