@@ -7,8 +7,8 @@ from stemscale.acquisition import same_setting
 from stemscale.errors import StoreConflictError
 from stemscale.ingestion.conflict import describe_conflict
 from stemscale.ingestion.files import SourceFile
-from stemscale.ingestion.growth import same_pixels
 from stemscale.ingestion.plan import FovPlan
+from stemscale.ingestion.same_pixels import same_pixels
 from stemscale.store import (
     AcquisitionStore,
     damaged_blocks,

@@ -11,11 +11,12 @@ from typing import Any
 from stemscale.errors import InputFileError, SeriesError, SettingsError, StoreError
 from stemscale.ingestion.blocks import BlockWriter, write_blocks
 from stemscale.ingestion.decide import Todo, decide
-from stemscale.ingestion.growth import grow, grown, is_growing, lose_blocks, shrink
+from stemscale.ingestion.growth import grow, grown, is_growing, shrink
 from stemscale.ingestion.hdf5_check import check_hdf5
 from stemscale.ingestion.manifest import ManifestRow, read_manifest, row_of
 from stemscale.ingestion.plan import FovPlan, IngestOptions, LogReport, plan_fovs
 from stemscale.ingestion.readers import input_files
+from stemscale.ingestion.records import lose_blocks
 from stemscale.ingestion.series import finish, finish_blocks, lay_out, write_slow
 from stemscale.store import (
     AcquisitionStore,

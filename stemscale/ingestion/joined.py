@@ -1,4 +1,4 @@
-"""Several sources that make one series, and a source whose file errs."""
+"""Several sources that make one series."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stemscale.acquisition import FrameColumn, Frames, ScanSettings, known_column, median_interval
+from stemscale.acquisition import FrameColumn, Frames, known_column, median_interval
 from stemscale.errors import InputFileError
 from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.tags import columns_from_tags
@@ -154,30 +154,3 @@ def _texts(column: FrameColumn | None, n_frames: int) -> list[str]:
     if column.words:
         return [column.words[v] for v in column.values]
     return ["" if np.isnan(v) else f"{v:g}" for v in column.values]
-
-
-class CorrectedSource:
-    """A series whose file says too little of its scan settings, or says them wrong.
-
-    Parameters
-    ----------
-    source : FrameSource
-    changes : mapping
-        Fields of `ScanSettings`; None leaves what the file says.
-    """
-
-    def __init__(self, source: FrameSource, changes: Mapping[str, Any]) -> None:
-        self._source = source
-        self.name = source.name
-        self.detector = source.detector
-        self.n_frames = source.n_frames
-        self.dtype = source.dtype
-        self.per_frame = source.per_frame
-        self.start_time = source.start_time
-        self.original_metadata = source.original_metadata
-        said = {k: v for k, v in changes.items() if v is not None}
-        self.settings: ScanSettings = replace(source.settings, **said)
-
-    def read(self, start: int, stop: int) -> Frames:
-        """Read frames ``start`` to ``stop`` (exclusive), shape (frame, y, x)."""
-        return self._source.read(start, stop)

@@ -15,10 +15,11 @@ from stemscale.acquisition import (
     frame_coordinates,
 )
 from stemscale.errors import InputFileError
+from stemscale.ingestion.corrected import CorrectedSource
 from stemscale.ingestion.files import content_hash
 from stemscale.ingestion.frame_log import read_frame_log
 from stemscale.ingestion.heating_log import join_log, read_log
-from stemscale.ingestion.joined import CorrectedSource, JoinedSource
+from stemscale.ingestion.joined import JoinedSource
 from stemscale.ingestion.manifest import ManifestRow
 from stemscale.ingestion.readers import ALL, input_files, open_series, plain_name
 from stemscale.ingestion.source import FrameSource
