@@ -170,7 +170,10 @@ def check_frame_metadata(
             factor = factors[unit]
         else:
             name = column
-        found[name] = known_column(name, _numbers(column, values, source) * factor)
+        numbers = _numbers(column, values, source) * factor
+        if name == "timestamp":  # whole numbers, of which this one stands for "not known"
+            numbers = np.where(np.isfinite(numbers), numbers, float(np.iinfo(np.int64).min))
+        found[name] = known_column(name, numbers)
     return found
 
 

@@ -122,6 +122,13 @@ def test_a_column_is_read_in_the_unit_that_it_is_named_after(column, value, name
     assert found[1].units.startswith(units)
 
 
+def test_a_clock_time_that_is_not_known_is_missing():
+    clock = np.array(["nan", "1700000000"])
+    found = check_frame_metadata({"timestamp_s": clock}, 2, source="a.csv")["timestamp"].values
+    assert np.isnat(found.view("datetime64[ns]")).tolist() == [True, False]
+    assert found[1] == 1_700_000_000 * 10**9
+
+
 @pytest.mark.parametrize(
     ("column", "remedy"),
     [
