@@ -74,3 +74,8 @@ class StoreUnavailableError(ProcessingError):
 
 class StoreAwayError(StoreUnavailableError):
     """The server of a store does not answer."""
+
+
+def one_line(error: BaseException) -> str:
+    """Give what an error of another library says as one line, or its name where it says nothing."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -11,13 +11,14 @@ from stemscale.acquisition.frame_metadata import (
     median_interval,
 )
 from stemscale.acquisition.images import Frames, Image, check_dtype, check_pixels
-from stemscale.acquisition.names import check_name
+from stemscale.acquisition.names import check_name, natural_order
 from stemscale.acquisition.scan_settings import (
     ScanComparison,
     ScanSettings,
     check_same_view,
     compare_scans,
     positive,
+    same_setting,
 )
 
 __all__ = [
@@ -38,5 +39,7 @@ __all__ = [
     "image_coordinates",
     "known_column",
     "median_interval",
+    "natural_order",
     "positive",
+    "same_setting",
 ]

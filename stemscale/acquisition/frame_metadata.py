@@ -28,8 +28,16 @@ FRAME_QUANTITIES: dict[str, tuple[str, str]] = {
 COUNTED_TIME = "time since the first frame, counted in frame intervals: the file has no clock"
 """Long name of a ``time`` that follows from the scan settings alone."""
 
-# Columns as people write them: name_unit.
-_COLUMN_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "C": 1.0, "degC": 1.0, "nm": 1.0, "um": 1e3}
+# Columns as people write them, name_unit: the factor to the units of the store.
+_COLUMN_UNITS: dict[str, dict[str, float]] = {
+    "s": {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9},
+    "nanoseconds since 1970-01-01": {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0},
+    "degC": {"C": 1.0, "degC": 1.0},
+    "nm": {"nm": 1.0, "um": 1e3},
+    "degree": {"degree": 1.0, "deg": 1.0},
+    "nA": {"nA": 1.0, "pA": 1e-3},
+}
+_KNOWN_UNITS = {unit for factors in _COLUMN_UNITS.values() for unit in factors}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +141,9 @@ def check_frame_metadata(
     ----------
     columns : mapping of str to ndarray, shape (n_frames,)
         A column is named ``quantity`` or ``quantity_unit``: ``time_s``, ``temperature_C``.
-        A quantity that stemscale does not know is kept under its own name, without units.
+        Units are s, ms, us and ns (of ``timestamp``, since 1970-01-01 UTC), C and degC, nm and um,
+        degree and deg, nA and pA. A quantity or a unit that stemscale does not know is kept under
+        its own name, without units.
     n_frames : int
         Frames in the series.
     source : str
@@ -147,7 +157,8 @@ def check_frame_metadata(
     Raises
     ------
     SeriesError
-        If a column has another length, or its values are not numbers.
+        If a column has another length, its values are not numbers, or its unit is not one of that
+        quantity.
 
     Examples
     --------
@@ -167,10 +178,22 @@ def check_frame_metadata(
                 f"{n_frames} frames: give one row a frame"
             )
         name, _, unit = column.rpartition("_")
-        if name not in FRAME_QUANTITIES or unit not in _COLUMN_UNITS:
-            name, unit = column, ""
-        numbers = _numbers(column, values, source)
-        found[name] = known_column(name, numbers * _COLUMN_UNITS.get(unit, 1.0))
+        factor = 1.0
+        if name in FRAME_QUANTITIES and unit in _KNOWN_UNITS:
+            factors = _COLUMN_UNITS.get(FRAME_QUANTITIES[name][0], {})
+            if unit not in factors:
+                named = ", ".join(f"{name}_{known}" for known in factors) or f"{name}, without one"
+                raise SeriesError(
+                    f"{source}: column {column!r} has the unit {unit}, which is none of {name}: "
+                    f"call it {named}"
+                )
+            factor = factors[unit]
+        else:
+            name = column
+        numbers = _numbers(column, values, source) * factor
+        if name == "timestamp":  # whole numbers, of which this one stands for "not known"
+            numbers = np.where(np.isfinite(numbers), numbers, float(np.iinfo(np.int64).min))
+        found[name] = known_column(name, numbers)
     return found
 
 

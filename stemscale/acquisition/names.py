@@ -1,4 +1,4 @@
-"""Names of fields of view and filters: they become folders, so they are kept plain."""
+"""Names of fields of view, filters and files: which are plain, and in which order they come."""
 
 import re
 
@@ -42,3 +42,16 @@ def check_name(name: str, *, kind: str) -> str:
             f"('summary' is reserved)"
         )
     return name
+
+
+def natural_order(name: str) -> list[tuple[int, int | str]]:
+    """Sort key that puts fov2 before fov10.
+
+    Examples
+    --------
+    >>> from stemscale.store import natural_order
+    >>> sorted(["fov10", "fov2", "fov1"], key=natural_order)
+    ['fov1', 'fov2', 'fov10']
+    """
+    # isdecimal, as \d: of "10²", isdigit takes the second part for a number, which it is not.
+    return [(0, int(p)) if p.isdecimal() else (1, p) for p in re.split(r"(\d+)", name) if p]

@@ -1,5 +1,6 @@
 """How an image was scanned, as it travels beside the pixels."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -200,9 +201,14 @@ def compare_scans(ours: ScanSettings, theirs: ScanSettings) -> ScanComparison:
         a, b = getattr(ours, name), getattr(theirs, name)
         if a is None or b is None:
             unknown.append(name)
-        elif abs(a - b) > _SAME_SETTING * abs(b):
+        elif not same_setting(a, b):
             different[name] = (a, b)
     return ScanComparison(different=different, unknown=tuple(unknown))
+
+
+def same_setting(a: float, b: float) -> bool:
+    """Tell whether two values of one scan setting are the same, but for rounding in a file."""
+    return math.isclose(a, b, rel_tol=_SAME_SETTING)
 
 
 def positive(value: Any) -> float | None:

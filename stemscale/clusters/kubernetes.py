@@ -18,7 +18,7 @@ from distributed.utils import LoopRunner, sync
 
 from stemscale.clusters.address import set_up
 from stemscale.clusters.awake import drivers
-from stemscale.errors import ProcessingError, SettingsError
+from stemscale.errors import ProcessingError, SettingsError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -66,9 +66,9 @@ class DaskCluster:
     @property
     def threads(self) -> int | None:
         """Threads of torch in a worker, the cores of its pod; None where it names none."""
-        resources = _container(self.manifest["spec"], "worker").get("resources") or {}
+        resources = _mapping(_container(self.manifest["spec"], "worker").get("resources"))
         for kind in ("limits", "requests"):
-            cores = str((resources.get(kind) or {}).get("cpu", ""))
+            cores = str(_mapping(resources.get(kind)).get("cpu", ""))
             try:
                 return max(1, int(float(cores[:-1]) / 1000 if cores[-1:] == "m" else float(cores)))
             except ValueError:
@@ -97,7 +97,8 @@ def read_manifest(file: Path) -> DaskCluster:
         found = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(
-            f"{file} cannot be read ({error}): it has to be YAML, of one"
+            f"{file} cannot be read ({error}): it has to be YAML, of one DaskCluster; begin with "
+            "deploy/kubernetes/cluster.yaml"
         ) from error
     kind = found.get("kind") if isinstance(found, dict) else type(found).__name__
     if kind != "DaskCluster" or not str(found.get("apiVersion", "")).startswith(_API):
@@ -105,7 +106,7 @@ def read_manifest(file: Path) -> DaskCluster:
             f"{file} holds a {kind}, needed is a DaskCluster ({_API}v1): begin with "
             "deploy/kubernetes/cluster.yaml"
         )
-    name = (found.get("metadata") or {}).get("name")
+    name = _mapping(found.get("metadata")).get("name")
     if not _NAME.fullmatch(str(name)):
         raise SettingsError(
             f"{file}: metadata.name is {name!r}, needed are at most 53 of a-z, 0-9 and -"
@@ -119,8 +120,9 @@ def read_manifest(file: Path) -> DaskCluster:
         raise SettingsError(
             f"{file}: spec.worker.replicas is {replicas!r}, needed is a number from 1"
         )
-    ports = (spec["scheduler"].get("service") or {}).get("ports") or []
-    if missing := sorted(_PORTS - {port.get("name") for port in ports}):
+    ports = _mapping(spec["scheduler"].get("service")).get("ports")
+    named = {str(_mapping(p).get("name")) for p in (ports if isinstance(ports, list) else [])}
+    if missing := sorted(_PORTS - named):
         raise SettingsError(
             f"{file}: spec.scheduler.service.ports lacks {', '.join(missing)}: the operator looks "
             "for these names"
@@ -135,7 +137,12 @@ def _container(spec: Any, part: str) -> dict[str, Any]:
         found = spec[part]["spec"]["containers"][0]
     except (KeyError, IndexError, TypeError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return _mapping(found)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    """Give what should be a mapping; empty where the file has something else there."""
+    return value if isinstance(value, dict) else {}
 
 
 @contextmanager
@@ -240,7 +247,7 @@ def _told(error: Exception, wanted: DaskCluster) -> ProcessingError:
     """Say what to do where a cluster could not be made."""
     if isinstance(error, ProcessingError):
         return error
-    why = " ".join(str(error).split()) or type(error).__name__
+    why = one_line(error)
     code = getattr(getattr(error, "response", None), "status_code", None)
     if code == 404 or (isinstance(error, TimeoutError) and "not actioned" in why):
         remedy = "install the Dask operator in it, see deploy/README.md"

@@ -108,10 +108,11 @@ class RunFigures:
         frames, block = int(event["frames"]), int(event["block"])
         series.grow(block * series.block + frames)  # it may be followed as it grows
         code, was = _CODES[event["status"]], series.codes[block]
-        before = series.short.pop(block, frames)  # the last block, made with fewer frames
+        before = series.short.get(block, frames)  # the last block, made with fewer frames
         if was in (code, _DONE) and before >= frames:
             return
         series.codes[block] = code
+        series.short.pop(block, None)
         if frames < series.block:
             series.short[block] = frames
         series.count(was, -before)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft
 
-from stemscale.denoising.classical.noise import noise_sigma
+from stemscale.denoising.noise import noise_sigma
 from stemscale.denoising.scaling import SeriesScale
 from stemscale.quality import hann
 

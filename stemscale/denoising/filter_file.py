@@ -1,6 +1,5 @@
 """The filter: a network with its card, as one safetensors file."""
 
-import hashlib
 import json
 import os
 import tempfile
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
@@ -18,10 +16,16 @@ from stemscale.denoising.batches import BatchSize
 from stemscale.denoising.scaling import Normalisation
 from stemscale.denoising.unet import UNet, UNetSettings
 from stemscale.errors import FilterError, SettingsError
-from stemscale.filter_card import CARD, CONTENT_HASH, FORMAT_VERSION, NEEDED
+from stemscale.filter_card import (
+    CARD,
+    CONTENT_HASH,
+    Parts,
+    check_content,
+    content_hash,
+    read_parts,
+)
 
 _NORMALISATIONS = ("series", "frame_min_max", "frame_equalized")
-_CARD, _HASH = CARD, CONTENT_HASH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,9 +128,8 @@ def save_filter(filter: Filter, path: str | os.PathLike[str]) -> None:
         name: tensor.detach().cpu().contiguous()
         for name, tensor in filter.network.state_dict().items()
     }
-    card = {key: value for key, value in filter.card.items() if key != _HASH}
-    card[_HASH] = _content_hash(tensors, card)
-    content = save(tensors, metadata={_CARD: json.dumps(card, sort_keys=True, allow_nan=False)})
+    card = {**filter.card, CONTENT_HASH: content_hash(filter.card, _parts(tensors))}
+    content = save(tensors, metadata={CARD: json.dumps(card, sort_keys=True, allow_nan=False)})
     try:
         write_at_once(path, content)
     except OSError as error:
@@ -162,75 +165,10 @@ def load_filter(path: str | os.PathLike[str]) -> Filter:
     189268
     """
     path = Path(path)
-    tensors, card = _read(path)
-    if card["format_version"] != FORMAT_VERSION:
-        raise FilterError(
-            f"{path}: filter format {card['format_version']!r}, this stemscale reads "
-            f"{FORMAT_VERSION}: install the stemscale that wrote it "
-            f"({card.get('stemscale_version', 'unknown')}) or train it again"
-        )
+    tensors, card = read_parts(path, framework="pt")
     network = _build(path, card, tensors)
-    expected = {key: value for key, value in card.items() if key != _HASH}
-    try:
-        found = _content_hash(tensors, expected)
-    except ValueError:  # what JSON cannot hold was not written by us
-        found = ""
-    if found != card[_HASH]:
-        raise FilterError(
-            f"{path}: weights or card were changed after the filter was written (the hash in its "
-            "card does not fit): fetch or train it again"
-        )
+    check_content(path, card, _parts(tensors))
     return Filter(network, card)
-
-
-def filter_hash(path: str | os.PathLike[str]) -> str:
-    """Hash a filter file's content.
-
-    Parameters
-    ----------
-    path : path
-
-    Returns
-    -------
-    str
-        SHA-256 of the file, 64 hexadecimal digits: what a run records, and the name of its copy.
-
-    Raises
-    ------
-    FilterError
-        If the file cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise FilterError(f"{path}: the filter cannot be read ({error})") from error
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if not path.is_file():
-        raise FilterError(f"{path}: there is no such file: train a filter or mend the path")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise FilterError(
-            f"{path}: not a whole safetensors file ({error}): fetch or train the filter again"
-        ) from error
-    try:
-        card = json.loads(metadata[_CARD])
-        missing = [key for key in NEEDED if key not in card]
-    except (KeyError, TypeError, ValueError) as error:
-        raise FilterError(
-            f"{path}: its header has no stemscale card, so it is no filter of stemscale: "
-            "give a file that `stemscale train` wrote"
-        ) from error
-    if missing:
-        raise FilterError(
-            f"{path}: its card lacks {', '.join(missing)}: give a file that `stemscale train` wrote"
-        )
-    return tensors, card
 
 
 def _build(path: Path, card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> UNet:
@@ -263,14 +201,9 @@ def _build(path: Path, card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
     return network.requires_grad_(False)
 
 
-def _content_hash(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str:
-    """SHA-256 over the card and every tensor's name, type, shape and bytes."""
-    digest = hashlib.sha256(json.dumps(card, sort_keys=True, allow_nan=False).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.numpy().tobytes())
-    return digest.hexdigest()
+def _parts(tensors: Mapping[str, Tensor]) -> Parts:
+    for name, tensor in sorted(tensors.items()):
+        yield name, str(tensor.dtype), tuple(tensor.shape), tensor.numpy().tobytes()
 
 
 def write_at_once(path: Path, content: bytes) -> None:

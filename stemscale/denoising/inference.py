@@ -196,9 +196,7 @@ class _Inputs:
         return normalise(found, frame_min_max(found))
 
 
-def run_network(
-    network: UNet, inputs: FloatStacks, *, device: str = "cpu", max_pixels: int = MAX_PIXELS
-) -> FloatFrames:
+def run_network(network: UNet, inputs: FloatStacks, *, device: str = "cpu") -> FloatFrames:
     """Pass frames through a network, whole or in tiles.
 
     Parameters
@@ -208,8 +206,6 @@ def run_network(
     inputs : ndarray of float32, shape (frame, frames in, y, x)
         Normalised, every pixel finite.
     device : str
-    max_pixels : int
-        Frames of more pixels are filtered in tiles of at most so many.
 
     Returns
     -------
@@ -218,9 +214,9 @@ def run_network(
     Raises
     ------
     FilterError
-        If ``max_pixels`` leaves no room for the smallest tile.
+        If tiles of `MAX_PIXELS` leave no room for the smallest one of this network.
     """
-    return _start(network, inputs, courier_to(device), max_pixels).wait()
+    return _start(network, inputs, courier_to(device), MAX_PIXELS).wait()
 
 
 def _start(network: UNet, inputs: FloatStacks, courier: Courier, max_pixels: int) -> OnTheWay:

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from stemscale.denoising.filter_file import Filter, write_at_once
 from stemscale.denoising.unet import UNet
 from stemscale.errors import FilterError
+from stemscale.filter_card import CARD
 
-CARD = "stemscale_filter"  # key of the card in the file's metadata_props
 _PACKAGES = ("onnx", "onnxscript")
 _OUTPUT = "filtered"
 

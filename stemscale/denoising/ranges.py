@@ -219,11 +219,6 @@ class SeenFrames:
         )
 
 
-def respects_of(flag: int) -> list[str]:
-    """Name the respects of a flag."""
-    return [name for name, bit in RESPECTS.items() if flag & bit]
-
-
 def _is_range(found: Any) -> bool:
     numbers = isinstance(found, list | tuple) and all(isinstance(v, int | float) for v in found)
     return numbers and len(found) == 3 and found[2] > 0

@@ -1,9 +1,7 @@
 """Intensities of one series on a scale that a network knows, and back."""
 
 import math
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -182,35 +180,6 @@ def equalized(frame: NDArray[Any]) -> NDArray[np.float32]:
     result = np.asarray(equalize_adapthist(values.clip(0, 1)), dtype=np.float32)
     result[unseen] = np.nan
     return result
-
-
-def equalized_copy(frames: Any) -> NDArray[np.float32]:
-    """Equalise the frames (frame, y, x) of a series into a file that vanishes when unused."""
-    result = scratch_frames(tuple(frames.shape))
-    for index in range(len(result)):
-        result[index] = equalized(np.asarray(frames[index]))
-    return result
-
-
-def scratch_frames(shape: tuple[int, ...], folder: Path | None = None) -> NDArray[np.float32]:
-    """Make room for frames on disk, so that a training set may be larger than memory.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (frame, y, x).
-    folder : Path, optional
-        By default that of temporary files. The file has no name and vanishes with the array.
-
-    Returns
-    -------
-    ndarray of float32, shape ``shape``
-        What is used often stays in memory, as there is room.
-    """
-    if 0 in shape:
-        return np.empty(shape, dtype=np.float32)
-    with tempfile.TemporaryFile(dir=folder) as file:  # the map holds it on
-        return np.memmap(file, dtype=np.float32, mode="w+", shape=shape)
 
 
 def normalise(values: ArrayLike, scale: SeriesScale) -> NDArray[np.float32]:

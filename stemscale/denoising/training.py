@@ -22,8 +22,8 @@ from stemscale.denoising.checkpoint import Checkpoint, load_checkpoint, save_che
 from stemscale.denoising.filter_file import Filter, architecture_card
 from stemscale.denoising.ranks import Ranks, started
 from stemscale.denoising.recipe import Recipe
-from stemscale.denoising.seen import frame_ranges, training_ranges
 from stemscale.denoising.steps import Steps
+from stemscale.denoising.training_ranges import frame_ranges, training_ranges
 from stemscale.denoising.training_run import Listener, TrainingProgress, TrainingRun
 from stemscale.denoising.training_set import (
     FovPart,

@@ -14,12 +14,12 @@ from stemscale.denoising.scaling import (
     SCALE_FRAMES,
     SeriesScale,
     equalized,
-    equalized_copy,
     frame_min_max,
     mean_frame,
     normalise,
     series_scale,
 )
+from stemscale.denoising.scratch import equalized_copy
 from stemscale.denoising.target import match_target
 from stemscale.denoising.unseen import fill_unseen
 from stemscale.errors import FrameShapeError, SettingsError, TrainingError

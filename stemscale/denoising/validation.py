@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from stemscale.denoising.evenly import evenly
 from stemscale.denoising.inference import run_network
 from stemscale.denoising.neighbours import neighbours
 from stemscale.denoising.scaling import normalise
@@ -36,7 +37,7 @@ class Validation:
         self._cases = [
             (part, _stack(part, place, frames_in))
             for part in parts
-            for place in _spread(range(len(part.which)), each)
+            for place in evenly(len(part.which), each)
         ]
         self.rapid_psnr = self._mean_score([stack[frames_in // 2] for _, stack in self._cases])
 
@@ -75,9 +76,3 @@ def _stack(part: FovPart, place: int, frames_in: int) -> NDArray[np.float32]:
     scale = part.frame_scale(part.which[place])
     around = neighbours(place, frames_in, len(part.which))
     return np.stack([normalise(part.frames[part.which[p]], scale) for p in around])
-
-
-def _spread(which: Sequence[int], n: int) -> list[int]:
-    """Pick ``n`` of some frames, evenly."""
-    n = min(n, len(which))
-    return [which[i * len(which) // n] for i in range(n)]

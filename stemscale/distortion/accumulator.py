@@ -1,17 +1,14 @@
 """Sum aligned images on one grid, and know how often each pixel was seen."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
+from stemscale.acquisition import Image
 from stemscale.distortion.shift import covered, neighbours, shift_image
 
-Image = NDArray[Any]
 Shift = tuple[float, float]
 
 _WIDE = 8  # lobes of the kernel for what has been interpolated before

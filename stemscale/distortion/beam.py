@@ -1,12 +1,9 @@
 """The beam's path along a line: a smooth curve, what is known of it beforehand, and its inverse."""
 
-from __future__ import annotations
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import BSpline
 
-FloatArray = NDArray[np.float64]
+from stemscale.distortion.arrays import FloatArray
 
 DECAYS_PX = (12.0, 25.0, 50.0, 100.0)
 """Lengths over which the coils forget the flyback: a line starts as a mixture of them [px]."""

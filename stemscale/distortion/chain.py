@@ -1,18 +1,15 @@
 """Put groups of aligned frames on one grid, one after the other, and add them up."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.distortion.accumulator import Accumulator, Shift, move_mean, weight_map
+from stemscale.distortion.arrays import FloatArray
 from stemscale.distortion.drift import Correlator, DriftSearch
 from stemscale.distortion.group import FrameGroup
 from stemscale.distortion.shift import shift_image
-
-FloatArray = NDArray[np.float64]
 
 _MEMORY = 256  # frames that the running mean remembers: an in-situ scene changes
 _REANCHOR = 0.2  # of the frame's length: the running mean follows a drift beyond

@@ -1,7 +1,5 @@
 """Match columns of the rapid scan to columns of the slow scan: a robust, rough distortion."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +8,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 from scipy.optimize import minimize
 
+from stemscale.acquisition import Image
+from stemscale.distortion.arrays import Float32, FloatArray
 from stemscale.distortion.beam import DECAYS_PX
 from stemscale.distortion.contrast import HighPass, fill_unseen, local_spread
 
-Image = NDArray[Any]
-Float32 = NDArray[np.float32]
-FloatArray = NDArray[np.float64]
-
+_STRIP_PX = 13  # agreement is averaged over strips this wide
 _FURTHEST = 0.15  # offset of the views, as a share of the frame
 _RATES = np.linspace(0.78, 1.1, 14)  # rapid columns per slow column, far from the line start
 _STRETCHES = np.linspace(-0.6, 0.6, 13)  # what is added to the rate at the line start
@@ -54,13 +51,7 @@ def normalised(image: Image, *, background_px: int, smooth_px: float) -> Float32
     return np.where(seen, contrast, np.float32(0))
 
 
-def match_columns(
-    rapid: Float32,
-    slow: Float32,
-    *,
-    max_row_offset: int,
-    strip_px: int = 13,
-) -> ColumnMatch:
+def match_columns(rapid: Float32, slow: Float32, *, max_row_offset: int) -> ColumnMatch:
     """Find the simplest path through all pairs of columns that agrees: an exponential start.
 
     Rows never enter one by one: distortion along x moves whole columns, so the table of inner
@@ -73,35 +64,33 @@ def match_columns(
         On one pixel count, from `normalised`.
     max_row_offset : int
         Row offsets up to this are tried [px].
-    strip_px : int
-        Agreement is averaged over strips this wide [px].
 
     Returns
     -------
     ColumnMatch
     """
-    offset = _row_offset(rapid, slow, max_row_offset, strip_px)
+    offset = _row_offset(rapid, slow, max_row_offset)
     moved, kept = _common_rows(rapid, slow, offset)
-    source = _best_path(_agreement(moved, kept, strip_px))
+    source = _best_path(_agreement(moved, kept, _STRIP_PX))
     inside = (source >= 0) & (source <= rapid.shape[1] - 1)
     matched = moved[:, np.clip(np.rint(source).astype(np.int64), 0, rapid.shape[1] - 1)]
     power = float((matched[:, inside] ** 2).sum()) * float((kept[:, inside] ** 2).sum())
     zncc = float((matched[:, inside] * kept[:, inside]).sum()) / np.sqrt(power + 1e-12)
     return ColumnMatch(
         source_x=source,
-        variance=np.where(inside, _variance(matched, kept, strip_px), np.inf),
+        variance=np.where(inside, _variance(matched, kept), np.inf),
         row_offset=offset,
         zncc=zncc,
     )
 
 
-def _variance(matched: Float32, slow: Float32, strip_px: int) -> FloatArray:
+def _variance(matched: Float32, slow: Float32) -> FloatArray:
     """Return how well each column is placed, from the slopes along x that both images share."""
     shared = (np.gradient(matched, axis=1) * np.gradient(slow, axis=1)).sum(axis=0)
-    shared = np.maximum(uniform_filter1d(shared, strip_px), 1e-6)
-    mismatch = uniform_filter1d(((matched - slow) ** 2).sum(axis=0) / slow.shape[0], strip_px)
+    shared = np.maximum(uniform_filter1d(shared, _STRIP_PX), 1e-6)
+    mismatch = uniform_filter1d(((matched - slow) ** 2).sum(axis=0) / slow.shape[0], _STRIP_PX)
     # whole pixels, and neighbours that share noise and model errors: never better than this
-    result: FloatArray = 0.8**2 + strip_px * mismatch.astype(np.float64) / shared
+    result: FloatArray = 0.8**2 + _STRIP_PX * mismatch.astype(np.float64) / shared
     return result
 
 
@@ -134,7 +123,7 @@ def _along_diagonals(table: Float32, strip_px: int) -> Float32:
     return np.asarray(total[rows, columns] / weight[rows, columns], dtype=np.float32)
 
 
-def _row_offset(rapid: Float32, slow: Float32, limit: int, strip_px: int) -> int:
+def _row_offset(rapid: Float32, slow: Float32, limit: int) -> int:
     """Return the row offset under which each slow column finds its best partner."""
     bins = max(1, slow.shape[1] // 200)
     narrow_rapid, narrow_slow = _binned(rapid, bins), _binned(slow, bins)
@@ -142,7 +131,7 @@ def _row_offset(rapid: Float32, slow: Float32, limit: int, strip_px: int) -> int
     scores = []
     for offset in offsets:
         pair = _common_rows(narrow_rapid, narrow_slow, offset)
-        scores.append(float(_agreement(*pair, max(1, strip_px // bins)).max(axis=1).mean()))
+        scores.append(float(_agreement(*pair, max(1, _STRIP_PX // bins)).max(axis=1).mean()))
     return offsets[int(np.argmax(scores))]
 
 

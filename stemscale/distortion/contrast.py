@@ -1,17 +1,14 @@
 """What is left of an image once background and gain are taken off: the part two scans share."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_erosion, convolve, gaussian_filter, uniform_filter
 
+from stemscale.acquisition import Image
+from stemscale.distortion.arrays import Float32
 from stemscale.errors import DistortionError
-
-Image = NDArray[Any]
-Float32 = NDArray[np.float32]
 
 SATURATED_SHARE = 0.5  # of the pixels at one and the same value
 

@@ -1,16 +1,15 @@
 """Drift-corrected frame integration (DCFI): align rapid frames and average them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stemscale.acquisition import Frames, Image
 from stemscale.distortion.accumulator import Accumulator
+from stemscale.distortion.arrays import FloatArray
 from stemscale.distortion.chain import GroupChain
 from stemscale.distortion.drift import DriftSearch
 from stemscale.distortion.group import align_group
@@ -18,9 +17,6 @@ from stemscale.errors import DistortionError, FrameShapeError, SettingsError
 
 logger = logging.getLogger(__name__)
 
-Image = NDArray[Any]
-Frames = NDArray[Any]
-FloatArray = NDArray[np.float64]
 
 _GROUP = 32  # frames aligned among themselves
 _LEAST = 8  # frames in the last group, but for a shorter series
@@ -247,6 +243,7 @@ def rolling_dcfi(
         found, weights = dcfi.shifts, dcfi.weights
     if len(found) != len(frames):
         raise DistortionError(f"there are {len(found)} shifts for {len(frames)} frames")
+    weight = np.ones(len(frames)) if weights is None else np.asarray(weights, dtype=np.float64)
     averaged = np.empty(frames.shape, dtype=np.float32)
     for number in range(len(frames)):
         start = max(0, number - window // 2)
@@ -254,8 +251,10 @@ def rolling_dcfi(
         for other in range(start, min(len(frames), number - window // 2 + window)):
             away = found[other] - found[number] if other != number else np.zeros(2)
             if np.isfinite(away).all():
-                weight = 1.0 if weights is None or other == number else float(weights[other])
-                total.add(frames[other], (float(away[0]), float(away[1])), weight)
+                # A frame that is left out of averages has no weight, but is its own average here.
+                alone = other == number and not (np.isfinite(found[number]).all() and weight[other])
+                share = 1.0 if alone else float(weight[other])
+                total.add(frames[other], (float(away[0]), float(away[1])), share)
         averaged[number] = total.mean()
     return averaged
 

@@ -1,17 +1,13 @@
 """Where on the rapid frame each pixel of the slow scan's grid is seen."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stemscale.distortion.arrays import FloatArray
 from stemscale.errors import DistortionError
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -107,7 +103,7 @@ class DistortionMap:
         return float(np.sqrt((inside**2).mean()))
 
     @classmethod
-    def identity(cls, shape: tuple[int, int]) -> DistortionMap:
+    def identity(cls, shape: tuple[int, int]) -> Self:
         """Return the map of a scan without distortion.
 
         Parameters
@@ -126,7 +122,7 @@ class DistortionMap:
             rapid_shape=(n_y, n_x),
         )
 
-    def shifted(self, shift_y: float, shift_x: float) -> DistortionMap:
+    def shifted(self, shift_y: float, shift_x: float) -> Self:
         """Return the map for a frame whose scene has drifted.
 
         Parameters
@@ -138,12 +134,7 @@ class DistortionMap:
         -------
         DistortionMap
         """
-        return DistortionMap(
-            source_x=self.source_x + shift_x,
-            source_y=self.source_y + shift_y,
-            source_x_std=self.source_x_std,
-            rapid_shape=self.rapid_shape,
-        )
+        return replace(self, source_x=self.source_x + shift_x, source_y=self.source_y + shift_y)
 
 
 def shared_map(maps: Sequence[DistortionMap]) -> DistortionMap:

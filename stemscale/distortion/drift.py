@@ -1,22 +1,18 @@
 """Where the scene of a reference lies in each frame: sub-pixel shifts by cross-correlation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from stemscale.acquisition import Frames, Image
+from stemscale.distortion.arrays import FloatArray
 from stemscale.errors import FrameShapeError, SettingsError
 
-Image = NDArray[Any]
-Frames = NDArray[Any]
 Spectrum = NDArray[np.complex64]
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +52,6 @@ def estimate_shifts(
     reference: Image,
     *,
     search: DriftSearch = DriftSearch(),
-    start: tuple[float, float] = (0.0, 0.0),
 ) -> FloatArray:
     """Find where the scene of a reference lies in each frame.
 
@@ -67,9 +62,8 @@ def estimate_shifts(
     reference : ndarray, shape (y, x)
         Best a mean of aligned frames; NaN = not seen.
     search : DriftSearch
-    start : tuple of float
-        Where to look in the first frame (dy, dx) [px]; each later one is looked for around the
-        one before, so a drift may add up to more than half of the frame's length.
+        Each frame is looked for around the one before, the first around the reference's own place,
+        so a drift may add up to more than half of the frame's length.
 
     Returns
     -------
@@ -104,7 +98,7 @@ def estimate_shifts(
     """
     correlator = Correlator(reference, search)
     shifts = []
-    last = start
+    last = (0.0, 0.0)
     for number, frame in enumerate(frames):
         if frame.shape != reference.shape:
             raise FrameShapeError(

@@ -1,18 +1,14 @@
 """Predict the rapid scan from the slow scan: where the beam was, lag, gain."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d, spline_filter1d
 from scipy.optimize import nnls
 from scipy.signal import lfilter
 
-Float32 = NDArray[np.float32]
-FloatArray = NDArray[np.float64]
+from stemscale.distortion.arrays import Float32, FloatArray
 
 LAG_PX = (0.0, 1.0, 2.5, 6.0, 14.0)
 """Decay lengths of the causal exponentials that the lag is made of [rapid px]; 0 is no lag."""

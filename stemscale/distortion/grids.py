@@ -1,15 +1,13 @@
 """Slow and rapid scans of one view on different numbers of pixels."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-Image = NDArray[Any]
-FloatArray = NDArray[np.float64]
+from stemscale.acquisition import Image
+from stemscale.distortion.arrays import FloatArray
 
 
 def onto_pixel_count(image: Image, shape: tuple[int, ...]) -> Image:

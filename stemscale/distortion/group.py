@@ -1,7 +1,5 @@
 """Align a few consecutive frames among themselves, without any other part of the series."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stemscale.acquisition import Frames, Image
 from stemscale.distortion.accumulator import Accumulator, Shift
+from stemscale.distortion.arrays import FloatArray
 from stemscale.distortion.drift import Band, DriftSearch, Spectrum, band_of, filled
-
-Image = NDArray[Any]
-Frames = NDArray[Any]
-FloatArray = NDArray[np.float64]
 
 _MEMORY = 8  # frames that the first reference remembers: their views differ as the scene drifts
 _WIDEST = 0.2  # of the frame's length: frames that drift further are two groups

@@ -1,13 +1,12 @@
 """Which pixels a fractional position mixes along one axis, and how."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Literal, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+
+from stemscale.distortion.arrays import FloatArray
 
 Interpolation = Literal["linear", "cubic", "lanczos"]
 INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
@@ -15,7 +14,6 @@ INTERPOLATIONS: tuple[Interpolation, ...] = get_args(Interpolation)
 Taps = tuple[torch.Tensor, torch.Tensor]
 """Index (int64) and weight (float32) of what each source mixes, (..., tap)."""
 
-FloatArray = NDArray[np.float64]
 Weights = dict[int, FloatArray]  # by place, counted from the pixel at or before the source
 
 

@@ -1,17 +1,12 @@
 """Whether the rapid frames lie as the slow scan does, or are flipped or transposed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stemscale.acquisition import Image
 from stemscale.distortion.columns import match_columns, normalised
 from stemscale.distortion.grids import onto_pixel_count
-
-Image = NDArray[Any]
 
 _BETTER = 0.1  # by which the ZNCC must be higher to be believed
 _COARSE_PX = 256  # on which images are compared

@@ -1,14 +1,10 @@
 """Move an image by a fraction of a pixel and keep its spectrum."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Image = NDArray[Any]
-Float32 = NDArray[np.float32]
+from stemscale.acquisition import Image
+from stemscale.distortion.arrays import Float32
+
 Taps = list[tuple[int, np.float32]]
 
 WHOLE_PX = 0.05

@@ -1,30 +1,28 @@
 """The default: one smooth beam path, fitted to all columns and all fields of view at once."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stemscale.acquisition import Image
+from stemscale.distortion.arrays import FloatArray
 from stemscale.distortion.beam import BeamPath, through_points
 from stemscale.distortion.columns import ColumnMatch, match_columns, normalised
 from stemscale.distortion.contrast import require_contrast, structure_to_noise
 from stemscale.distortion.distortion_map import DistortionMap
-from stemscale.distortion.gauss_newton import Fit, Offsets, State, View, along_rows, place_of
+from stemscale.distortion.gauss_newton import Fit, Offsets, State, place_of
 from stemscale.distortion.grids import on_other_count, onto_pixel_count
 from stemscale.distortion.orientation import find_turn
+from stemscale.distortion.prediction import View, along_rows
 from stemscale.distortion.warp import Warp
 from stemscale.errors import DistortionError, SettingsError, ViewError
 from stemscale.quality import zncc
 
 logger = logging.getLogger(__name__)
 
-Image = NDArray[Any]
-FloatArray = NDArray[np.float64]
 
 _DEGREE_ALONG_Y = 2  # of the polynomial by which offsets change from row to row
 _SUSPECT_ZNCC = 0.75  # matched columns of one area reach 0.8 and more; below, other turns are tried

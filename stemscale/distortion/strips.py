@@ -1,15 +1,15 @@
 """The paper's method: match the views, then stretch strip after strip from left to right."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
+from stemscale.acquisition import Image
+from stemscale.distortion.arrays import FloatArray
 from stemscale.distortion.columns import normalised
 from stemscale.distortion.distortion_map import DistortionMap
 from stemscale.distortion.grids import on_other_count, onto_pixel_count
@@ -19,9 +19,6 @@ from stemscale.errors import DistortionError, SettingsError
 
 logger = logging.getLogger(__name__)
 
-Image = NDArray[Any]
-Float32 = NDArray[np.float32]
-FloatArray = NDArray[np.float64]
 StripScore = Literal["zncc", "psnr"]
 
 
@@ -178,9 +175,7 @@ class ColumnProducts:
     slow_power: FloatArray
 
     @classmethod
-    def of(
-        cls, dcfi: Image, slow: Image, straight: DistortionMap, background_px: int
-    ) -> ColumnProducts:
+    def of(cls, dcfi: Image, slow: Image, straight: DistortionMap, background_px: int) -> Self:
         """Take the sums over the view-matched DCFI and the slow scan."""
         cut = Warp(straight)(np.asarray(dcfi)[None])[0]
         rapid, fixed = (

@@ -1,15 +1,11 @@
 """Scan a template over an image and score every place by ZNCC."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
-Image = NDArray[Any]
-FloatArray = NDArray[np.float64]
+from stemscale.acquisition import Image
+from stemscale.distortion.arrays import FloatArray
+from stemscale.quality import vertex
 
 
 def scan_template(image: Image, template: Image) -> FloatArray:
@@ -57,18 +53,10 @@ def highest(scores: FloatArray) -> tuple[float, float, float]:
     row, column = np.unravel_index(int(np.argmax(scores)), scores.shape)
     best = float(scores[row, column])
     return (
-        float(row + _vertex(scores[:, column], int(row))),
-        float(column + _vertex(scores[row], int(column))),
+        vertex(scores[:, column], int(row)),
+        vertex(scores[row], int(column)),
         best,
     )
-
-
-def _vertex(values: FloatArray, at: int) -> float:
-    if not 0 < at < len(values) - 1:
-        return 0.0
-    left, middle, right = values[at - 1 : at + 2]
-    bend = left - 2 * middle + right
-    return float(0.5 * (left - right) / bend) if bend < 0 else 0.0
 
 
 def _window_sums(image: FloatArray, window: tuple[int, ...]) -> FloatArray:

@@ -1,13 +1,10 @@
 """View matching: which part of the rapid frame shows what the slow scan shows."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from stemscale.acquisition import Image
 from stemscale.distortion.columns import normalised
 from stemscale.distortion.contrast import require_contrast
 from stemscale.distortion.distortion_map import DistortionMap
@@ -15,9 +12,6 @@ from stemscale.distortion.grids import on_other_count, onto_pixel_count
 from stemscale.distortion.template import highest, scan_template
 from stemscale.distortion.warp import Warp
 from stemscale.errors import DistortionError, SettingsError
-
-Image = NDArray[Any]
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,19 +1,14 @@
 """Bring rapid frames onto the slow scan's grid: one gather with indices and weights made once."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stemscale.acquisition import Frames
 from stemscale.distortion.distortion_map import DistortionMap
 from stemscale.distortion.gather import gather_for
 from stemscale.distortion.interpolation import INTERPOLATIONS, Interpolation
 from stemscale.errors import DistortionError
-
-Frames = NDArray[Any]
 
 # A source this far outside the frame is its border pixel: rounding, not invention.
 EDGE_TOLERANCE_PX = 1e-3
@@ -134,32 +129,6 @@ class Warp:
             self._apply(torch.from_numpy(ready), torch.from_numpy(corrected[some]))
         return corrected
 
-    def tensor(self, frames: torch.Tensor) -> torch.Tensor:
-        """Correct a batch of frames where it lies, on a CPU or a GPU.
-
-        Parameters
-        ----------
-        frames : Tensor, shape (frame, y, x)
-            Any real dtype [counts].
-
-        Returns
-        -------
-        Tensor of float32, shape (frame, n_y, n_x)
-            On the same device; NaN where the rapid frame saw nothing. Gradients do not pass.
-
-        Raises
-        ------
-        DistortionError
-            If the frames are not of the shape that the map was made for.
-        """
-        self._check(tuple(frames.shape))
-        ready = frames.detach().to(torch.float32).contiguous()
-        corrected = ready.new_empty((len(ready), *self.distortion.shape))
-        for first in range(0, len(ready), self.at_once):
-            some = slice(first, first + self.at_once)
-            self._apply(ready[some], corrected[some])
-        return corrected
-
     def _check(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3 or shape[1:] != self.distortion.rapid_shape:
             raise DistortionError(
@@ -169,9 +138,6 @@ class Warp:
             )
 
     def _apply(self, frames: torch.Tensor, out: torch.Tensor) -> None:
-        if self._unseen.device != frames.device:
-            self._unseen = self._unseen.to(frames.device)
-            self._gather.to(frames.device)
         self._gather(frames, out)
         if not self._all_inside:
             out.add_(self._unseen)

@@ -182,9 +182,8 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
     if not path.exists() or (path.is_file() and unfinished.is_file()):
         unfinished.replace(path)
         return
-    old = unfinished.with_name(
-        f"{unfinished.name}.replaced"
-    )  # a folder is not replaced in one step
+    # a folder is not replaced in one step
+    old = unfinished.with_name(f"{unfinished.name}.replaced")
     path.replace(old)
     unfinished.replace(path)
     _remove(old)

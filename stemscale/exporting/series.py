@@ -46,7 +46,8 @@ class Series:
     unwritten : frozenset of int
         Blocks of filtered frames that are not made yet, or failed: all fill value.
     per_frame : mapping of str to ndarray or list
-        What the group has along ``frame``; clock times as ISO 8601 and words as lists of text.
+        What the group has along ``frame``; clock times as ISO 8601 and words as lists of text, as
+        are flags: the names of those that are set, "" where none is.
     coordinates : mapping of str to mapping
         ``units`` and ``long_name`` of those among them that are coordinates, and not results.
     attrs : mapping
@@ -214,8 +215,14 @@ def _per_frame(
             words = column.attrs.get("flag_meanings", "").split()
             if column.dtype.kind == "M":
                 found[str(name)] = [str(t) for t in column.values]
-            elif words:
+            elif "flag_values" in column.attrs:
                 found[str(name)] = [words[int(c)] for c in column.values]
+            elif "flag_masks" in column.attrs:  # several may hold of one frame, or none
+                masks = dict(zip(words, np.atleast_1d(column.attrs["flag_masks"]), strict=True))
+                found[str(name)] = [
+                    ", ".join(word for word, mask in masks.items() if int(c) & int(mask))
+                    for c in column.values
+                ]
             else:
                 found[str(name)] = np.asarray(column.values)
             if name in dataset.coords:

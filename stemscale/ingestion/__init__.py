@@ -1,8 +1,8 @@
 """Microscope files and per-frame logs come in; FOVs in a store go out."""
 
 from stemscale.ingestion.ingest import IngestedFov, IngestProgress, ingest
-from stemscale.ingestion.manifest import ManifestRow, read_manifest
-from stemscale.ingestion.plan import LogReport, fov_name
+from stemscale.ingestion.manifest import ManifestRow, fov_name, read_manifest
+from stemscale.ingestion.plan import LogReport
 from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.watch import watch
 from stemscale.ingestion.watch_events import WatchNotice, WatchProgress

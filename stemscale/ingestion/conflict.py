@@ -1,7 +1,7 @@
 """Why an input cannot go into a FOV that is there already, and what to do instead."""
 
-from stemscale.ingestion.growth import same_pixels
 from stemscale.ingestion.plan import FovPlan
+from stemscale.ingestion.same_pixels import same_pixels
 from stemscale.store import AcquisitionStore, rapid_group, slow_group
 
 _OTHER_NAME = "choose another name with --fov"

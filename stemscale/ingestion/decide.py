@@ -1,14 +1,14 @@
 """What is to be done for one FOV, given what the store holds of it already."""
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
+from stemscale.acquisition import same_setting
 from stemscale.errors import StoreConflictError
 from stemscale.ingestion.conflict import describe_conflict
 from stemscale.ingestion.files import SourceFile
-from stemscale.ingestion.growth import same_pixels
 from stemscale.ingestion.plan import FovPlan
+from stemscale.ingestion.same_pixels import same_pixels
 from stemscale.store import (
     AcquisitionStore,
     damaged_blocks,
@@ -17,8 +17,6 @@ from stemscale.store import (
     slow_damage,
     slow_group,
 )
-
-_SAME_SETTING = 1e-3  # relative; files round dwell times and pixel sizes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -185,7 +183,7 @@ def _check_alike(store: AcquisitionStore, plan: FovPlan) -> None:
     there, given = store.settings(group), plan.source.settings
     for name in ("pixel_size_nm", "dwell_time_ns", "flyback_time_us"):
         before, now = getattr(there, name), getattr(given, name)
-        if None not in (before, now) and not math.isclose(before, now, rel_tol=_SAME_SETTING):
+        if None not in (before, now) and not same_setting(before, now):
             raise StoreConflictError(
                 f"{plan.source.name} was scanned with {name} {now}, but FOV {plan.fov} with "
                 f"{before}: ingest it as a FOV of its own, or give "

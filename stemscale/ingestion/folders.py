@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stemscale.acquisition import natural_order
 from stemscale.errors import InputFileError
 
 # Gatan's in-situ trees: .../Hour_00/Minute_00/Second_00/<name>_Hour_00_..._Frame_0000.dm4
@@ -63,12 +64,9 @@ def files_of(
     return sorted(found, key=lambda f: path_order(f.relative_to(folder)))
 
 
-def path_order(path: Path) -> list[list[tuple[int, int, str]]]:
+def path_order(path: Path) -> list[list[tuple[int, int | str]]]:
     """Sort key of a path that counts as people do."""
-    return [
-        [(0, int(p), "") if p.isdigit() else (1, 0, p) for p in re.split(r"(\d+)", part) if p]
-        for part in path.parts
-    ]
+    return [natural_order(part) for part in path.parts]
 
 
 def times_in_names(files: Sequence[Path]) -> NDArray[np.float64] | None:

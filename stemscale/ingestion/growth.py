@@ -2,24 +2,23 @@
 
 import json
 import logging
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from stemscale.acquisition import FrameColumn, Frames, ScanSettings, frame_coordinates
+from stemscale.acquisition import FrameColumn, ScanSettings, frame_coordinates
 from stemscale.errors import StoreConflictError, StoreError
 from stemscale.ingestion.joined import join_columns
+from stemscale.ingestion.records import restore_records
 from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.tags import columns_from_tags
 from stemscale.store import (
     AcquisitionStore,
-    BlockRecord,
     FramesArray,
     StorePath,
-    block_checksums,
     commit_block,
     is_on_disk,
     read_arrays,
@@ -30,91 +29,6 @@ from stemscale.store import (
 logger = logging.getLogger(__name__)
 
 _STAGED = "coordinates_before.npz"  # in the ledger, until the growth is complete
-
-
-class ReadsFrames(Protocol):
-    """What pixels are compared with: `FrameSource`, without all that it says of them."""
-
-    @property
-    def n_frames(self) -> int:
-        """Frames that can be read."""
-        ...
-
-    def read(self, start: int, stop: int) -> Frames:
-        """Read frames, shape (frame, y, x)."""
-        ...
-
-
-def same_pixels(
-    source: ReadsFrames, frames: FramesArray, *, base: int, blocks: Iterable[int]
-) -> bool:
-    """Tell whether the blocks on disk hold what a source gives now.
-
-    Parameters
-    ----------
-    source : ReadsFrames
-        Reads the series from frame ``base`` on.
-    frames : FramesArray
-        Those in the store.
-    base : int
-        Frame of the store at which the source begins.
-    blocks : iterable of int
-        Those to compare.
-
-    Returns
-    -------
-    bool
-        True where every frame that both have is equal, bit for bit.
-    """
-    for index in blocks:
-        first, last = frames.bounds(index)
-        start, stop = max(first, base), min(last, base + source.n_frames)
-        if start >= stop:
-            continue
-        read = source.read(start - base, stop - base).astype(frames.dtype, copy=False)
-        if frames.read(start, stop).tobytes() != read.tobytes():
-            return False
-    return True
-
-
-def restore_records(
-    store: AcquisitionStore, group: str, *, but: Container[int] = ()
-) -> dict[int, BlockRecord]:
-    """Give the records of a finished series, writing those that a copy came without."""
-    ledger, frames = store.ledger(group), store.frames(group)
-    records = ledger.records()
-    if all(i in records or i in but for i in range(frames.n_blocks)):
-        return records
-    for index, (size, crc32) in block_checksums(store, group).items():
-        if index not in records and index not in but and index < frames.n_blocks:
-            start, stop = frames.bounds(index)
-            records[index] = BlockRecord(
-                block=index, start=start, stop=stop, size=size, crc32=crc32
-            )
-            ledger.commit(records[index])
-    return records
-
-
-def lose_blocks(store: AcquisitionStore, group: str, blocks: Iterable[int]) -> FramesArray:
-    """Have damaged blocks of a finished series count as not written.
-
-    Parameters
-    ----------
-    store : AcquisitionStore
-    group : str
-        Path of the group of frames.
-    blocks : iterable of int
-        Their numbers.
-
-    Returns
-    -------
-    FramesArray
-    """
-    lost = set(blocks)
-    restore_records(store, group, but=lost)
-    for index in lost:
-        store.ledger(group).forget(index)
-    return store.frames(group)
 
 
 def grow(
@@ -321,9 +235,8 @@ def _continued(
     if clocks[0] is not None and clocks[1] is not None and "time" in after and time is not None:
         since = (int(clocks[1][0]) - int(clocks[0][0])) / 1e9 - after["time"].values[0]
         after["time"] = replace(after["time"], values=after["time"].values + since + time.values[0])
-    elif (
-        time is not None and interval is not None and n_new > 0
-    ):  # nobody knows of a pause: none is assumed
+    elif time is not None and interval is not None and n_new > 0:
+        # nobody knows of a pause: none is assumed
         own = after["time"].values if "time" in after else np.arange(n_new) * interval
         after["time"] = replace(time, values=time.values[-1] + interval + own - own[0])
     names = dict.fromkeys((*before, *after))

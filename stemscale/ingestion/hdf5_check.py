@@ -18,7 +18,7 @@ from stemscale.ingestion import hdf5_walk
 
 logger = logging.getLogger(__name__)
 
-_HDF5 = (".emd", ".h5", ".hspy", ".nxs")
+HDF5 = (".emd", ".h5", ".hspy", ".nxs")
 _CPU_LIMIT_S = 30.0  # a million chunks take less than 1 s
 
 
@@ -39,7 +39,7 @@ def check_hdf5(files: Iterable[Path], *, cpu_limit_s: float = _CPU_LIMIT_S) -> N
     InputFileError
         If the HDF5 library loops or crashes on a file. Damage of other kinds is not looked for.
     """
-    asked = [f for f in files if f.suffix.lower() in _HDF5]
+    asked = [f for f in files if f.suffix.lower() in HDF5]
     if not asked:
         return
     command = [sys.executable, "-P", hdf5_walk.__file__, str(cpu_limit_s)]

@@ -41,9 +41,8 @@ def walk(path: str, cpu_limit_s: float) -> None:
             if isinstance(found, h5py.Dataset):
                 with suppress(Exception):
                     found.id.get_num_chunks()  # goes through the whole index
-                with suppress(
-                    Exception
-                ):  # by a selection, as readers do: without one HDF5 checks more
+                with suppress(Exception):
+                    # by a selection, as readers do: without one HDF5 checks more
                     found[(slice(None if found.nbytes <= _WHOLE_BYTES else 2),) * found.ndim]
 
 

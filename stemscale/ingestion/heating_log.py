@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import FrameColumn, check_frame_metadata, known_column
-from stemscale.errors import InputFileError, SettingsError, StemscaleError
+from stemscale.errors import InputFileError, SettingsError, StemscaleError, one_line
 from stemscale.ingestion.frame_log import read_table
 
 HOW = ("linear", "nearest")
@@ -97,10 +97,9 @@ def read_log(path: Path) -> HolderLog:
     except StemscaleError:
         raise
     except Exception as error:  # RosettaSciIO's parsers raise whatever they like
-        detail = " ".join(str(error).split()) or type(error).__name__
         raise InputFileError(
-            f"{path} cannot be read as a heating log ({detail}): give a DENSsolutions .dens, a "
-            f"Protochips .csv, or a CSV with a column time_s"
+            f"{path} cannot be read as a heating log ({one_line(error)}): give a DENSsolutions "
+            f".dens, a Protochips .csv, or a CSV with a column time_s"
         ) from error
 
 

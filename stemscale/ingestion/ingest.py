@@ -8,21 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stemscale.acquisition import check_name
 from stemscale.errors import InputFileError, SeriesError, SettingsError, StoreError
 from stemscale.ingestion.blocks import BlockWriter, write_blocks
 from stemscale.ingestion.decide import Todo, decide
-from stemscale.ingestion.growth import grow, grown, is_growing, lose_blocks, shrink
+from stemscale.ingestion.growth import grow, grown, is_growing, shrink
 from stemscale.ingestion.hdf5_check import check_hdf5
-from stemscale.ingestion.manifest import ManifestRow, read_manifest
-from stemscale.ingestion.plan import (
-    FovPlan,
-    IngestOptions,
-    LogReport,
-    fov_name,
-    plan_fovs,
-)
+from stemscale.ingestion.manifest import ManifestRow, read_manifest, row_of
+from stemscale.ingestion.plan import FovPlan, IngestOptions, LogReport, plan_fovs
 from stemscale.ingestion.readers import input_files
+from stemscale.ingestion.records import lose_blocks
 from stemscale.ingestion.series import finish, finish_blocks, lay_out, write_slow
 from stemscale.store import (
     AcquisitionStore,
@@ -265,17 +259,8 @@ def _rows(
         return read_manifest(Path(manifest)), []
     if not files:
         raise SettingsError("nothing to ingest: give RAPID files, or --manifest")
-    if slow_is not in ("same", "after"):
-        raise SettingsError(f"--slow-is is {slow_is!r}, but must be same or after")
-    if use not in (None, "train", "test"):
-        raise SettingsError(f"--use is {use!r}, but must be train or test")
-    row = ManifestRow(
-        fov=fov_name(files[0]) if fov is None else check_name(fov, kind="FOV"),
-        rapid=files[0],
-        slow=None if slow is None else Path(slow),
-        slow_is=slow_is,
-        frame_metadata=None if frame_metadata is None else Path(frame_metadata),
-        use=use,
+    row = row_of(
+        files[0], fov=fov, slow=slow, slow_is=slow_is, frame_metadata=frame_metadata, use=use
     )
     return [row], files[1:]
 

@@ -1,4 +1,4 @@
-"""Several sources that make one series, and a source whose file errs."""
+"""Several sources that make one series."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stemscale.acquisition import FrameColumn, Frames, ScanSettings, known_column, median_interval
+from stemscale.acquisition import FrameColumn, Frames, known_column, median_interval
 from stemscale.errors import InputFileError
 from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.tags import columns_from_tags
@@ -126,20 +126,19 @@ def join_columns(columns: Iterable[FrameColumn | None], lengths: Iterable[int]) 
     Returns
     -------
     FrameColumn
-        With missing values where there is no column; words are coded anew.
+        With missing values where there is no column; words are coded anew, and numbers are words
+        where another part has words.
     """
     columns, lengths = list(columns), list(lengths)
     first = next(c for c in columns if c is not None)
-    words = tuple(dict.fromkeys(w for c in columns for w in ((c.words if c else ()) or ())))
-    if words:
-        words = tuple(dict.fromkeys((*words, ""))) if None in columns else words
-        codes = [
-            np.array([words.index(c.words[v]) for v in c.values])
-            if c is not None
-            else np.full(n, words.index(""))
-            for c, n in zip(columns, lengths, strict=True)
-        ]
-        return replace(first, values=np.concatenate(codes).astype(np.int64), words=words)
+    worded = next((c for c in columns if c is not None and c.words), None)
+    if worded is not None:
+        texts = [_texts(c, n) for c, n in zip(columns, lengths, strict=True)]
+        known = dict.fromkeys(w for c in columns if c is not None for w in c.words)
+        words = tuple(dict.fromkeys((*known, *(w for part in texts for w in part))))
+        codes = {word: code for code, word in enumerate(words)}
+        coded = np.array([codes[w] for part in texts for w in part], dtype=np.int64)
+        return replace(worded, values=coded, words=words)
     missing = np.iinfo(np.int64).min if first.values.dtype.kind == "i" else np.nan
     values = [
         np.full(n, missing, dtype=first.values.dtype) if c is None else c.values
@@ -148,28 +147,10 @@ def join_columns(columns: Iterable[FrameColumn | None], lengths: Iterable[int]) 
     return replace(first, values=np.concatenate(values))
 
 
-class CorrectedSource:
-    """A series whose file says too little of its scan settings, or says them wrong.
-
-    Parameters
-    ----------
-    source : FrameSource
-    changes : mapping
-        Fields of `ScanSettings`; None leaves what the file says.
-    """
-
-    def __init__(self, source: FrameSource, changes: Mapping[str, Any]) -> None:
-        self._source = source
-        self.name = source.name
-        self.detector = source.detector
-        self.n_frames = source.n_frames
-        self.dtype = source.dtype
-        self.per_frame = source.per_frame
-        self.start_time = source.start_time
-        self.original_metadata = source.original_metadata
-        said = {k: v for k, v in changes.items() if v is not None}
-        self.settings: ScanSettings = replace(source.settings, **said)
-
-    def read(self, start: int, stop: int) -> Frames:
-        """Read frames ``start`` to ``stop`` (exclusive), shape (frame, y, x)."""
-        return self._source.read(start, stop)
+def _texts(column: FrameColumn | None, n_frames: int) -> list[str]:
+    """Give the words of a column, or its numbers as words; "" where they are missing."""
+    if column is None:
+        return [""] * n_frames
+    if column.words:
+        return [column.words[v] for v in column.values]
+    return ["" if np.isnan(v) else f"{v:g}" for v in column.values]

@@ -17,14 +17,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
-from stemscale.errors import InputFileError
+from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype, positive
+from stemscale.errors import InputFileError, one_line
 from stemscale.ingestion.hdf5_chunks import bytes_there
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.numpy_files import NpySource
 from stemscale.ingestion.pixels import square_pixel_nm
-from stemscale.ingestion.source import FrameSource
-from stemscale.ingestion.units import to_s
+from stemscale.ingestion.source import Signals
+from stemscale.ingestion.tags import dig
+from stemscale.ingestion.units import clock_ns, to_s
 
 _LOCAL_HEADER = struct.Struct("<4s2B4HL2L2H")  # of a file in a ZIP archive
 
@@ -55,7 +56,7 @@ class NionSource:
         except Exception as error:  # ZIP, HDF5 and JSON raise whatever they like
             raise InputFileError(
                 f"{path} cannot be read as an export of Nion Swift "
-                f"({' '.join(str(error).split()) or type(error).__name__}): export it again"
+                f"({one_line(error)}): export it again"
             ) from error
         check_dtype(self._pixels.dtype, source=path.name)
         self.n_frames, self.dtype = self._pixels.n_frames, self._pixels.dtype
@@ -127,7 +128,7 @@ class _Hdf5Pixels:
         return np.asarray(found, dtype=self.dtype)
 
 
-def signals(path: Path) -> list[FrameSource]:
+def signals(path: Path) -> Signals:
     """List the one series of an export of Nion Swift.
 
     Parameters
@@ -137,14 +138,14 @@ def signals(path: Path) -> list[FrameSource]:
 
     Returns
     -------
-    list of FrameSource
+    Signals
 
     Raises
     ------
     InputFileError, SeriesError
         As for `NionSource`.
     """
-    return [NionSource(path)]
+    return Signals([NionSource(path)], left_out={})
 
 
 def _open(path: Path) -> tuple[Mapping[str, Any], Any]:
@@ -175,52 +176,41 @@ def _document(text: Any) -> Mapping[str, Any]:
 
 
 def _settings(about: Mapping[str, Any], bare: ScanSettings, path: Path) -> ScanSettings:
-    steps = _dig(about, "spatial_calibrations")
+    steps = dig(about, "spatial_calibrations")
     axes = steps if isinstance(steps, list) else []
     found: dict[str, Any] = {}
     if len(axes) >= 2:
         y, x = axes[-2], axes[-1]
         found["pixel_size_nm"] = square_pixel_nm(
-            _dig(y, "scale"), _dig(x, "scale"), _dig(x, "units"), _dig(y, "units"), path=path
+            dig(y, "scale"), dig(x, "scale"), dig(x, "units"), dig(y, "units"), path=path
         )
     if len(axes) == 3:
-        found["frame_time_s"] = _positive(to_s(_dig(axes[0], "scale"), _dig(axes[0], "units")))
+        found["frame_time_s"] = positive(to_s(dig(axes[0], "scale"), dig(axes[0], "units")))
     scan = ("metadata", "scan")
-    dwell_us = _dig(about, *scan, "scan_device_properties", "pixel_time_us")
-    dwell_us = dwell_us or _dig(about, *scan, "scan_device_parameters", "pixel_time_us")
-    flyback_us = _dig(about, *scan, "scan_device_properties", "flyback_time_us")
-    volts = _dig(about, "metadata", "instrument", "high_tension")
-    found["dwell_time_ns"] = _positive(dwell_us, 1e3)
-    found["flyback_time_us"] = _positive(flyback_us)
-    found["high_tension_kv"] = _positive(volts, 1e-3)
+    dwell_us = dig(about, *scan, "scan_device_properties", "pixel_time_us")
+    dwell_us = dwell_us or dig(about, *scan, "scan_device_parameters", "pixel_time_us")
+    flyback_us = dig(about, *scan, "scan_device_properties", "flyback_time_us")
+    volts = dig(about, "metadata", "instrument", "high_tension")
+    numbers = (
+        ("dwell_time_ns", dwell_us, 1e3),
+        ("flyback_time_us", flyback_us, 1.0),
+        ("high_tension_kv", volts, 1e-3),
+    )
+    found |= {n: number * factor for n, value, factor in numbers if (number := positive(value))}
     hardware = ("metadata", "hardware_source")
     if "frame_time_s" not in found or found["frame_time_s"] is None:
-        found["frame_time_s"] = _positive(_dig(about, *hardware, "exposure"))
-    detector = _dig(about, *hardware, "channel_name") or _dig(about, *hardware, "channel_id")
+        found["frame_time_s"] = positive(dig(about, *hardware, "exposure"))
+    detector = dig(about, *hardware, "channel_name") or dig(about, *hardware, "channel_id")
     found["detector"] = str(detector) if detector else None
-    maker = _dig(about, *scan, "hardware_source_name")
+    maker = dig(about, *scan, "hardware_source_name")
     found["instrument"] = f"Nion {maker}" if maker else None
     return replace(bare, **{k: v for k, v in found.items() if v is not None})
 
 
 def _start_time(about: Mapping[str, Any]) -> int | None:
-    local, zone = (_dig(about, "datetime_original", k) for k in ("local_datetime", "tz"))
+    local, zone = (dig(about, "datetime_original", k) for k in ("local_datetime", "tz"))
     try:
         began = datetime.fromisoformat(f"{local}{zone}")
     except ValueError:
         return None
-    return None if began.tzinfo is None else int(began.timestamp() * 1e6) * 1000
-
-
-def _positive(value: Any, factor: float = 1.0) -> float | None:
-    try:
-        number = float(value) * factor
-    except (TypeError, ValueError):
-        return None
-    return number if 0 < number < np.inf else None
-
-
-def _dig(tree: Any, *path: str) -> Any:
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return tree
+    return clock_ns(began)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
-from stemscale.errors import InputFileError
-from stemscale.ingestion.source import FrameSource
+from stemscale.errors import InputFileError, one_line
+from stemscale.ingestion.source import Signals
 
 
 class NpySource:
@@ -52,7 +52,7 @@ class NpySource:
                 raise ValueError(f"it is truncated: {path.stat().st_size} bytes of {needed}")
         except Exception as error:  # the header is Python text, parsed with all that may go wrong
             raise InputFileError(
-                f"{path} cannot be read as an NPY file ({' '.join(str(error).split())}): write it "
+                f"{path} cannot be read as an NPY file ({one_line(error)}): write it "
                 f"again with numpy.save"
             ) from error
         if len(shape) not in (2, 3) or min(shape) < 1:
@@ -94,7 +94,7 @@ class NpySource:
         return np.array(frames[start:stop], dtype=self.dtype, order="C")
 
 
-def signals(path: Path) -> list[FrameSource]:
+def signals(path: Path) -> Signals:
     """List the one series of an NPY file.
 
     Parameters
@@ -104,11 +104,11 @@ def signals(path: Path) -> list[FrameSource]:
 
     Returns
     -------
-    list of FrameSource
+    Signals
 
     Raises
     ------
     InputFileError, SeriesError
         As for `NpySource`.
     """
-    return [NpySource(path)]
+    return Signals([NpySource(path)], left_out={})

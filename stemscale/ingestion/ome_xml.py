@@ -1,6 +1,5 @@
 """What the OME-XML in a TIFF file says: pixel size, interval, names of detectors, time."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import tifffile
 
 from stemscale.ingestion.pixels import square_pixel_nm
+from stemscale.ingestion.tags import dig
 from stemscale.ingestion.units import clock_ns, to_s
 
 
@@ -38,24 +38,24 @@ def read_ome(xml: str, path: Path) -> tuple[dict[str, Any], list[str], int | Non
         If pixels are not square.
     """
     try:
-        image = _first(_dig(tifffile.xml2dict(xml), "OME", "Image"))
+        image = _first(dig(tifffile.xml2dict(xml), "OME", "Image"))
     except Exception:  # XML that is none; the pixels are good all the same
         return {}, [], None, ""
-    pixels = _dig(image, "Pixels")
-    steps = [_dig(pixels, f"PhysicalSize{a}") for a in "YX"]
-    units = [_dig(pixels, f"PhysicalSize{a}Unit") or "µm" for a in "YX"]  # µm by the standard
+    pixels = dig(image, "Pixels")
+    steps = [dig(pixels, f"PhysicalSize{a}") for a in "YX"]
+    units = [dig(pixels, f"PhysicalSize{a}Unit") or "µm" for a in "YX"]  # µm by the standard
     found: dict[str, Any] = {}
     pixel = square_pixel_nm(steps[0], steps[1], units[1], units[0], path=path)
     if pixel is not None:
         found["pixel_size_nm"] = pixel
-    interval = to_s(_dig(pixels, "TimeIncrement"), _dig(pixels, "TimeIncrementUnit") or "s")
+    interval = to_s(dig(pixels, "TimeIncrement"), dig(pixels, "TimeIncrementUnit") or "s")
     if interval is not None and 0 < interval < float("inf"):
         found["frame_time_s"] = interval
-    channels = _dig(pixels, "Channel")
+    channels = dig(pixels, "Channel")
     listed = channels if isinstance(channels, list | tuple) else [channels]
-    names = [str(_dig(c, "Name") or "").strip() for c in listed]
-    description = str(_dig(image, "Description") or "")
-    return found, names, _start(_dig(image, "AcquisitionDate")), description
+    names = [str(dig(c, "Name") or "").strip() for c in listed]
+    description = str(dig(image, "Description") or "")
+    return found, names, _start(dig(image, "AcquisitionDate")), description
 
 
 def _start(text: Any) -> int | None:
@@ -67,9 +67,3 @@ def _start(text: Any) -> int | None:
 
 def _first(value: Any) -> Any:
     return value[0] if isinstance(value, list | tuple) and value else value
-
-
-def _dig(tree: Any, *path: str) -> Any:
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return tree

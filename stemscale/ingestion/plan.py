@@ -1,6 +1,5 @@
 """What is to be ingested, opened and checked before anything is written."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +15,11 @@ from stemscale.acquisition import (
     frame_coordinates,
 )
 from stemscale.errors import InputFileError
+from stemscale.ingestion.corrected import CorrectedSource
 from stemscale.ingestion.files import content_hash
 from stemscale.ingestion.frame_log import read_frame_log
 from stemscale.ingestion.heating_log import join_log, read_log
-from stemscale.ingestion.joined import CorrectedSource, JoinedSource
+from stemscale.ingestion.joined import JoinedSource
 from stemscale.ingestion.manifest import ManifestRow
 from stemscale.ingestion.readers import ALL, input_files, open_series, plain_name
 from stemscale.ingestion.source import FrameSource
@@ -240,12 +240,6 @@ def _plan(
         log=report,
         left_out=joined.left_out,
     )
-
-
-def fov_name(rapid: Path) -> str:
-    """Make a FOV name from a file name: ``fov01_rapid.tif`` gives ``fov01``."""
-    name = re.sub(r"_rapid$", "", plain_name(rapid.stem, otherwise="fov"))
-    return check_name(name, kind="FOV")
 
 
 def _names(fov: str, joined: Sequence[JoinedSource]) -> list[str]:

@@ -128,8 +128,8 @@ def _is_one_array(folder: Path) -> bool:
 def _signals(path: Path) -> Signals:
     # Each reader brings libraries of its own: only the one that is needed is loaded.
     reader = importlib.import_module(f"stemscale.ingestion.{_reader(path)}")
-    found: list[FrameSource] = reader.signals(path)
-    return found if isinstance(found, Signals) else Signals(found, left_out={})
+    found: Signals = reader.signals(path)
+    return found
 
 
 def _reader(path: Path) -> str:

@@ -13,7 +13,7 @@ import dask
 import numpy as np
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
-from stemscale.errors import InputFileError, SeriesError, StemscaleError
+from stemscale.errors import InputFileError, SeriesError, StemscaleError, one_line
 from stemscale.ingestion.exported import exported_columns, exported_settings
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.mdoc import read_mdoc
@@ -175,9 +175,8 @@ def _load(path: Path) -> list[dict[str, Any]]:
             warnings.simplefilter("ignore")  # about metadata that we read ourselves or do not need
             found: list[dict[str, Any]] = reader(str(path), **options)
     except Exception as error:  # third-party parsers raise whatever they like
-        detail = " ".join(str(error).split()) or type(error).__name__
         raise InputFileError(
-            f"{path} cannot be read ({detail}): it is truncated, damaged or not "
+            f"{path} cannot be read ({one_line(error)}): it is truncated, damaged or not "
             f"what its extension says; copy it again from the microscope"
         ) from error
     return found

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype, known_column
-from stemscale.errors import InputFileError
+from stemscale.errors import InputFileError, one_line
 from stemscale.ingestion.pixels import square_pixel_nm
 from stemscale.ingestion.source import FrameSource, Signals, name_apart
 from stemscale.ingestion.tags import settings_from_tags
@@ -173,7 +173,7 @@ def signals(path: Path) -> Signals:
         except InputFileError as error:
             if len(files) == 1:
                 raise
-            left_out[file.name] = " ".join(str(error.__cause__ or error).split())
+            left_out[file.name] = one_line(error.__cause__ or error)
     if not found:
         raise InputFileError(
             f"{path} has no series of images beside it: it needs {path.stem}_1.ser in its folder"

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stemscale.acquisition import FrameColumn, known_column
+from stemscale.acquisition import FrameColumn, known_column, positive
 
 # (pattern of the dotted path of a tag, field of ScanSettings, factor to its unit), best first.
 _TAGS: list[tuple[str, str, float]] = [
@@ -73,7 +73,7 @@ def settings_from_tags(tags: Mapping[str, Any]) -> dict[str, Any]:
     for pattern, name, factor in _TAGS:
         for path, value in flat.items():
             if name not in found and re.search(pattern, path):
-                number = _positive(value)
+                number = positive(value)
                 if number is not None:
                     found[name] = number * factor
     for pattern, name in _NAMES:
@@ -120,9 +120,8 @@ def walk(tags: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]
             yield path, value
 
 
-def _positive(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if 0 < number < float("inf") else None
+def dig(tree: Any, *path: str) -> Any:
+    """Look up an entry of nested mappings; None where there is none."""
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree

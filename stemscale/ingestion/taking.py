@@ -5,11 +5,12 @@ from typing import Any
 
 from stemscale.acquisition import check_pixels
 from stemscale.errors import InputFileError, StoreConflictError
-from stemscale.ingestion.growth import restore_records, same_pixels
-from stemscale.ingestion.joined import CorrectedSource
+from stemscale.ingestion.corrected import CorrectedSource
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.manifest import ManifestRow
 from stemscale.ingestion.plan import IngestOptions
+from stemscale.ingestion.records import restore_records
+from stemscale.ingestion.same_pixels import same_pixels
 from stemscale.ingestion.series import LONG_NAME
 from stemscale.ingestion.watched import Watched
 from stemscale.store import (

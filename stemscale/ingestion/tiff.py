@@ -27,7 +27,7 @@ from stemscale.ingestion.exported import (
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.ome_xml import read_ome
 from stemscale.ingestion.pixels import square_pixel_nm
-from stemscale.ingestion.source import FrameSource
+from stemscale.ingestion.source import Signals
 
 _SETTINGS = ("dwell_time_ns", "flyback_time_us", "high_tension_kv", "magnification")
 _NAMES = ("detector", "instrument")
@@ -268,7 +268,7 @@ def _imagej_settings(info: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def signals(path: Path) -> list[FrameSource]:
+def signals(path: Path) -> Signals:
     """List the series of a TIFF file: one, or one for each channel.
 
     Parameters
@@ -278,7 +278,7 @@ def signals(path: Path) -> list[FrameSource]:
 
     Returns
     -------
-    list of FrameSource
+    Signals
         Channels bear the names that an OME-TIFF gives them, otherwise ``channel-1`` and so on.
 
     Raises
@@ -287,4 +287,5 @@ def signals(path: Path) -> list[FrameSource]:
         As for `TiffSource`.
     """
     first = TiffSource(path)
-    return [first, *(TiffSource(path, channel) for channel in range(1, first.n_channels))]
+    others = (TiffSource(path, channel) for channel in range(1, first.n_channels))
+    return Signals([first, *others], left_out={})

@@ -12,12 +12,12 @@ import h5py
 import numpy as np
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, median_interval
-from stemscale.errors import InputFileError
+from stemscale.errors import InputFileError, one_line
 from stemscale.ingestion.hdf5_chunks import bytes_there
 from stemscale.ingestion.pixels import square_pixel_nm
 from stemscale.ingestion.source import Signals, name_apart
-from stemscale.ingestion.tags import settings_from_tags
-from stemscale.ingestion.velox_metadata import Page, dig, frame_columns, parse_page, start_time
+from stemscale.ingestion.tags import dig, settings_from_tags
+from stemscale.ingestion.velox_metadata import Page, frame_columns, parse_page, start_time
 from stemscale.ingestion.velox_names import image_names, shown_labels
 
 _IMAGES = "Data/Image"
@@ -101,7 +101,7 @@ class VeloxSource:
         except Exception as error:  # HDF5 raises whatever it likes
             raise InputFileError(
                 f"{self._path}: frames {start} to {stop - 1} of {self.detector or self._key} "
-                f"cannot be read ({_one_line(error)}): they were never recorded, or the file is "
+                f"cannot be read ({one_line(error)}): they were never recorded, or the file is "
                 f"damaged; copy it again from the microscope"
             ) from error
         return frames
@@ -152,7 +152,7 @@ def signals(path: Path) -> Signals:
         raise
     except Exception as error:  # HDF5 raises whatever it likes
         raise InputFileError(
-            f"{path} cannot be read ({_one_line(error)}): it is truncated, damaged or no Velox "
+            f"{path} cannot be read ({one_line(error)}): it is truncated, damaged or no Velox "
             f"file; copy it again from the microscope"
         ) from error
     if not found:
@@ -224,7 +224,3 @@ def _check_lengths(group: h5py.Group) -> None:
         raise ValueError(f"{group.name} is to have {n_frames} frames, but {there} are there")
     if isinstance(texts, h5py.Dataset) and texts.ndim == 2 and texts.shape[0] > _LONGEST_TEXT:
         raise ValueError(f"{texts.name} is to have {texts.shape[0]} bytes for a frame")
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -57,13 +57,6 @@ def parse_page(text: bytes) -> Page | None:
     return found if isinstance(found, dict) else None
 
 
-def dig(tree: Any, *path: str) -> Any:
-    """Look up an entry of nested mappings; None where there is none."""
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, Mapping) else None
-    return tree
-
-
 def start_time(page: Page, detector: str) -> int | None:
     """Clock time of a frame, or of the start of its series [ns since 1970-01-01, UTC]."""
     leaves = _leaves(page)

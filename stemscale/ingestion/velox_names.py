@@ -11,7 +11,7 @@ from typing import Any
 
 import h5py
 
-from stemscale.ingestion.velox_metadata import dig
+from stemscale.ingestion.tags import dig
 
 Entry = Mapping[str, Any]
 """The JSON document of an operation or a display."""

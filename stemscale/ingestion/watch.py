@@ -9,13 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from stemscale.acquisition import check_name
 from stemscale.errors import InputFileError, SeriesError, SettingsError, StoreError
 from stemscale.ingestion.decide import Todo, is_same
 from stemscale.ingestion.growth import grown
 from stemscale.ingestion.ingest import IngestedFov
-from stemscale.ingestion.manifest import ManifestRow
-from stemscale.ingestion.plan import FovPlan, IngestOptions, fov_name, plan_fovs
+from stemscale.ingestion.manifest import ManifestRow, row_of
+from stemscale.ingestion.plan import FovPlan, IngestOptions, plan_fovs
 from stemscale.ingestion.readers import readable_extensions
 from stemscale.ingestion.series import finish, lay_out_anew, write_slow
 from stemscale.ingestion.taking import Taking, keep_left_out, left_out_before
@@ -122,15 +121,8 @@ def watch(
         If the store cannot be written; the same call later goes on where this one was.
     """
     path = Path(source)
-    _check(path, slow_is, use, detector, block)
-    row = ManifestRow(
-        fov=fov_name(path) if fov is None else check_name(fov, kind="FOV"),
-        rapid=path,
-        slow=None if slow is None else Path(slow),
-        slow_is=slow_is,
-        frame_metadata=None if frame_metadata is None else Path(frame_metadata),
-        use=use,
-    )
+    row = row_of(path, fov=fov, slow=slow, slow_is=slow_is, frame_metadata=frame_metadata, use=use)
+    _check(path, detector, block)
     options = IngestOptions(
         detector=detector,
         rapid_settings=rapid_settings or {},
@@ -296,11 +288,7 @@ class _Watch:
         )
 
 
-def _check(path: Path, slow_is: str, use: str | None, detector: str | None, block: int) -> None:
-    if slow_is not in ("same", "after"):
-        raise SettingsError(f"--slow-is is {slow_is!r}, but must be same or after")
-    if use not in (None, "train", "test"):
-        raise SettingsError(f"--use is {use!r}, but must be train or test")
+def _check(path: Path, detector: str | None, block: int) -> None:
     if detector == "all":
         raise SettingsError("--detector all cannot be watched: name one detector")
     if block < 1:

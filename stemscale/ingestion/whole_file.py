@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from stemscale.errors import StemscaleError
-from stemscale.ingestion.hdf5_check import check_hdf5
+from stemscale.ingestion.hdf5_check import HDF5, check_hdf5
 from stemscale.ingestion.hdf5_closed import hdf5_is_closed
 from stemscale.ingestion.readers import open_one
 from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.tiff import TiffSource
 
-_HDF5 = (".emd", ".h5", ".hspy", ".nxs")
 _CHECKED = (".tif", ".tiff", ".mrc", ".npy")  # readers compare their length with the header
 _STILL_CHECKED_S = 0.04  # that a file has to be left alone
 _STILL_S = 0.5
@@ -91,7 +90,7 @@ class PendingFile:
             return None
         kind = self.path.suffix.lower()
         still_s = (
-            _STILL_CHECKED_S if kind in _CHECKED else _STILL_HDF5_S if kind in _HDF5 else _STILL_S
+            _STILL_CHECKED_S if kind in _CHECKED else _STILL_HDF5_S if kind in HDF5 else _STILL_S
         )
         if now - self.since < max(still_s, self.still_s) or now < self._next_try:
             return None
@@ -113,7 +112,7 @@ class PendingFile:
             found = TiffSource(self.path, dialects=False)
             if found.n_channels == 1:
                 return found
-        if kind in _HDF5:
+        if kind in HDF5:
             if not hdf5_is_closed(self.path):
                 self.why = "is open for writing, or was not closed properly"
                 return None

@@ -9,7 +9,7 @@ import numpy as np
 import zarr
 
 from stemscale.acquisition import FrameColumn, Frames, ScanSettings, check_dtype
-from stemscale.errors import InputFileError, StemscaleError
+from stemscale.errors import InputFileError, StemscaleError, one_line
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.pixels import square_pixel_nm
 from stemscale.ingestion.source import FrameSource, Signals
@@ -119,7 +119,7 @@ def signals(path: Path) -> Signals:
         raise
     except Exception as error:  # codecs and metadata raise whatever they like
         raise InputFileError(
-            f"{path} cannot be read as a Zarr store ({' '.join(str(error).split())}): name the "
+            f"{path} cannot be read as a Zarr store ({one_line(error)}): name the "
             f"folder of an array, or of an OME-Zarr image"
         ) from error
     if not sources:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stemscale.pipeline.score_names import AT_THE_END, LONG_NAMES, OF_STRETCHES, UNITS
 from stemscale.pipeline.scoring import RAPID
-from stemscale.quality import PAPER_BANDS, mean_and_std
+from stemscale.quality import PAPER_BANDS, decibels, mean_and_std
 from stemscale.store import (
     SUMMARY,
     AcquisitionStore,
@@ -100,10 +100,7 @@ def _finish(series: Mapping[str, SeriesScores], *, after: bool) -> None:
     for scores in series.values():
         errors = scores.scores.pop("umse", None)
         if errors is not None and peak > 0:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                scores.scores["upsnr"] = np.where(
-                    errors > 0, 10 * np.log10(peak**2 / np.abs(errors)), np.nan
-                )
+            scores.scores["upsnr"] = np.where(errors > 0, decibels(errors, peak), np.nan)
         if after:
             for name in AT_THE_END:
                 if name in scores.scores:

@@ -7,10 +7,11 @@ from stemscale.quality.coherence import (
     coherence_cutoff,
     ring_coherence,
 )
-from stemscale.quality.common import hann, independent_halves, mean_image
+from stemscale.quality.decibels import decibels
 from stemscale.quality.dips import Dip, find_dips, fit_dip
 from stemscale.quality.flat_frames import FlatFrames, StripSums, gather
 from stemscale.quality.gain import PAPER_PEAK, gain_and_offset, match_gain, min_max_scale
+from stemscale.quality.halves import independent_halves, mean_image
 from stemscale.quality.lag import LagTail, lag_tail, line_response
 from stemscale.quality.paper_score import PaperScore
 from stemscale.quality.psnr import (
@@ -32,7 +33,9 @@ from stemscale.quality.spectrum import (
 from stemscale.quality.ssim import ssim
 from stemscale.quality.streak import streak
 from stemscale.quality.summary import ScoreSummary, mean_and_std
+from stemscale.quality.transforms import hann
 from stemscale.quality.upsnr import NeighbourScores, NeighbourSums, unsupervised_mse, upsnr
+from stemscale.quality.vertex import vertex
 from stemscale.quality.zncc import zncc
 
 __all__ = [
@@ -52,6 +55,7 @@ __all__ = [
     "StripSums",
     "agreement_cutoff",
     "coherence_cutoff",
+    "decibels",
     "find_dips",
     "fit_dip",
     "gain_and_offset",
@@ -79,5 +83,6 @@ __all__ = [
     "streak",
     "unsupervised_mse",
     "upsnr",
+    "vertex",
     "zncc",
 ]

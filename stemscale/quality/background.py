@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from stemscale.errors import FrameShapeError, SettingsError
-from stemscale.quality.common import FloatImage, Image
+from stemscale.quality.common_pixels import FloatImage, Image
 
 # Waves of 5.3 sigma keep half of their amplitude: with 20 px, dislocations (4-20 px wide) and the
 # lag behind them (tails up to some 10 px) pass whole, and what varies over more than a fifth of

@@ -6,8 +6,8 @@ from scipy.ndimage import uniform_filter1d
 
 from stemscale.errors import SettingsError
 from stemscale.quality.background import DEFAULT_SIGMA_PX
-from stemscale.quality.common import Image
-from stemscale.quality.transforms import frequencies, transforms_alike
+from stemscale.quality.common_pixels import Image
+from stemscale.quality.transforms import frequencies, transforms_alike, waves_per_px
 
 Profile = npt.NDArray[np.float64]
 
@@ -17,16 +17,12 @@ TRUTH_THRESHOLD = 7**-0.5
 HALVES_THRESHOLD = 1 / 7
 """The customary limit of the correlation of two halves of a series, as good as each other."""
 
-_NM_PER_UM = 1000.0
 _HALF_KEPT = 5.3  # waves of so many sigma keep half of their amplitude: `remove_background`
+_SMOOTH_RINGS = 9  # of the running mean: single rings scatter
 
 
 def ring_coherence(
-    image: Image,
-    reference: Image,
-    *,
-    pixel_size_nm: float | None,
-    sigma_px: float = DEFAULT_SIGMA_PX,
+    image: Image, reference: Image, *, pixel_size_nm: float | None
 ) -> tuple[Profile, Profile]:
     """Correlate two images wave number by wave number.
 
@@ -36,8 +32,6 @@ def ring_coherence(
         Intensities, each on its own scale; NaN (not seen) in either counts as the mean in both.
     pixel_size_nm : float or None
         Pixel size [nm]; None where it is not known.
-    sigma_px : float
-        Width of the smooth background taken out of both images before [px].
 
     Returns
     -------
@@ -77,9 +71,8 @@ def ring_coherence(
     >>> np.allclose(coherence, 1.0)
     True
     """
-    if pixel_size_nm is not None and not pixel_size_nm > 0:
-        raise SettingsError(f"pixel_size_nm is {pixel_size_nm:g}: needed is a size above 0 nm")
-    first, second = transforms_alike(image, reference, sigma_px=sigma_px)
+    scale = waves_per_px(pixel_size_nm)
+    first, second = transforms_alike(image, reference)
     shorter = min(first.shape)
     ring = np.rint(np.hypot(*frequencies(first.shape)) * shorter).astype(np.int64).ravel()
 
@@ -90,7 +83,6 @@ def ring_coherence(
     common = in_rings((first * second.conj()).real)
     power = in_rings(np.abs(first) ** 2) * in_rings(np.abs(second) ** 2)
     coherence = np.divide(common, np.sqrt(power), out=np.zeros_like(common), where=power > 0)
-    scale = 1.0 if pixel_size_nm is None else _NM_PER_UM / pixel_size_nm
     return np.arange(1, common.size + 1) / shorter * scale, coherence
 
 
@@ -100,8 +92,6 @@ def coherence_cutoff(
     *,
     pixel_size_nm: float | None,
     threshold: float = TRUTH_THRESHOLD,
-    smooth_rings: int = 9,
-    sigma_px: float = DEFAULT_SIGMA_PX,
 ) -> float:
     """Find the wave number up to which an image shows the truth.
 
@@ -114,10 +104,6 @@ def coherence_cutoff(
         Pixel size [nm]; None where it is not known.
     threshold : float
         Coherence below which detail counts as lost, between 0 and 1.
-    smooth_rings : int
-        Width of the running mean over the rings: single rings scatter.
-    sigma_px : float
-        Width of the smooth background taken out of both images before [px].
 
     Returns
     -------
@@ -131,7 +117,7 @@ def coherence_cutoff(
     FrameShapeError
         If the two images differ in shape.
     SettingsError
-        If threshold, pixel size or smoothing make no sense.
+        If threshold or pixel size make no sense.
 
     Notes
     -----
@@ -158,20 +144,14 @@ def coherence_cutoff(
     >>> coherence_cutoff(truth + 10 * noise, truth, pixel_size_nm=2.0)
     0.0
     """
-    if not 0 < threshold < 1 or smooth_rings < 1:
-        raise SettingsError(
-            f"threshold is {threshold:g} and smooth_rings {smooth_rings}: "
-            "needed are a number between 0 and 1, and at least 1"
-        )
-    wave_number, coherence = ring_coherence(
-        image, truth, pixel_size_nm=pixel_size_nm, sigma_px=sigma_px
-    )
-    scale = 1.0 if pixel_size_nm is None else _NM_PER_UM / pixel_size_nm
-    structure = wave_number >= scale / (_HALF_KEPT * sigma_px)
+    if not 0 < threshold < 1:
+        raise SettingsError(f"threshold is {threshold:g}: needed is a number between 0 and 1")
+    wave_number, coherence = ring_coherence(image, truth, pixel_size_nm=pixel_size_nm)
+    structure = wave_number >= waves_per_px(pixel_size_nm) / (_HALF_KEPT * DEFAULT_SIGMA_PX)
     if not structure.any():
         return 0.0
     wave_number = wave_number[structure]
-    smooth = uniform_filter1d(coherence[structure], smooth_rings, mode="nearest")
+    smooth = uniform_filter1d(coherence[structure], _SMOOTH_RINGS, mode="nearest")
     below = np.flatnonzero(smooth < threshold)
     if not below.size:
         return float(wave_number[-1])

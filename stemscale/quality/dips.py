@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d
 
 from stemscale.errors import FrameShapeError, SettingsError
+from stemscale.quality.vertex import vertex
 
 Line = npt.NDArray[np.float64]
 
@@ -120,7 +121,7 @@ def find_dips(
     widths, _, lefts, rights = peak_widths(heights, found[strongest], rel_height=0.5)
     return tuple(
         Dip(
-            position_px=_vertex(heights, int(found[i])),
+            position_px=vertex(heights, int(found[i])),
             depth=float(prominences[i]),
             width_px=float(width),
             left_px=float(left),
@@ -218,15 +219,6 @@ def _gaussian(
     x: Line, height: float, centre: float, sigma: float, level: float, slope: float
 ) -> Line:
     return height * np.exp(-0.5 * ((x - centre) / sigma) ** 2) + level + slope * (x - centre)
-
-
-def _vertex(heights: Line, at: int) -> float:
-    """Place the vertex of the parabola through a largest value and its neighbours [px]."""
-    if not 0 < at < heights.size - 1:
-        return float(at)
-    left, middle, right = heights[at - 1 : at + 2]
-    bend = left - 2 * middle + right
-    return at + float(0.5 * (left - right) / bend) if bend < 0 else float(at)
 
 
 def _check(line: Line) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.quality.common import Image
+from stemscale.quality.common_pixels import Image
 
 Frames = npt.NDArray[np.float32]  # (frame, y, x); NaN = not seen
 Mask = npt.NDArray[np.bool_]

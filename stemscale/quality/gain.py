@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stemscale.errors import SeriesError
-from stemscale.quality.common import FloatImage, Image, common_pixels
+from stemscale.quality.common_pixels import FloatImage, Image, common_pixels
 
 PAPER_PEAK = 65535.0  # largest value of the paper's 16-bit detector [counts]
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from stemscale.errors import FrameShapeError, SettingsError
 from stemscale.quality.background import DEFAULT_SIGMA_PX, remove_background
-from stemscale.quality.common import FloatImage, Image, seen_in_both
+from stemscale.quality.common_pixels import FloatImage, Image, seen_in_both
 
 TAIL_FROM_PX = 3  # "more than 2 px downstream": nearer than that, focus and sampling blur too
 REACH_PX = 24  # a tail of 9 px (the reference settings) has 6 % of its weight beyond
@@ -26,7 +26,7 @@ class LagTail:
     delay_px: float  # centroid of the response, downstream positive [px]
 
 
-def lag_tail(image: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_PX) -> LagTail:
+def lag_tail(image: Image, reference: Image) -> LagTail:
     """Measure which share of the signal an image shows too late along x.
 
     Parameters
@@ -35,8 +35,6 @@ def lag_tail(image: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_
         A rapid, averaged or filtered image on the grid of the reference [counts].
     reference : ndarray, shape (y, x)
         The same scene without lag: the slow scan or the noise-free truth, on any scale.
-    sigma_px : float
-        Width of the smooth background taken out of both images before [px].
 
     Returns
     -------
@@ -75,7 +73,7 @@ def lag_tail(image: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_
     >>> abs(lag_tail(sharp, sharp).weight) < 0.001
     True
     """
-    steps, response = line_response(image, reference, sigma_px=sigma_px)
+    steps, response = line_response(image, reference)
     weight, delay_px = tail_of_parts(parts_of_response(steps) @ response)
     return LagTail(weight=float(weight), delay_px=float(delay_px))
 
@@ -126,7 +124,6 @@ def line_response(
     reference: Image,
     *,
     reach_px: int = REACH_PX,
-    smoothness: float = SMOOTHNESS,
     sigma_px: float = DEFAULT_SIGMA_PX,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Estimate the horizontal response h: image(x) = sum over k of h(k) reference(x - k).
@@ -137,8 +134,6 @@ def line_response(
         As for :func:`lag_tail`.
     reach_px : int
         h is sought for k = -reach … reach [px]; at most a quarter of the line is taken.
-    smoothness : float
-        Weight of the penalty on the curvature of h, relative to the power of the reference.
     sigma_px : float
         Width of the smooth background taken out of both images before [px].
 
@@ -154,7 +149,7 @@ def line_response(
     FrameShapeError
         If the shapes differ, or a line has fewer than 16 pixels.
     SettingsError
-        If ``reach_px`` is below 3 or ``smoothness`` is not positive.
+        If ``reach_px`` is below 3.
 
     Notes
     -----
@@ -174,13 +169,10 @@ def line_response(
     >>> [round(float(response[steps == step][0]), 2) for step in (0, 5)]
     [0.75, 0.25]
     """
-    if reach_px < TAIL_FROM_PX or not smoothness > 0:
-        raise SettingsError(
-            f"reach_px is {reach_px} and smoothness {smoothness:g}: "
-            f"needed are at least {TAIL_FROM_PX} px and more than 0"
-        )
+    if reach_px < TAIL_FROM_PX:
+        raise SettingsError(f"reach_px is {reach_px}: needed are at least {TAIL_FROM_PX} px")
     seen = seen_in_both(image, reference)
-    fit = _LineFit(reference, seen, reach_px=reach_px, smoothness=smoothness, sigma_px=sigma_px)
+    fit = _LineFit(reference, seen, reach_px=reach_px, sigma_px=sigma_px)
     if fit.matrix is None:
         return fit.steps, np.full(fit.steps.shape, np.nan)
     # both lose their background over the same pixels, so that its border effects are alike
@@ -189,9 +181,7 @@ def line_response(
     return fit.steps, response.astype(np.float64)
 
 
-def tail_templates(
-    reference: Image, seen: npt.NDArray[np.bool_], *, sigma_px: float = DEFAULT_SIGMA_PX
-) -> FloatImage | None:
+def tail_templates(reference: Image, seen: npt.NDArray[np.bool_]) -> FloatImage | None:
     """Give images of which the products with any image tell its tail, as the tail is linear in it.
 
     Parameters
@@ -199,8 +189,6 @@ def tail_templates(
     reference : ndarray, shape (y, x)
     seen : ndarray of bool, shape (y, x)
         Pixels that are seen in reference and image.
-    sigma_px : float
-        Width of the smooth background taken out [px].
 
     Returns
     -------
@@ -211,7 +199,7 @@ def tail_templates(
     """
     if seen.shape[1] < _SHORTEST_LINE_PX:
         return None
-    fit = _LineFit(reference, seen, reach_px=REACH_PX, smoothness=SMOOTHNESS, sigma_px=sigma_px)
+    fit = _LineFit(reference, seen, reach_px=REACH_PX, sigma_px=DEFAULT_SIGMA_PX)
     if fit.matrix is None:
         return None
     of_right = np.linalg.solve(fit.matrix, parts_of_response(fit.steps).T)  # it is symmetric
@@ -231,7 +219,6 @@ class _LineFit:
         seen: npt.NDArray[np.bool_],
         *,
         reach_px: int,
-        smoothness: float,
         sigma_px: float,
     ) -> None:
         if seen.shape[1] < _SHORTEST_LINE_PX:
@@ -243,7 +230,7 @@ class _LineFit:
         self.steps = np.arange(-self.reach, self.reach + 1, dtype=np.int64)
         self.sharp = remove_background(np.where(seen, reference, np.nan), sigma_px=sigma_px)
         level = float(np.max(np.abs(reference[seen]), initial=0))
-        self.matrix = self._matrix(smoothness) if self._has_structure(level) else None
+        self.matrix = self._matrix() if self._has_structure(level) else None
 
     def designs(
         self,
@@ -267,7 +254,7 @@ class _LineFit:
             right += design.T @ inside[start : start + len(whole)][whole]
         return right
 
-    def _matrix(self, smoothness: float) -> npt.NDArray[np.float64] | None:
+    def _matrix(self) -> npt.NDArray[np.float64] | None:
         normal = np.zeros((self.steps.size, self.steps.size))
         for _, _, design in self.designs():
             normal += design.T @ design
@@ -276,7 +263,7 @@ class _LineFit:
             return None
         curvature = _curvature_beside_zero(self.steps)
         penalty = curvature.T @ curvature + 1e-6 * np.eye(self.steps.size)
-        regular: npt.NDArray[np.float64] = normal + smoothness * power * penalty
+        regular: npt.NDArray[np.float64] = normal + SMOOTHNESS * power * penalty
         return regular
 
     def _has_structure(self, level: float) -> bool:

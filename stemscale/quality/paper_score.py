@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.quality.common import Image, require_same_shape
+from stemscale.quality.common_pixels import Image, require_same_shape
+from stemscale.quality.decibels import decibels
 from stemscale.quality.gain import PAPER_PEAK, min_max_scale
 from stemscale.quality.psnr import PAPER_BANDS
 
@@ -129,6 +130,4 @@ class PaperScore:
 
 
 def _db(squares: float, n: int) -> float:
-    if n == 0:
-        return float("nan")
-    return float("inf") if squares == 0 else 10.0 * float(np.log10(PAPER_PEAK**2 * n / squares))
+    return float(decibels(squares / n, PAPER_PEAK)) if n else float("nan")

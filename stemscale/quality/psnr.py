@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stemscale.errors import SeriesError, SettingsError
-from stemscale.quality.background import DEFAULT_SIGMA_PX, remove_background
-from stemscale.quality.common import Image, common_pixels, seen_in_both
+from stemscale.quality.background import remove_background
+from stemscale.quality.common_pixels import Image, common_pixels, seen_in_both
+from stemscale.quality.decibels import decibels
 from stemscale.quality.gain import PAPER_PEAK, match_gain, min_max_scale
 
 PAPER_BANDS = (0.0, 20000.0, 40000.0, 65535.0)  # row Q3 [counts after min-max scaling]
@@ -211,18 +212,13 @@ def psnr_matched(frame: Image, reference: Image) -> float:
     return _psnr_of_pixels(a, b, peak=peak)
 
 
-def psnr_without_background(
-    frame: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_PX
-) -> float:
+def psnr_without_background(frame: Image, reference: Image) -> float:
     """Score a frame after the smooth background is taken out of both images.
 
     Parameters
     ----------
     frame, reference : ndarray, shape (y, x)
         Intensities, each on its own scale.
-    sigma_px : float
-        Width of the low-pass that counts as background [px], see
-        :func:`~stemscale.quality.background.remove_background`.
 
     Returns
     -------
@@ -256,8 +252,8 @@ def psnr_without_background(
     """
     seen = seen_in_both(frame, reference)
     # both backgrounds are estimated from the same pixels, else they differ at the edge of the view
-    a = remove_background(np.where(seen, frame, np.nan), sigma_px=sigma_px)
-    b = remove_background(np.where(seen, reference, np.nan), sigma_px=sigma_px)
+    a = remove_background(np.where(seen, frame, np.nan))
+    b = remove_background(np.where(seen, reference, np.nan))
     return psnr_matched(a, b)
 
 
@@ -270,4 +266,4 @@ def _psnr_of_pixels(
         return float("nan")
     error = a - b
     mse = float(error @ error) / error.size
-    return float("inf") if mse == 0 else 10.0 * float(np.log10(peak**2 / mse))
+    return float(decibels(mse, peak))

@@ -8,11 +8,13 @@ import numpy.typing as npt
 
 from stemscale.errors import FrameShapeError
 from stemscale.quality.background import background_removed_from
-from stemscale.quality.common import Image, hann
+from stemscale.quality.common_pixels import Image
+from stemscale.quality.decibels import decibels
 from stemscale.quality.flat_frames import FlatFrames, Frames, gather
 from stemscale.quality.lag import tail_of_parts, tail_templates
 from stemscale.quality.spectrum import cutoffs_of_profiles, horizontal_profile, profile_of_columns
 from stemscale.quality.streak import streak_of_gains, streak_templates
+from stemscale.quality.transforms import hann
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -210,9 +212,4 @@ def _psnr_of_correlation(
 ) -> FloatArray:
     """PSNR after the best gain and offset: the error left is (1 - r²) of the variance."""
     explained = np.divide(covariance**2, variance, out=np.zeros_like(variance), where=variance > 0)
-    error = about.variance - explained
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found: FloatArray = np.where(
-            error > 0, 10.0 * np.log10(about.peak**2 / np.abs(error)), np.inf
-        )
-    return found
+    return decibels(about.variance - explained, about.peak)

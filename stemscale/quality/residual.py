@@ -7,8 +7,9 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from stemscale.errors import FrameShapeError, SeriesError
-from stemscale.quality.background import DEFAULT_SIGMA_PX, remove_background
-from stemscale.quality.common import FloatImage, Image, independent_halves, mean_image
+from stemscale.quality.background import remove_background
+from stemscale.quality.common_pixels import FloatImage, Image
+from stemscale.quality.halves import independent_halves, mean_image
 
 RESPONSE_PX = (-4, 24)  # upstream and downstream, as far as outputs are smeared again
 MAP_SIGMA_PX = 2.0  # of the map: a feature is a few pixels wide
@@ -45,9 +46,7 @@ class ResidualTest:
     response: npt.NDArray[np.float64]
 
 
-def residual_test(
-    inputs: Image, outputs: Image, *, halo: int = 0, sigma_px: float = DEFAULT_SIGMA_PX
-) -> ResidualTest:
+def residual_test(inputs: Image, outputs: Image, *, halo: int = 0) -> ResidualTest:
     """Look for structure in what a filter took away, without a slow scan.
 
     Parameters
@@ -58,8 +57,6 @@ def residual_test(
         The same frames filtered, on the same grid; on any scale.
     halo : int
         Neighbours on either side that the filter saw for each frame.
-    sigma_px : float
-        Width of the smooth background taken out of both before [px].
 
     Returns
     -------
@@ -122,8 +119,7 @@ def residual_test(
     if not inside.any():
         raise SeriesError("no part of the frames is wide enough, and seen in all, for a residual")
     seen_in, seen_out = (
-        [remove_background(np.where(seen, image, np.nan), sigma_px=sigma_px) for image in half]
-        for half in halves
+        [remove_background(np.where(seen, image, np.nan)) for image in half] for half in halves
     )
     designs = [_shifted(image, inside) for image in seen_out]
     targets = [np.where(inside, image, 0.0).ravel() for image in seen_in]

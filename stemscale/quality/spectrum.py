@@ -6,9 +6,9 @@ from scipy.fft import fft2, fftshift, rfft
 from scipy.ndimage import uniform_filter1d
 
 from stemscale.errors import FrameShapeError, SettingsError
-from stemscale.quality.common import FloatImage, Image, hann
+from stemscale.quality.common_pixels import FloatImage, Image
+from stemscale.quality.transforms import hann, waves_per_px
 
-_NM_PER_UM = 1000.0
 Profile = npt.NDArray[np.float64]
 
 
@@ -94,7 +94,7 @@ def horizontal_profile(image: Image, *, pixel_size_nm: float | None) -> tuple[Pr
     >>> round(float(wave_number[np.argmax(ln_power)]), 2)
     119.05
     """
-    scale = _per_px(pixel_size_nm)
+    scale = waves_per_px(pixel_size_nm)
     filled = _filled(image)
     ln_power = profile_of_columns(hann(filled.shape[0]) @ filled)
     return np.arange(ln_power.size) / filled.shape[1] * scale, ln_power
@@ -163,7 +163,7 @@ def radial_profile(image: Image, *, pixel_size_nm: float | None) -> tuple[Profil
     >>> float(wave_number[np.argmax(ln_power)])  # [1/px]
     0.25
     """
-    scale = _per_px(pixel_size_nm)
+    scale = waves_per_px(pixel_size_nm)
     ln_power = power_spectrum(image)
     n_y, n_x = ln_power.shape
     shorter = min(n_y, n_x)
@@ -174,15 +174,6 @@ def radial_profile(image: Image, *, pixel_size_nm: float | None) -> tuple[Profil
     mean = power / np.bincount(ring.ravel())[:size]
     ln_mean: Profile = np.log(np.maximum(mean, np.finfo(np.float64).tiny))
     return np.arange(size) / shorter * scale, ln_mean
-
-
-def _per_px(pixel_size_nm: float | None) -> float:
-    """Waves in the unit of the result that one wave a pixel is."""
-    if pixel_size_nm is None:
-        return 1.0
-    if not pixel_size_nm > 0:
-        raise SettingsError(f"pixel_size_nm is {pixel_size_nm:g}: needed is a size above 0 nm")
-    return _NM_PER_UM / pixel_size_nm
 
 
 def _filled(image: Image) -> FloatImage:

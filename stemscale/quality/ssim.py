@@ -5,7 +5,7 @@ from scipy.ndimage import gaussian_filter
 
 from stemscale.errors import FrameShapeError, SeriesError
 from stemscale.quality.background import DEFAULT_SIGMA_PX, remove_background
-from stemscale.quality.common import FloatImage, Image, seen_in_both
+from stemscale.quality.common_pixels import FloatImage, Image, seen_in_both
 from stemscale.quality.gain import match_gain
 
 WINDOW_SIGMA_PX = 1.5

@@ -5,15 +5,14 @@ import numpy.typing as npt
 from scipy.fft import ifft2
 
 from stemscale.errors import FrameShapeError
-from stemscale.quality.background import DEFAULT_SIGMA_PX
-from stemscale.quality.common import FloatImage, Image, hann
-from stemscale.quality.transforms import frequencies, transforms_alike
+from stemscale.quality.common_pixels import FloatImage, Image
+from stemscale.quality.transforms import frequencies, hann, transforms_alike
 
 LONGEST_PX, SHORTEST_PX = 40.0, 8.0  # waves compared: shorter than the background, well above noise
 _STEEPNESS = 2.0  # of the sectors: along y, |k_y| >= 2 |k_x|, and along x the other way round
 
 
-def streak(image: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_PX) -> float:
+def streak(image: Image, reference: Image) -> float:
     """Measure how much waves along the scan are weaker than waves across it.
 
     Parameters
@@ -22,8 +21,6 @@ def streak(image: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_PX
         A rapid, averaged or filtered image on the grid of the reference [counts].
     reference : ndarray, shape (y, x)
         The same scene without lag: the slow scan or the noise-free truth, on any scale.
-    sigma_px : float
-        Width of the smooth background taken out of both images before [px].
 
     Returns
     -------
@@ -65,7 +62,7 @@ def streak(image: Image, reference: Image, *, sigma_px: float = DEFAULT_SIGMA_PX
     >>> [round(streak(image, sharp)) for image in (along, across, both)]
     [1, -1, 0]
     """
-    first, second = transforms_alike(image, reference, sigma_px=sigma_px)
+    first, second = transforms_alike(image, reference)
     if min(first.shape) < LONGEST_PX:
         raise FrameShapeError(
             f"images have shape {first.shape}: a streak needs {LONGEST_PX:g} pixels a side or more"
@@ -113,7 +110,7 @@ def streak_templates(reference: Image, seen: npt.NDArray[np.bool_]) -> FloatImag
     if min(seen.shape) < LONGEST_PX:
         return None
     shown = np.where(seen, reference, np.nan)
-    _, transform = transforms_alike(shown, shown, sigma_px=DEFAULT_SIGMA_PX)
+    _, transform = transforms_alike(shown, shown)
     weights = _weights(np.abs(transform) ** 2)
     if weights is None:
         return None

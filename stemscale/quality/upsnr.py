@@ -4,7 +4,8 @@ import numpy as np
 import numpy.typing as npt
 
 from stemscale.errors import SettingsError
-from stemscale.quality.common import Image, require_same_shape
+from stemscale.quality.common_pixels import Image, require_same_shape
+from stemscale.quality.decibels import decibels
 from stemscale.quality.flat_frames import FlatFrames, Frames, gather
 from stemscale.quality.gain import gain_and_offset
 
@@ -115,10 +116,7 @@ def upsnr(filtered: Image, before: Image, after: Image, *, peak: float) -> float
     """
     if not peak > 0:
         raise SettingsError(f"peak is {peak:g}: needed is the range of the scene, above 0")
-    mse = unsupervised_mse(filtered, before, after)
-    if np.isnan(mse):
-        return float("nan")
-    return float("inf") if mse <= 0 else 10.0 * float(np.log10(peak**2 / mse))
+    return float(decibels(unsupervised_mse(filtered, before, after), peak))
 
 
 class NeighbourScores:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stemscale.quality.common import Image, common_pixels
+from stemscale.quality.common_pixels import Image, common_pixels
 
 
 def zncc(frame: Image, reference: Image) -> float:

@@ -1,6 +1,8 @@
 """A checked series comes in and becomes groups of a Zarr v3 store, recorded block by block."""
 
-from stemscale.store.acquisition_store import AcquisitionStore, check_fov, natural_order
+from stemscale.acquisition import natural_order
+from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.arrays import fill_value
 from stemscale.store.commit import blocks_on_disk, commit_block, is_on_disk
 from stemscale.store.files import (
     StorePath,
@@ -16,6 +18,7 @@ from stemscale.store.files import (
     write_json,
     zarr_store,
 )
+from stemscale.store.filtered_growth import lengthen, make_growable
 from stemscale.store.finish import FrameVariable, finish_frames, write_block_checksums
 from stemscale.store.flags import (
     OUT_OF_RANGE,
@@ -24,8 +27,7 @@ from stemscale.store.flags import (
     flagged_frames,
     listed_frames,
 )
-from stemscale.store.frames import FramesArray, fill_value
-from stemscale.store.growing import GrowingFrames, NewBlock, create_growing, get_ready
+from stemscale.store.frames import FramesArray
 from stemscale.store.layout import (
     FORMAT,
     SUMMARY,
@@ -45,10 +47,10 @@ from stemscale.store.ledger import (
     compaction_journal,
     ledger_root,
 )
-from stemscale.store.lengthen import lengthen, make_growable
 from stemscale.store.metadata import read_node
 from stemscale.store.ngff import multiscales
 from stemscale.store.object_path import ObjectPath, be_brief
+from stemscale.store.raw_growth import GrowingFrames, NewBlock, create_growing, get_ready
 from stemscale.store.verify import (
     Contents,
     Damage,
@@ -86,7 +88,6 @@ __all__ = [
     "blocks_on_disk",
     "calibration_group",
     "check_epoch",
-    "check_fov",
     "checksum",
     "commit_block",
     "compaction_journal",

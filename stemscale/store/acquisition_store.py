@@ -1,9 +1,6 @@
 """A store on disk: one Zarr v3 hierarchy that plain xarray opens as a DataTree."""
 
-import re
-import time
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,8 +10,9 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from stemscale.acquisition import Frames, Image, ScanSettings, check_name
+from stemscale.acquisition import Frames, Image, ScanSettings, natural_order
 from stemscale.errors import StoreError, StoreUnavailableError
+from stemscale.store.arrays import codecs, create_frames
 from stemscale.store.files import (
     StorePath,
     drop_torn_arrays,
@@ -23,9 +21,10 @@ from stemscale.store.files import (
     write_json,
     zarr_store,
 )
-from stemscale.store.frames import FramesArray, codecs, create_frames
+from stemscale.store.frames import FramesArray
 from stemscale.store.layout import CONVENTIONS, FORMAT, SUMMARY, rapid_group
 from stemscale.store.ledger import Ledger, compaction_journal, ledger_root
+from stemscale.store.marks import drop_marks, mark_group, marked_groups, marks_of
 from stemscale.store.metadata import (
     CHECKSUM,
     FILE,
@@ -34,10 +33,7 @@ from stemscale.store.metadata import (
 )
 from stemscale.store.ngff import multiscales
 from stemscale.store.object_path import ObjectPath
-
-_MARKS = "changing.marks"  # beside the ledgers; its dot keeps it, and that of a mark, apart
-_TRIES, _AGAIN_S = 20, 0.01  # to open a group that grows
-_MARK = "changing.mark"  # from the names of FOVs and filters
+from stemscale.store.patiently import opened_patiently
 
 
 class AcquisitionStore:
@@ -221,24 +217,17 @@ class AcquisitionStore:
         return found
 
     def _open_dataset(self, group: str, decode: bool) -> xr.Dataset:
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                with warnings.catch_warnings():
-                    # a zarr.json that is just being replaced
-                    warnings.filterwarnings("ignore", r"Object at \..*\.tmp is not recognized")
-                    found: xr.Dataset = xr.open_zarr(
-                        zarr_store(self.path),
-                        group=group,
-                        consolidated=False,
-                        chunks=None,
-                        decode_cf=decode,
-                    )
-                break
-            except ValueError:  # sizes are at odds for a moment where a series grows
-                if not tries_left or not self.attrs(group).get("watched"):
-                    raise
-                time.sleep(_AGAIN_S)
-        return found
+        def open_once() -> xr.Dataset:
+            found: xr.Dataset = xr.open_zarr(
+                zarr_store(self.path),
+                group=group,
+                consolidated=False,
+                chunks=None,
+                decode_cf=decode,
+            )
+            return found
+
+        return opened_patiently(open_once, give_up=lambda: not self.attrs(group).get("watched"))
 
     def frames(self, group: str) -> FramesArray:
         """Open the frames of a group as a row of blocks."""
@@ -355,8 +344,7 @@ class AcquisitionStore:
         ome = multiscales("frames", settings, name=f"{fov} {long_name}", series=True)
         attrs = {**dataset.attrs, **settings.to_attrs(), "ome": ome}
         self.write_dataset(group, dataset.assign_attrs(attrs), replace=True)
-        return create_frames(
-            self.path,
+        create_frames(
             self.group(group),
             (n_frames, settings.n_y, settings.n_x),
             dtype,
@@ -365,6 +353,7 @@ class AcquisitionStore:
             with_fill=with_fill,
             long_name=long_name,
         )
+        return self.frames(group)
 
     def write_image(self, group: str, name: str, image: Image, attrs: Mapping[str, Any]) -> None:
         """Write one image (y, x) as an array of one chunk, checksummed.
@@ -410,7 +399,7 @@ class AcquisitionStore:
         """Take away a group and its ledger."""
         remove_tree(self.path / group)
         remove_tree(self.ledger(group).folder)
-        remove_tree(ledger_root(self.path) / _MARKS / group)
+        drop_marks(self.path, group)
 
     def destroy(self) -> None:
         """Take away the whole store and its ledgers."""
@@ -429,29 +418,23 @@ class AcquisitionStore:
 
         So xarray opens the store without a warning, and `stemscale verify` knows how all should be.
         """
-        marks = list(self._marks())
+        marks = list(marks_of(self.path))
         record_nodes(self.path)
         for mark in marks:
             mark.unlink(missing_ok=True)
 
     def is_consolidated(self) -> bool:
         """Tell whether nothing was changed, nor begun to be, since `consolidate`."""
-        return CHECKSUM in self.attrs("") and not any(self._marks())
+        return CHECKSUM in self.attrs("") and not any(marks_of(self.path))
 
     def changing(self) -> set[str]:
         """Paths of the groups that a verb has begun to change and has not put on record."""
-        root = ledger_root(self.path) / _MARKS
-        return {m.parent.relative_to(root).as_posix() for m in self._marks()}
+        return marked_groups(self.path)
 
     def mark(self, group: str) -> None:
         """Note that a group is being changed, until the next `consolidate`."""
         if group:  # of the root, its own zarr.json tells
-            mark = ledger_root(self.path) / _MARKS / group / _MARK
-            mark.parent.mkdir(parents=True, exist_ok=True)
-            mark.touch()
-
-    def _marks(self) -> Iterator[Any]:
-        return (ledger_root(self.path) / _MARKS).rglob(_MARK)
+            mark_group(self.path, group)
 
 
 def _store_around(path: StorePath) -> StorePath | None:
@@ -461,23 +444,3 @@ def _store_around(path: StorePath) -> StorePath | None:
             return next((p for p in path.parents if (p / "zarr.json").is_file()), None)
         return None
     return next((p for p in path.absolute().parents if (p / "zarr.json").is_file()), None)
-
-
-def natural_order(name: str) -> list[tuple[int, int | str]]:
-    """Sort key that puts fov2 before fov10.
-
-    Examples
-    --------
-    >>> from stemscale.store import natural_order
-    >>> sorted(["fov10", "fov2", "fov1"], key=natural_order)
-    ['fov1', 'fov2', 'fov10']
-    """
-    return [(0, int(p)) if p.isdigit() else (1, p) for p in re.split(r"(\d+)", name) if p]
-
-
-def check_fov(name: str) -> str:
-    """Accept a FOV name, see `check_name`."""
-    return check_name(name, kind="FOV")
-
-
-__all__ = ["SUMMARY", "AcquisitionStore", "check_fov", "natural_order"]

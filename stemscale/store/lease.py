@@ -141,7 +141,7 @@ def _claim(file: StorePath, what: str) -> dict[str, Any]:
     try:
         os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
     except FileExistsError:
-        if time.time() - lock.stat().st_mtime < HEARTBEAT_S:
+        if _age_s(lock) < HEARTBEAT_S:
             raise StoreConflictError(f"{what} is being claimed by another run just now") from None
         lock.touch()  # left by a driver that died within these few milliseconds
     try:
@@ -150,6 +150,14 @@ def _claim(file: StorePath, what: str) -> dict[str, Any]:
         return mine
     finally:
         lock.unlink(missing_ok=True)
+
+
+def _age_s(lock: Path) -> float:
+    """Say how old a lock is; one that its claimant let go of in the meantime, not at all."""
+    try:
+        return time.time() - lock.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _claim_object(file: ObjectPath, what: str) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """A whole store as xarray sees it, lazily, ready for Dask: for scripts and notebooks."""
 
-import time
 import uuid
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,13 +10,13 @@ from numpy.typing import NDArray
 
 from stemscale.errors import StoreError
 from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.arrays import NAME
 from stemscale.store.files import zarr_store
 from stemscale.store.finish import STATUS_ATTRS
-from stemscale.store.frames import NAME
 from stemscale.store.ledger import FRAME_STATUS
 from stemscale.store.object_path import ObjectPath
+from stemscale.store.patiently import opened_patiently
 
-_TRIES, _AGAIN_S = 20, 0.01
 _AT_ONCE = 16
 _STATUS = "frame_status"
 _DONE = FRAME_STATUS["done"]
@@ -91,9 +89,8 @@ def open(store: str | Path | ObjectPath, *, partial: bool = False) -> xr.DataTre
         return _in_blocks(dataset, statuses.get(node.path), name=name)
 
     nodes = list(tree.subtree)
-    with ThreadPoolExecutor(
-        _AT_ONCE
-    ) as pool:  # each asks a server several times, where there is one
+    # Each asks a server several times, where there is one.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
         for node, dataset in zip(nodes, pool.map(ready, nodes), strict=True):
             node.dataset = dataset
     _forget_chunks(tree)
@@ -101,26 +98,21 @@ def open(store: str | Path | ObjectPath, *, partial: bool = False) -> xr.DataTre
 
 
 def _open_tree(store: AcquisitionStore) -> xr.DataTree:
-    tries = 0
-    while True:
+    is_whole = False
+
+    def open_once() -> xr.DataTree:
+        nonlocal is_whole
         is_whole = store.is_consolidated()
-        try:
-            with warnings.catch_warnings():
-                # a zarr.json that is just being replaced
-                warnings.filterwarnings("ignore", r"Object at \..*\.tmp is not recognized")
-                return xr.open_datatree(
-                    zarr_store(store.path),  # type: ignore[arg-type]
-                    engine="zarr",
-                    consolidated=is_whole,
-                    chunks=None,
-                    decode_timedelta=False,
-                    create_default_indexes=False,
-                )
-        except ValueError:  # sizes are at odds for a moment where a series grows
-            tries += 1
-            if tries == _TRIES or is_whole:
-                raise
-            time.sleep(_AGAIN_S)
+        return xr.open_datatree(
+            zarr_store(store.path),  # type: ignore[arg-type]
+            engine="zarr",
+            consolidated=is_whole,
+            chunks=None,
+            decode_timedelta=False,
+            create_default_indexes=False,
+        )
+
+    return opened_patiently(open_once, give_up=lambda: is_whole)
 
 
 def _statuses(store: AcquisitionStore, node: xr.DataTree) -> NDArray[np.uint8]:

@@ -98,9 +98,55 @@ def test_columns_are_brought_to_the_units_of_the_store():
     np.testing.assert_allclose(found["temperature"].values, [90, 90.5])
 
 
-def test_an_unknown_column_keeps_its_name():
-    found = check_frame_metadata({"gas_flow": np.array([1.0])}, 1, source="frames.csv")
-    assert list(found) == ["gas_flow"]
+@pytest.mark.parametrize(
+    ("column", "value", "name", "expected", "units"),
+    [
+        ("timestamp_s", 1_700_000_000, "timestamp", 1_700_000_000 * 10**9, "nanoseconds since"),
+        ("timestamp_ms", 1_700_000_000_123, "timestamp", 1_700_000_000_123 * 10**6, "nanoseconds"),
+        ("timestamp_us", 1_700_000_000, "timestamp", 1_700_000_000 * 1000, "nanoseconds"),
+        ("timestamp_ns", 1_700_000_000, "timestamp", 1_700_000_000, "nanoseconds"),
+        ("timestamp", 1_700_000_000, "timestamp", 1_700_000_000, "nanoseconds"),
+        ("time_ns", 4e7, "time", 0.04, "s"),
+        ("beam_current_nA", 0.5, "beam_current", 0.5, "nA"),
+        ("beam_current_pA", 50, "beam_current", 0.05, "nA"),
+        ("tilt_alpha_degree", 3, "tilt_alpha", 3, "degree"),
+        ("tilt_beta_deg", 3, "tilt_beta", 3, "degree"),
+        ("stage_x_um", 2, "stage_x", 2000, "nm"),
+        ("live_time_us", 2, "live_time", 2e-6, "s"),
+    ],
+)
+def test_a_column_is_read_in_the_unit_that_it_is_named_after(column, value, name, expected, units):
+    (found,) = check_frame_metadata({column: np.array([value])}, 1, source="a.csv").items()
+    assert found[0] == name
+    assert found[1].values[0] == pytest.approx(expected, rel=1e-12)
+    assert found[1].units.startswith(units)
+
+
+def test_a_clock_time_that_is_not_known_is_missing():
+    clock = np.array(["nan", "1700000000"])
+    found = check_frame_metadata({"timestamp_s": clock}, 2, source="a.csv")["timestamp"].values
+    assert np.isnat(found.view("datetime64[ns]")).tolist() == [True, False]
+    assert found[1] == 1_700_000_000 * 10**9
+
+
+@pytest.mark.parametrize(
+    ("column", "remedy"),
+    [
+        ("temperature_nm", "call it temperature_C, temperature_degC"),
+        ("time_um", "call it time_s, time_ms, time_us, time_ns"),
+        ("stage_x_s", "call it stage_x_nm, stage_x_um"),
+        ("frame_id_s", "call it frame_id, without one"),
+    ],
+)
+def test_a_unit_of_another_quantity_is_refused(column, remedy):
+    with pytest.raises(SeriesError, match=rf"a\.csv: column '{column}' has the unit .*{remedy}"):
+        check_frame_metadata({column: np.array([1.0])}, 1, source="a.csv")
+
+
+@pytest.mark.parametrize("column", ["gas_flow", "gas_nm", "temperature_K", "stage_x"])
+def test_an_unknown_column_keeps_its_name(column):
+    found = check_frame_metadata({column: np.array([1.0])}, 1, source="frames.csv")
+    assert list(found) == [column]
 
 
 @pytest.mark.parametrize(

@@ -231,6 +231,14 @@ def test_a_series_that_is_followed_grows_with_its_blocks(board):
     assert (run.frames, run.done, run.left) == (80, 32, 48)
 
 
+def test_a_short_block_that_is_told_of_twice_still_grows(board):
+    board.take(start(frames=2, block=4))
+    for frames in (2, 2, 4):
+        board.take(made(0, of=frames, size=4))
+    run, _ = only(board)
+    assert (run.frames, run.done, run.left) == (4, 4, 0)
+
+
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=8))
 def test_a_curve_that_grows_is_as_one_of_that_length_from_the_beginning(steps):
     growing, n = Curve(1), 0

@@ -9,8 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 from stemscale.denoising import CLASSICAL, apply_classical, tune_classical
 from stemscale.denoising.classical.lag import fit_tails
-from stemscale.denoising.classical.noise import noise_correlation, noise_sigma, row_spectrum
 from stemscale.denoising.classical.tuning import crop, highest
+from stemscale.denoising.noise import noise_correlation, noise_sigma, row_spectrum
 from stemscale.errors import FilterError, FrameShapeError
 from stemscale.quality import lag_tail, psnr_without_background, streak
 

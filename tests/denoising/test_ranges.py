@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from stemscale.denoising import SeriesScale, TrainingFov, series_scale, train_filter
 from stemscale.denoising.character import FrameCharacter
 from stemscale.denoising.ranges import RESPECTS, CharacterRanges, SeenFrames
-from stemscale.denoising.seen import frame_ranges
+from stemscale.denoising.training_ranges import frame_ranges
 from stemscale.simulation import PRESETS
 from stemscale.simulation.field_of_view import FieldOfView
 

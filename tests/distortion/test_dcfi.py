@@ -248,6 +248,16 @@ def test_a_rolling_average_takes_weights():
     weights = np.array([0.5, 1.0, 0.0])
     rolled = rolling_dcfi(frames, 3, shifts=np.zeros((3, 2)), weights=weights)
     np.testing.assert_allclose(rolled[1], (0.5 * frames[0] + frames[1]) / 1.5, rtol=1e-5)
+    np.testing.assert_allclose(rolled[0], (0.5 * frames[0] + frames[1]) / 1.5, rtol=1e-5)
+
+
+def test_a_frame_without_weight_or_place_is_its_own_rolling_average():
+    frames = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
+    shifts = np.array([[0.0, 0.0], [np.nan, np.nan], [0.0, 0.0]])
+    rolled = rolling_dcfi(frames, 3, shifts=shifts, weights=np.array([1.5, 0.0, 0.5]))
+    np.testing.assert_array_equal(rolled[1], frames[1])
+    rolled = rolling_dcfi(frames, 1, shifts=np.zeros((3, 2)), weights=np.zeros(3))
+    np.testing.assert_array_equal(rolled, frames)
 
 
 def test_a_window_without_frames_and_missing_shifts_are_refused():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stemscale.distortion import SplineFit, StripSearch, fit_spline, fit_strips, shared_map
 from stemscale.distortion.contrast import white_noise
-from stemscale.distortion.gauss_newton import shared_slopes
+from stemscale.distortion.prediction import shared_slopes
 from stemscale.errors import DistortionError, SettingsError
 
 N = 192

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from distortion.builders import make_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -207,19 +206,6 @@ def test_a_missing_pixel_spreads_only_to_those_that_mix_it():
     )
     missing = np.argwhere(np.isnan(Warp(distortion)(frame)[0]))
     np.testing.assert_array_equal(missing, [[2, 3]])
-
-
-def test_tensors_are_corrected_as_arrays_are():
-    distortion = DistortionMap(
-        source_x=np.linspace(-2, N + 1, 20)[None],
-        source_y=np.arange(15.0)[:, None] + 0.4,
-        rapid_shape=(N, N),
-    )
-    warp = Warp(distortion)
-    frames = _frames(np.int32)
-    result = warp.tensor(torch.from_numpy(frames))
-    assert result.dtype == torch.float32
-    np.testing.assert_array_equal(result.numpy(), warp(frames))
 
 
 def test_read_only_and_strided_frames_are_taken_as_they_are():

@@ -159,6 +159,32 @@ def test_metadata_of_any_form_come_back(tmp_path, kind, caplog):
 
 
 @pytest.mark.parametrize("kind", ["hspy", "zspy"])
+def test_flags_are_told_by_the_names_of_those_that_are_set(tmp_path, kind):
+    make(tmp_path / "s.zarr")
+    store = make(tmp_path / "s.zarr", group="a/filtered/net")
+    flags = np.array([0, 1, 2, 4, 8, 10, 15, 0, 0], dtype=np.uint8)
+    names = "intensity noise lag spectrum"
+    attrs = {"flag_masks": [1, 2, 4, 8], "flag_meanings": names}
+    store.write_dataset(
+        "a/filtered/net", xr.Dataset({"out_of_range_flag": ("frame", flags, attrs)})
+    )
+    stemscale.export(store.path, tmp_path / f"o.{kind}", filtered="net")
+    kept = by_rosetta(tmp_path / f"o.{kind}")["original_metadata"]["stemscale"]["per_frame"]
+    assert list(kept["out_of_range_flag"]) == [
+        "",
+        "intensity",
+        "noise",
+        "lag",
+        "spectrum",
+        "noise, spectrum",
+        "intensity, noise, lag, spectrum",
+        "",
+        "",
+    ]
+    stemscale.export(store.path, tmp_path / "o.tif", filtered="net")
+
+
+@pytest.mark.parametrize("kind", ["hspy", "zspy"])
 def test_every_scan_setting_is_in_the_metadata(tmp_path, kind):
     known = {"flyback_time_us": 60.0, "frame_time_s": 0.04, "detector": "BF", "instrument": "µ"}
     store = make(tmp_path / "s.zarr", high_tension_kv=200.0, magnification=8e4, **known)

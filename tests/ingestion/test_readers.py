@@ -27,7 +27,9 @@ from PIL import Image
 from velox_files import write_velox
 
 import stemscale
+from stemscale.acquisition import FrameColumn
 from stemscale.errors import InputFileError, SeriesError, StemscaleError
+from stemscale.ingestion.joined import join_columns
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.readers import open_series
 
@@ -598,6 +600,20 @@ def test_words_of_an_mdoc_that_vary_come_as_flags(tmp_path):
         assert path.attrs["long_name"] == "SubFramePath in the .mdoc"
         assert clock.attrs["flag_meanings"] == "31-Mar-23_16:24:15 31-Mar-23_16:24:16"
         assert "channel_name" not in opened
+
+
+@pytest.mark.parametrize("numbers_first", [False, True])
+def test_a_quantity_that_is_text_in_one_file_and_a_number_in_the_next_comes_as_words(
+    numbers_first,
+):
+    texts = FrameColumn(values=np.array([0, 1]), long_name="gas", words=("on", "off"))
+    numbers = FrameColumn(values=np.array([2.5, np.nan, 3]), units="Pa", long_name="gas")
+    parts = [(numbers, 3), (texts, 2)] if numbers_first else [(texts, 2), (numbers, 3)]
+    found = join_columns(*zip(*parts, (None, 1), strict=True))
+    said, spelt = ["on", "off"], ["2.5", "", "3"]
+    expected = [*spelt, *said] if numbers_first else [*said, *spelt]
+    assert [found.words[v] for v in found.values] == [*expected, ""]
+    assert found.units == ""
 
 
 def test_numbers_of_an_mdoc_that_vary_come_one_by_one_even_if_some_frames_lack_them(tmp_path):

@@ -159,6 +159,11 @@ def test_the_package_that_is_missing_is_named(monkeypatch):
         ("  name: stemscale #", "  name: Stem_Scale #", "metadata.name is 'Stem_Scale'"),
         ("kind: DaskCluster", "- kind", "cannot be read"),
         ("spec:\n  idle", "spec: none\nx:\n  idle", "image is missing"),
+        ("metadata:\n", "metadata: x\nno:\n", "metadata.name is None"),
+        ("\n      ports:\n", "\n      ports: [8786]\n      no:\n", "lacks http-dash.*, tcp"),
+        ("\n      ports:\n", "\n      ports: some\n      no:\n", "lacks http-dash.*, tcp"),
+        ("service:\n", "service: one\n    no:\n", "ports lacks http-dashboard, tcp-comm"),
+        ("kind: DaskCluster", "kind: [", "it has to be YAML, of one DaskCluster; begin with"),
     ],
 )
 def test_a_manifest_that_cannot_be_is_told(tmp_path, old, new, message):

@@ -176,6 +176,14 @@ def test_the_lease_of_a_dead_process_is_taken_over(tmp_path):
     assert current_epoch(file) == 2
 
 
+def test_a_lease_whose_lock_vanishes_while_it_is_looked_at_is_being_claimed(tmp_path):
+    file = tmp_path / "lease.json"
+    (tmp_path / "lease.json.lock").symlink_to(tmp_path / "gone")  # there, but not to be looked at
+    refused = pytest.raises(StoreConflictError, match="being claimed by another run")
+    with refused, hold_lease(file, what="fov01"):
+        pass
+
+
 def test_a_lease_is_given_back_although_the_disk_is_full(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -255,6 +263,7 @@ def test_a_store_of_another_format_is_refused_by_name(tmp_path):
 
 def test_names_sort_as_people_count():
     assert sorted(["fov10", "fov2", "fov1"], key=natural_order) == ["fov1", "fov2", "fov10"]
+    assert sorted(["10²", "10", "9²", "²"], key=natural_order) == ["9²", "10", "10²", "²"]
 
 
 @pytest.mark.parametrize("name", ["mark", "changing", "zarr"])

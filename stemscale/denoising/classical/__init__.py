@@ -4,7 +4,7 @@ Each module is one filter, of one shape: ``tune(frames, reference)`` gives param
 hold, ``apply(frames, parameters)`` filters frames one by one.
 """
 
-from stemscale.denoising.classical.words import (
+from stemscale.denoising.classical.by_name import (
     CLASSICAL,
     apply_classical,
     tune_classical,

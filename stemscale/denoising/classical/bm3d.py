@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemscale.denoising.classical.noise import noise_correlation, noise_sigma, row_spectrum
 from stemscale.denoising.classical.parameters import Parameters, number
 from stemscale.denoising.classical.tuning import crop, highest, mean_psnr
+from stemscale.denoising.noise import noise_correlation, noise_sigma, row_spectrum
 from stemscale.denoising.unseen import fill_unseen
 from stemscale.errors import FilterError
 

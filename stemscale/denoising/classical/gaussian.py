@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from stemscale.denoising.classical.noise import noise_correlation, noise_sigma
 from stemscale.denoising.classical.parameters import Parameters, number
 from stemscale.denoising.classical.tuning import crop, highest, mean_psnr
+from stemscale.denoising.noise import noise_correlation, noise_sigma
 from stemscale.denoising.unseen import fill_unseen
 
 FloatFrames = NDArray[np.float32]

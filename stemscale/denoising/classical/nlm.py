@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stemscale.denoising.classical.noise import noise_sigma
 from stemscale.denoising.classical.parameters import Parameters, number
 from stemscale.denoising.classical.tuning import crop, highest, mean_psnr
+from stemscale.denoising.noise import noise_sigma
 from stemscale.denoising.unseen import fill_unseen
 
 FloatFrames = NDArray[np.float32]

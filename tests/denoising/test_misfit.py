@@ -6,8 +6,8 @@ from denoising.builders import scan_of, tiny_filter
 
 from stemscale.acquisition import ScanSettings
 from stemscale.denoising import FrameCharacter, SeriesScale, series_scale
-from stemscale.denoising.fit import explain_misfit
-from stemscale.denoising.seen import relative_noise, training_ranges
+from stemscale.denoising.misfit import explain_misfit
+from stemscale.denoising.training_ranges import relative_noise, training_ranges
 
 CARD = {
     "scan_settings": {"pixel_size_nm": 2.1, "dwell_time_ns": 100, "n_x": 512, "n_y": 512},

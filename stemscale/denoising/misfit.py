@@ -48,7 +48,7 @@ def explain_misfit(
     scale : SeriesScale
         Of the series.
     noise : sequence of float
-        Noise of some corrected frames against the series' spread (`seen.relative_noise`), for
+        Noise of some corrected frames against the series' spread (`relative_noise`), for
         cards that say nothing of single frames.
     frames : sequence of FrameCharacter
         What some corrected frames are like (`SeenFrames.character`), for cards that do.

@@ -19,14 +19,14 @@ import zarr
 import zarr.storage
 
 from stemscale.acquisition import Frames, ScanSettings, frame_coordinates
-from stemscale.errors import StoreError
 from stemscale.store.acquisition_store import AcquisitionStore
+from stemscale.store.arrays import NAME, at_length, codecs
 from stemscale.store.commit import write_block
-from stemscale.store.files import remove_tree, write_together, zarr_store
-from stemscale.store.frames import NAME, FramesArray, at_length, codecs
-from stemscale.store.metadata import FILE, read_node
+from stemscale.store.files import remove_tree
+from stemscale.store.frames import FramesArray
+from stemscale.store.grow_nodes import CHUNK, node_of, set_lengths, write_ahead
+from stemscale.store.metadata import FILE
 
-_CHUNK = 4096  # values of a coordinate that are written at a time
 _THREADS = 3  # while one block waits for the disk, another is packed
 
 
@@ -101,8 +101,9 @@ class GrowingFrames:
         self._settings = settings
         self._lay_coordinates()
         names = [*self._coordinates, NAME]
-        self._nodes: dict[str, dict[str, Any]] = {n: self._node(n) for n in names}
-        self._ahead = -(-self.length // _CHUNK) * _CHUNK
+        paths = [f"{group}/{name}" for name in names]
+        self._nodes = {path: node_of(store, path) for path in paths}
+        self._ahead = -(-self.length // CHUNK) * CHUNK
 
     @property
     def length(self) -> int:
@@ -152,19 +153,10 @@ class GrowingFrames:
         if length == self.length:
             return
         while self._ahead < length:
-            self._write_ahead(self._ahead)
-            self._ahead += _CHUNK
-        for node in self._nodes.values():
-            node["shape"][0] = length
-        folder = self._store.path / self._group
-        write_together({folder / n / FILE: json.dumps(o).encode() for n, o in self._nodes.items()})
-
-    def _write_ahead(self, first: int) -> None:
-        for name, (_, values, _) in _along(self._settings, first + _CHUNK).items():
-            array = zarr.open_array(
-                zarr_store(self._store.path), path=f"{self._group}/{name}", mode="r+"
-            )
-            at_length(array, first + _CHUNK)[first:] = values[first:]
+            for name, (_, values, _) in _along(self._settings, self._ahead + CHUNK).items():
+                write_ahead(self._store, f"{self._group}/{name}", values, since=self._ahead)
+            self._ahead += CHUNK
+        set_lengths(self._store, self._nodes, length)
 
     def _lay_coordinates(self) -> None:
         """Have the coordinates that can be counted, and no other variable along the series."""
@@ -186,7 +178,7 @@ class GrowingFrames:
             array = group.create_array(
                 name,
                 shape=values.shape,
-                chunks=(_CHUNK,),
+                chunks=(CHUNK,),
                 dtype=values.dtype,
                 compressors=codecs(),
                 fill_value=0,
@@ -194,15 +186,9 @@ class GrowingFrames:
                 attributes=attrs,
                 config={"write_empty_chunks": True},
             )
-            whole = -(-len(values) // _CHUNK) * _CHUNK
+            whole = -(-len(values) // CHUNK) * CHUNK
             at_length(array, whole)[:] = _along(self._settings, whole)[name][1]
         self._frames.set_coordinates([n for n in wanted if n != "frame"])
-
-    def _node(self, name: str) -> dict[str, Any]:
-        node = read_node(self._store.path, f"{self._group}/{name}")
-        if node is None:
-            raise StoreError(f"{self._store.path} has nothing at /{self._group}/{name}")
-        return node
 
 
 def create_growing(
@@ -245,4 +231,4 @@ def _along(settings: ScanSettings, n_frames: int) -> dict[str, Any]:
 
 def _is_counted(node: Mapping[str, Any], length: int) -> bool:
     chunks = node["chunk_grid"]["configuration"]["chunk_shape"]
-    return bool(node["shape"] == [length] and chunks == [_CHUNK])
+    return bool(node["shape"] == [length] and chunks == [CHUNK])

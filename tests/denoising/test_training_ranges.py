@@ -6,7 +6,7 @@ import pytest
 from denoising.builders import scan_of
 
 from stemscale.denoising import SeriesScale, TrainingFov
-from stemscale.denoising.seen import SPECTRUM_BINS, relative_noise, training_ranges
+from stemscale.denoising.training_ranges import SPECTRUM_BINS, relative_noise, training_ranges
 
 
 def ramp(n_y=8, *, gain=1.0, frames=2, sigma=0.0, target=None):

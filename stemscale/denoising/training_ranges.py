@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.denoising.augmentation import Batch, augment, dose_weights
-from stemscale.denoising.classical.noise import noise_sigma
+from stemscale.denoising.evenly import evenly
+from stemscale.denoising.noise import noise_sigma
 from stemscale.denoising.ranges import CharacterRanges
 from stemscale.denoising.recipe import Recipe
 from stemscale.denoising.scaling import (
@@ -109,7 +110,7 @@ def frame_ranges(
             scale = series_scale(frames) if recipe.normalisation == "series" else None
         except (SeriesError, FrameShapeError):  # constant, or no frame
             continue
-        for i in _spread(len(frames), _NOISE_FRAMES):
+        for i in evenly(len(frames), _NOISE_FRAMES):
             frame = np.asarray(frames[i])
             ranges.add(frame, scale, series=fov.name)
             if recipe.dose_jitter and fov.target is not None:
@@ -151,14 +152,9 @@ def relative_noise(frames: Any, scale: SeriesScale, *, at_most: int = _NOISE_FRA
     list of float
         Standard deviation / spread; without frames that show nothing of it.
     """
-    picked = _spread(int(frames.shape[0]), at_most)
+    picked = evenly(int(frames.shape[0]), at_most)
     sigmas = [noise_sigma(np.asarray(frames[i])) / scale.spread for i in picked]
     return [s for s in sigmas if s > 0]
-
-
-def _spread(n: int, at_most: int) -> list[int]:
-    """Pick some of n frames, evenly spread."""
-    return sorted({i * n // at_most for i in range(at_most)}) if n else []
 
 
 def _measure(fov: TrainingFov, frames: int | None) -> dict[str, Any]:

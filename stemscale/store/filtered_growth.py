@@ -1,20 +1,17 @@
 """A group of frames that grows while others read it."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import xarray as xr
-import zarr
 from numpy.typing import NDArray
 
-from stemscale.errors import StoreError
 from stemscale.store.acquisition_store import AcquisitionStore
-from stemscale.store.files import remove_tree, write_together, zarr_store
-from stemscale.store.frames import NAME, at_length
+from stemscale.store.arrays import NAME
+from stemscale.store.files import remove_tree
+from stemscale.store.grow_nodes import CHUNK, node_of, set_lengths, write_ahead
 from stemscale.store.metadata import FILE, read_node, record_changed
 
-_CHUNK = 4096  # values: what is written of an array as it grows does not rise with its length
 _INDEX = "frame"
 
 
@@ -37,7 +34,7 @@ def make_growable(store: AcquisitionStore, group: str, columns: Mapping[str, Any
         {n: c for n, c in along.items() if n not in (*named, _INDEX)},
         coords={n: c for n, c in along.items() if n in (*named, _INDEX)},
     )
-    store.write_dataset(group, dataset, chunk=_CHUNK)
+    store.write_dataset(group, dataset, chunk=CHUNK)
 
 
 def _drop_others(store: AcquisitionStore, group: str, kept: tuple[str, ...]) -> None:
@@ -88,16 +85,11 @@ def lengthen(
     # The index is the last: where it is long enough, all are.
     for name in (NAME, *(n for n in columns if n != _INDEX), _INDEX):
         path = f"{group}/{name}"
-        node = read_node(store.path, path)
-        if node is None:
-            raise StoreError(f"{store.path} has nothing at /{path}")
+        node = node_of(store, path)
         if name in columns and since < n_frames:
-            array = zarr.open_array(zarr_store(store.path), path=path, mode="r+")
-            longer = at_length(array, n_frames).with_config({"write_empty_chunks": True})
-            longer[since:] = columns[name][since:n_frames]
+            write_ahead(store, path, columns[name][:n_frames], since=since)
         if node["shape"][0] != n_frames:
-            node["shape"][0] = n_frames
             nodes[path] = node
-    write_together({store.path / p / FILE: json.dumps(n).encode() for p, n in nodes.items()})
+    set_lengths(store, nodes, n_frames)
     others = {path: read_node(store.path, path) for path in beside}
     record_changed(store.path, nodes | {p: n for p, n in others.items() if n is not None})
