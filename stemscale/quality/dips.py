@@ -174,7 +174,8 @@ def fit_dip(
         best, covariance = curve_fit(_gaussian, x, heights, p0=start, bounds=(low, high))
     except (RuntimeError, ValueError):  # it does not converge, or the start is out of bounds
         return None
-    if best[0] < 1e-9 * span:
+    # a flank alone, as of a peak beside it, is fitted best by a centre at the end of what is seen
+    if best[0] < 1e-9 * span or not x[0] + 0.5 < best[1] < x[-1] - 0.5:
         return None
     std = np.sqrt(np.diag(covariance))
     return Dip(
@@ -195,9 +196,10 @@ def _gaussian(
 
 
 def _vertex(heights: Line, at: int) -> float:
-    """Place the vertex of the parabola through a largest value and its neighbours [px]."""
-    if not 0 < at < heights.size - 1:
-        return float(at)
+    """Place the vertex of the parabola through a largest value and its neighbours [px].
+
+    It has neighbours: `find_peaks` takes neither the first nor the last value for a peak.
+    """
     left, middle, right = heights[at - 1 : at + 2]
     bend = left - 2 * middle + right
     return at + float(0.5 * (left - right) / bend) if bend < 0 else float(at)
