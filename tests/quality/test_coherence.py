@@ -137,3 +137,15 @@ def test_a_cutoff_that_makes_no_sense_is_refused(threshold, smooth_rings):
         coherence_cutoff(
             image, image, pixel_size_nm=None, threshold=threshold, smooth_rings=smooth_rings
         )
+
+
+@pytest.mark.parametrize("pixel_size_nm", [None, 2.1])
+def test_waves_that_count_as_background_do_not_end_the_search(pixel_size_nm):
+    """Of 128 px, the first ring is a wave of 128 px, longer than the 5.3 · 20 px that keep half."""
+    truth = noise(128)
+    ring = np.rint(np.hypot(fftfreq(128)[:, None], fftfreq(128)[None]) * 128)
+    image = ifft2(fft2(truth) * np.where(ring <= 1, -30, 1)).real
+    wave_number, coherence = ring_coherence(image, truth, pixel_size_nm=pixel_size_nm)
+    assert coherence[0] < 0 < 0.378 < coherence[1:].min()
+    cutoff = coherence_cutoff(image, truth, pixel_size_nm=pixel_size_nm, smooth_rings=1)
+    assert cutoff == wave_number[-1]

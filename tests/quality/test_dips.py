@@ -127,3 +127,21 @@ def test_no_dip_is_fitted_where_there_is_a_peak_or_beyond_the_profile():
     assert fit_dip(500 - dip(80.0), 80, width_px=2) is None
     assert fit_dip(500 + dip(80.0), 250) is None
     assert fit_dip(500 + dip(80.0), -3) is None
+
+
+def test_four_pixels_may_hold_a_dip_and_three_do_not():
+    (found,) = find_dips(np.array([5.0, 1, 5, 5]), smooth_px=0)
+    assert (found.position_px, found.depth) == (1, 4)
+    assert find_dips(np.array([5.0, 1, 5]), smooth_px=0) == ()
+
+
+@pytest.mark.parametrize("at", [2.6, 196.4])
+def test_a_dip_is_fitted_to_the_last_pixel_of_a_profile(at):
+    ends = (500 + dip(at, sigma=1.0))[[*range(6), *range(194, 200)]]
+    line = np.full(200, np.nan)
+    line[[*range(6), *range(194, 200)]] = ends
+    assert fit_dip(line, at, width_px=2.4).position_px == pytest.approx(at, abs=1e-3)
+
+
+def test_a_slope_has_no_dip():
+    assert fit_dip(3 * X, 80) is None

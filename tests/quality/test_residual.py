@@ -135,3 +135,8 @@ def test_a_filter_that_sees_neighbours_is_judged_by_halves_that_share_none():
 def test_halves_of_a_series_have_no_frame_in_common_nor_beside_them(count, halo, one, other):
     halves = independent_halves(count, halo)
     assert [half.tolist() for half in halves] == [one, other]
+
+
+def test_frames_that_were_made_alone_go_to_the_halves_in_turn():
+    one, other = independent_halves(4)
+    assert (one.tolist(), other.tolist()) == ([0, 2], [1, 3])
