@@ -6,7 +6,7 @@ INSTALL ?= -e .[dev]
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo front-picture docs test test-faults soak bench lint types clean
+.PHONY: install demo front-picture docs test test-faults soak mutate bench lint types clean
 .DEFAULT_GOAL := install
 
 install: $(STAMP)
@@ -50,6 +50,14 @@ MINUTES ?= 30
 soak: install
 	$(BIN)/python tests/faults/soak.py --minutes $(MINUTES)
 
+# Changes one thing of a room at a time, and tells which changes no test notices: hours for a room.
+# A module: make mutate ROOM=quality.psnr; then .venv/bin/mutmut show NAME shows a change.
+ROOM ?= quality
+mutate: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c deploy/constraints.txt 'mutmut>=3.8'
+	$(BIN)/mutmut run --max-children 1 'stemscale.$(ROOM).*'
+	$(BIN)/mutmut results
+
 # All of them take hours; one: make bench BENCH=rerun
 BENCH ?= *
 bench: install
@@ -66,4 +74,4 @@ types: install
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) demo front build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) demo front mutants build dist docs/_build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

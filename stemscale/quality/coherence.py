@@ -77,7 +77,7 @@ def ring_coherence(
     ring = np.rint(np.hypot(*frequencies(first.shape)) * shorter).astype(np.int64).ravel()
 
     def in_rings(values: npt.NDArray[np.float64]) -> Profile:
-        whole = np.bincount(ring, values.ravel(), minlength=shorter).astype(np.float64)
+        whole = np.bincount(ring, values.ravel()).astype(np.float64)
         return whole[1 : (shorter + 1) // 2]
 
     common = in_rings((first * second.conj()).real)

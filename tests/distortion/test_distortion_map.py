@@ -90,3 +90,34 @@ def test_the_uncertainty_of_a_map_is_that_inside_the_view():
     found = replace(DistortionMap.identity((4, n)), source_x_std=std)
     assert found.uncertainty_px == pytest.approx(0.3)
     assert np.isnan(DistortionMap.identity((4, n)).uncertainty_px)
+
+
+def test_a_shared_map_is_as_uncertain_as_the_root_mean_square_of_its_views():
+    """sqrt((0.1² + 0.7²) / 2) = 0.5; where one view does not know, nobody does."""
+    shared = shared_map([_map(std=0.1), _map(std=0.7)])
+    np.testing.assert_allclose(shared.source_x_std, 0.5)
+    assert shared.rapid_shape == (8, 8)
+    assert shared_map([_map(std=0.1), _map()]).source_x_std is None
+
+
+def test_a_shifted_map_is_as_uncertain_as_before():
+    shifted = _map(std=0.1).shifted(0.5, -1.0)
+    np.testing.assert_array_equal(shifted.source_x_std, 0.1)
+    assert shifted.rapid_shape == (8, 8)
+
+
+@pytest.mark.parametrize(
+    ("std", "words"),
+    [([[0.1, -0.1, 0.1]], "negative"), ([[0.1, 0.1]], r"source_x_std has shape \(1, 2\)")],
+)
+def test_an_uncertainty_that_makes_no_sense_is_refused(std, words):
+    with pytest.raises(DistortionError, match=words):
+        replace(DistortionMap.identity((2, 3)), source_x_std=std)
+    assert replace(DistortionMap.identity((2, 3)), source_x_std=[[0.0] * 3]).uncertainty_px == 0
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (2,), (1, 2, 3)])
+def test_rapid_frames_of_no_size_are_refused(shape):
+    with pytest.raises(DistortionError, match="rapid_shape is"):
+        replace(DistortionMap.identity((2, 3)), rapid_shape=shape)
+    assert replace(DistortionMap.identity((2, 3)), rapid_shape=(1, 1)).rapid_shape == (1, 1)

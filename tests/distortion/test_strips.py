@@ -113,3 +113,8 @@ def test_the_defaults_are_the_papers():
 def test_a_search_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(SettingsError):
         StripSearch(**wrong)
+
+
+def test_a_search_may_go_to_its_limits():
+    search = StripSearch(min_stretch=0, max_stretch=0, min_strip_px=4, max_strip_px=4)
+    assert (search.min_strip_px, search.max_strip_px) == (4, 4)

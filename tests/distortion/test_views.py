@@ -115,3 +115,32 @@ def test_images_without_contrast_are_refused_with_the_reason(spoil, words):
 def test_a_search_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(SettingsError):
         ViewSearch(**wrong)
+
+
+def test_a_search_may_go_to_its_limits():
+    search = ViewSearch(template_px=8, background_px=3, max_row_offset=0.25, min_zncc=0.0)
+    assert (search.template_px, search.background_px) == (8, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"template_px": 7},
+        {"background_px": 2},
+        {"max_row_offset": 0.0},
+        {"max_row_offset": 0.26},
+        {"min_zncc": -0.1},
+    ],
+)
+def test_a_search_beyond_its_limits_is_refused(wrong):
+    [(name, value)] = wrong.items()
+    with pytest.raises(SettingsError, match=f"{name} (is )?{value:g}"):
+        ViewSearch(**wrong)
+
+
+def test_the_highest_place_at_a_border_is_that_pixel():
+    scores = np.zeros((4, 5))
+    scores[0, 4] = 0.8
+    assert highest(scores) == (0.0, 4.0, 0.8)
+    scores[3, 0] = 0.9
+    assert highest(scores) == (3.0, 0.0, 0.9)

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 from quality.builders import dislocations, smooth_background
+from scipy.ndimage import gaussian_filter
 
 from stemscale.errors import FrameShapeError, SettingsError
 from stemscale.quality import remove_background
+from stemscale.quality.background import low_pass
 
 
 def test_a_constant_image_is_all_background():
@@ -48,3 +50,10 @@ def test_bad_input_is_refused():
         remove_background(np.zeros((5, 5)), sigma_px=0)
     with pytest.raises(FrameShapeError, match=r"\(2, 5, 5\)"):
         remove_background(np.zeros((2, 5, 5)))
+
+
+@pytest.mark.parametrize("shape", [(9, 40), (40, 9), (2, 1025)])
+def test_the_low_pass_is_that_of_scipy_at_any_size(shape):
+    image = np.random.default_rng(0).normal(size=shape)
+    expected = gaussian_filter(image, 4.0, mode="constant")
+    np.testing.assert_allclose(low_pass(image, 4.0), expected, atol=1e-12)

@@ -92,3 +92,56 @@ def test_what_makes_no_sense_is_refused():
         find_dips(X, least_share=0)
     with pytest.raises(SettingsError, match="width_px"):
         fit_dip(X, 5, width_px=0)
+
+
+def test_a_dip_reaches_half_a_width_to_either_side():
+    """1.1774 · 3 px = 3.53 px, seen with and without a fit."""
+    line = 500 + dip(80.0)
+    (seen,), fitted = find_dips(line, smooth_px=0), fit_dip(line, 81)
+    for found, within in ((seen, 0.05), (fitted, 1e-3)):
+        assert found.left_px == pytest.approx(80 - 3.532, abs=within)
+        assert found.right_px == pytest.approx(80 + 3.532, abs=within)
+
+
+def test_the_place_of_a_dip_is_found_between_pixels():
+    """A parabola is found as it is: its vertex lies at 50.3 px, and not at its least pixel."""
+    line = np.minimum((X - 50.3) ** 2, 400.0)
+    (found,) = find_dips(line, smooth_px=0)
+    assert found.position_px == pytest.approx(50.3)
+
+
+def test_the_deepest_dips_are_given_from_left_to_right():
+    line = 500 + dip(40.0, depth=60) + dip(100.0, depth=40) + dip(160.0, depth=100)
+    assert [round(d.position_px) for d in find_dips(line, most=2)] == [40, 160]
+
+
+def test_a_fit_takes_six_pixels_and_no_fewer():
+    line = np.full(200, np.nan)
+    line[77:83] = (500 + dip(80.0))[77:83]
+    assert fit_dip(line, 80, width_px=7).position_px == pytest.approx(80, abs=1e-3)
+    line[82] = np.nan
+    assert fit_dip(line, 80, width_px=7) is None
+
+
+def test_no_dip_is_fitted_where_there_is_a_peak_or_beyond_the_profile():
+    assert fit_dip(500 - dip(80.0), 80, width_px=2) is None
+    assert fit_dip(500 + dip(80.0), 250) is None
+    assert fit_dip(500 + dip(80.0), -3) is None
+
+
+def test_four_pixels_may_hold_a_dip_and_three_do_not():
+    (found,) = find_dips(np.array([5.0, 1, 5, 5]), smooth_px=0)
+    assert (found.position_px, found.depth) == (1, 4)
+    assert find_dips(np.array([5.0, 1, 5]), smooth_px=0) == ()
+
+
+@pytest.mark.parametrize("at", [2.6, 196.4])
+def test_a_dip_is_fitted_to_the_last_pixel_of_a_profile(at):
+    ends = (500 + dip(at, sigma=1.0))[[*range(6), *range(194, 200)]]
+    line = np.full(200, np.nan)
+    line[[*range(6), *range(194, 200)]] = ends
+    assert fit_dip(line, at, width_px=2.4).position_px == pytest.approx(at, abs=1e-3)
+
+
+def test_a_slope_has_no_dip():
+    assert fit_dip(3 * X, 80) is None

@@ -5,6 +5,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d, shift
 
 from stemscale.errors import FrameShapeError, SettingsError
 from stemscale.quality import lag_tail, line_response, remove_background
+from stemscale.quality.lag import parts_of_response, tail_of_parts
 
 # mean response of the reference settings: 0.68 with 1.3 px and 0.32 with 9 px
 REFERENCE_RESPONSE = 0.68 * exponential_tail(1.3) + 0.32 * exponential_tail(9.0)
@@ -138,3 +139,42 @@ def test_bad_input_is_refused():
         lag_tail(np.zeros((40, 20)), np.zeros((20, 40)))
     with pytest.raises(SettingsError, match="reach_px"):
         line_response(np.zeros((40, 40)), np.zeros((40, 40)), reach_px=2)
+
+
+def test_the_parts_of_a_response_are_sums_far_and_near_and_its_first_moment():
+    steps = np.arange(-4, 6)
+    response = 2.0 ** np.arange(10)  # -4 px: 1, -3 px: 2, … 5 px: 512
+    parts = parts_of_response(steps) @ response
+    assert parts[:5].tolist() == [1 + 2, 4 + 8, 16, 32 + 64, 128 + 256 + 512]
+    assert parts[5] == (steps * response).sum()
+
+
+def test_the_tail_is_far_downstream_less_far_upstream_over_all():
+    """(4 - 1) / 10 and 9 px / 10; of parts of 19 in all, a sum of 1 counts, one of 0.9 not."""
+    parts = np.array([[1, 0, 5, 0, 4, 9], [10, 0, 0, 0, -9, 2], [10, 0, 0, 0, -9.1, 2.0]]).T
+    weight, delay_px = tail_of_parts(parts)
+    np.testing.assert_allclose(weight, [0.3, -19, np.nan])
+    np.testing.assert_allclose(delay_px, [0.9, 2, np.nan])
+
+
+def test_the_response_at_0_stays_free_however_smooth_the_rest_is_held():
+    """Of a sharp image h is 1 at 0 px and 0 elsewhere: straight on each side."""
+    truth = dislocations(128)
+    steps, response = line_response(truth, truth, smoothness=10.0)
+    np.testing.assert_allclose(response, steps == 0, atol=1e-3)
+
+
+def test_a_straight_response_is_held_back_by_nothing():
+    """h falls in a straight line from 0.3 at 1 px to 0 at 4 px and is 0 upstream."""
+    truth = np.random.default_rng(0).normal(size=(64, 128))
+    taps = {0: 0.4, 1: 0.3, 2: 0.2, 3: 0.1}
+    image = sum(h * np.roll(truth, k, axis=1) for k, h in taps.items())
+    _, response = line_response(image, truth, reach_px=3, smoothness=10.0)
+    np.testing.assert_allclose(response, [0, 0, 0, 0.4, 0.3, 0.2, 0.1], atol=0.01)
+
+
+@pytest.mark.parametrize("asked", [{"reach_px": 2}, {"smoothness": 0.0}])
+def test_a_response_that_makes_no_sense_is_refused(asked):
+    image = dislocations(32)
+    with pytest.raises(SettingsError, match="at least 3 px and more than 0"):
+        line_response(image, image, **asked)

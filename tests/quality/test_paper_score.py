@@ -50,3 +50,11 @@ def test_pixels_outside_the_edges_count_in_all_and_in_no_band():
 def test_another_shape_is_refused():
     with pytest.raises(FrameShapeError):
         PaperScore(np.ones(SHAPE))(np.ones((3, 3)))
+
+
+def test_a_frame_without_a_score_has_none_in_as_many_bands():
+    score = PaperScore(np.array([[0.0, 1.0]]), edges=(0, 1, 2, 3, 65535))
+    for frame in ([[np.nan, np.nan]], [[7.0, 7.0]]):
+        found, by_band = score(np.array(frame))
+        assert np.isnan([found, *by_band]).all()
+        assert len(by_band) == 4

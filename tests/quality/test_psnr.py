@@ -188,3 +188,37 @@ def test_it_agrees_with_scikit_image():
     frame, reference = rng.integers(0, 65536, (2, 40, 50)).astype(np.uint16)
     expected = peak_signal_noise_ratio(reference, frame, data_range=65535)
     assert psnr(frame, reference, peak=65535) == pytest.approx(expected)
+
+
+def test_one_band_from_end_to_end_is_the_whole_score():
+    """Row Q3. Scaled to the peak: 0, 1/2, 1 against 0, 1/4, 1; MSE = 1/48."""
+    frame, reference = np.array([[10, 20, 30]]), np.array([[0, 100, 400]])
+    (whole,) = psnr_by_band(frame, reference, edges=(0, 65535))
+    assert whole == pytest.approx(10 * np.log10(48))
+
+
+def test_images_that_share_no_pixel_have_as_many_scores_as_bands():
+    nothing = np.full((2, 2), np.nan)
+    assert len(psnr_by_band(nothing, nothing)) == 3
+    assert len(psnr_by_band(nothing, nothing, edges=(0, 1, 2, 3, 4))) == 4
+
+
+def test_the_peak_of_a_matched_score_is_the_range_of_the_reference():
+    """Means 1 and 12, covariance 0: the best gain is 0, MSE = 2², range 4, 20 log10(4 / 2) dB."""
+    frame, reference = np.array([[0.0, 2, 0, 2]]), np.array([[10.0, 10, 14, 14]])
+    assert psnr_matched(frame, reference) == pytest.approx(20 * np.log10(2))
+
+
+def test_the_background_that_is_taken_out_is_as_smooth_as_asked_for():
+    """Waves of 40 px are background to a Gaussian of 5 px by exp(-(pi/4)²/2) = 0.73, of 40 px not.
+
+    Beside a wave of 4 px and as strong, which every Gaussian leaves, they are the whole error.
+    """
+    x = np.tile(np.arange(160), (8, 1))
+    reference = np.cos(2 * np.pi * x / 4)
+    frame = reference + 0.1 * np.cos(2 * np.pi * x / 40)
+    narrow = psnr_without_background(frame, reference, sigma_px=5)
+    wide = psnr_without_background(frame, reference, sigma_px=40)
+    assert narrow - wide == pytest.approx(
+        -20 * np.log10(1 - np.exp(-((np.pi / 4) ** 2) / 2)), abs=1
+    )

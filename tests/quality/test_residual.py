@@ -4,7 +4,7 @@ from quality.builders import dislocations, exponential_tail, lagged, smooth_back
 from scipy.ndimage import gaussian_filter
 
 from stemscale.errors import FrameShapeError, SeriesError
-from stemscale.quality import residual_test
+from stemscale.quality import independent_halves, residual_test
 
 SCENE = 1000.0 * dislocations(256, seed=3)
 Y, X = np.mgrid[:256, :256]
@@ -94,3 +94,49 @@ def test_what_cannot_be_compared_is_refused():
         residual_test(frames, np.ones_like(frames))
     with pytest.raises(SeriesError, match="wide enough"):
         residual_test(frames[..., :20], frames[..., :20])
+
+
+def test_of_a_wave_that_was_erased_all_likeness_and_its_share_of_the_contrast_are_told():
+    """Waves along y of 2 and along x of 1: 1 of the power of 5 of the scene was lost, sqrt(1/5)."""
+    y, x = np.mgrid[:96, :96]
+    kept, erased = 2 * np.cos(2 * np.pi * y / 8), np.cos(2 * np.pi * x / 4)
+    found = residual_test(np.stack([kept + erased] * 4), np.stack([kept] * 4))
+    assert found.likeness == pytest.approx(1, abs=1e-6)
+    assert found.lost == pytest.approx(np.sqrt(1 / 5), abs=0.002)
+    assert found.clear == 0  # no noise is known, so that nothing is above it
+    assert found.response.shape == (29,)
+    assert found.response.sum() == pytest.approx(1, abs=1e-3)
+
+
+def test_a_filter_that_sees_neighbours_is_judged_by_halves_that_share_none():
+    """Of 6 frames and 2 neighbours, only the first and the last: 2 · 2 + 1 steps apart."""
+    inputs = rapid(n=6)
+    inputs[1:5] = 0
+    found = residual_test(inputs, np.stack([SCENE] * 6), halo=2)
+    assert abs(found.likeness) < 0.1
+    with pytest.raises(SeriesError, match=r"and 6 of a filter that sees 2 neighbours"):
+        residual_test(inputs[:5], inputs[:5], halo=2)
+
+
+@pytest.mark.parametrize(
+    ("count", "halo", "one", "other"),
+    [
+        (6, 0, [0, 2, 4], [1, 3, 5]),
+        (7, 0, [0, 2, 4], [1, 3, 5]),
+        (1, 0, [], []),
+        (11, 2, [0, 1, 2], [8, 9, 10]),
+        (10, 2, [0, 1, 2], [7, 8, 9]),
+        (6, 2, [0], [5]),
+        (5, 2, [], []),
+        (4, 1, [0], [3]),
+        (1, 5, [], []),
+    ],
+)
+def test_halves_of_a_series_have_no_frame_in_common_nor_beside_them(count, halo, one, other):
+    halves = independent_halves(count, halo)
+    assert [half.tolist() for half in halves] == [one, other]
+
+
+def test_frames_that_were_made_alone_go_to_the_halves_in_turn():
+    one, other = independent_halves(4)
+    assert (one.tolist(), other.tolist()) == ([0, 2], [1, 3])

@@ -160,3 +160,32 @@ def test_the_window_is_that_of_scipy(size):
     from scipy.signal.windows import hann as of_scipy
 
     np.testing.assert_allclose(hann(size), of_scipy(size, sym=False), atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("apart", "cutoff"),
+    [
+        ([0, 0.9, 0, 1.1, 0], 20),  # up to the last bin before the two part
+        ([0, -1.1, 0, 0, 0], 0),
+        ([5, 0, 0, 0, 0], 0),
+        ([0, 0, 0, 0, 5], 30),
+        ([1, -1, 1, -1, 1], 40),  # a difference as large as the tolerance is agreement
+    ],
+)
+def test_profiles_agree_up_to_the_bin_before_the_first_that_is_apart(apart, cutoff):
+    reference = np.arange(5.0)
+    wave_number = 10.0 * np.arange(5)
+    assert agreement_cutoff(reference + apart, reference, wave_number, smooth_bins=1) == cutoff
+
+
+def test_an_empty_image_has_the_least_power_there_is():
+    """ln of the smallest normal number, 2^-1022: -708.4."""
+    np.testing.assert_allclose(power_spectrum(np.zeros((8, 8))), -1022 * np.log(2))
+
+
+def test_a_running_mean_of_no_bins_is_refused():
+    line = np.zeros(8)
+    with pytest.raises(SettingsError, match="smooth_bins 0"):
+        agreement_cutoff(line, line, line, smooth_bins=0)
+    with pytest.raises(FrameShapeError, match="one length"):
+        agreement_cutoff(np.zeros((2, 4)), np.zeros((2, 4)), np.zeros((2, 4)))

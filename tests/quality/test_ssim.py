@@ -74,3 +74,11 @@ def test_bad_input_is_refused():
         ssim(dislocations(32), np.full((32, 32), 7.0))
     with pytest.raises(FrameShapeError):
         ssim(np.zeros((16, 16)), np.zeros((16, 12)))
+
+
+def test_one_window_is_enough_and_its_centre_has_to_be_seen():
+    truth = dislocations(64)[20:31, 20:31]
+    assert ssim(truth, truth) == pytest.approx(1)
+    holed = truth.copy()
+    holed[5, 5] = np.nan
+    assert np.isnan(ssim(holed, truth))

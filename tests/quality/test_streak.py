@@ -8,6 +8,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d
 
 from stemscale.errors import FrameShapeError
 from stemscale.quality import streak
+from stemscale.quality.streak import streak_of_gains
 
 
 def noise(size=256, *, seed=0):
@@ -75,3 +76,16 @@ def test_unseen_pixels_are_left_out_of_both():
 def test_an_image_smaller_than_its_waves_is_refused():
     with pytest.raises(FrameShapeError, match="40 pixels"):
         streak(np.zeros((39, 64)), np.zeros((39, 64)))
+
+
+def test_an_image_as_large_as_its_longest_wave_has_a_streak():
+    scene = dislocations(40)
+    assert streak(scene, scene) == pytest.approx(0, abs=1e-9)
+
+
+def test_the_streak_is_the_ratio_of_the_gains_in_db():
+    """20 log10(0.8 / 0.4) = 6.02; a gain that is not above 0 tells nothing."""
+    gains = np.array([[0.8, 0.0, 0.8, -0.8], [0.4, 0.4, 0.0, -0.4]])
+    found = streak_of_gains(gains)
+    assert found[0] == pytest.approx(20 * np.log10(2))
+    assert np.isnan(found[1:]).all()

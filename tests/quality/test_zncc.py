@@ -40,3 +40,10 @@ def test_a_constant_or_unseen_image_has_no_zncc(frame):
 def test_zncc_refuses_images_of_different_shape():
     with pytest.raises(FrameShapeError):
         zncc(np.zeros((2, 3)), np.zeros((3, 2)))
+
+
+def test_rounding_takes_no_score_beyond_1():
+    images = (np.random.default_rng(seed).normal(size=(5, 7)) for seed in range(60))
+    scores = np.array([[zncc(i, 3 * i), zncc(i, -3 * i)] for i in images])
+    assert scores.max() == 1
+    assert scores.min() == -1
