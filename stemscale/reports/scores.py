@@ -24,9 +24,10 @@ from stemscale.store import FlaggedFrames, natural_order
 
 RAPID, DCFI = "rapid", "dcfi"
 HELD_OUT, TRAINED, ALL, AFTER = "held-out", "trained", "all", "slow scan after"
+NO_REFERENCE = "no reference"
 _MEAN = "_mean"
 _OVER = re.compile(r"^mean over (frames|stretches): ")
-_GROUP_ORDER = (HELD_OUT, ALL, TRAINED, AFTER)
+_GROUP_ORDER = (HELD_OUT, ALL, TRAINED, AFTER, NO_REFERENCE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,12 +72,14 @@ class ScoreRow:
         a filter's output.
     fov_group : str
         ``held-out`` (no filter was trained on these FOVs), ``trained`` (some filter was),
-        ``all`` (no filter here was trained on any FOV of the store), or ``slow scan after``
-        (in-situ series, of which the slow scan shows only the end).
+        ``all`` (no filter here was trained on any FOV of the store), ``slow scan after``
+        (in-situ series, of which the slow scan shows only the end), or ``no reference`` (neither
+        slow scan nor truth: scores that need none).
     n_fovs, n_frames : int
         What the score is over.
     psnr_mean_db, psnr_std_db : float
-        PSNR against the slow scan [dB], mean and population standard deviation over frames.
+        PSNR against the slow scan [dB], mean and population standard deviation over frames; NaN
+        without one.
     truth_mean_db, truth_std_db : float or None
         PSNR against the known truth [dB], background removed; None without a truth.
     smear : float or None
@@ -142,8 +145,14 @@ class _FovScore:
     statistics: tuple[Statistic, ...] = ()
 
     @property
+    def has_reference(self) -> bool:
+        return not np.isnan([self.mean, self.truth_mean]).all()
+
+    @property
     def is_known(self) -> bool:
-        return self.n > 0 and not np.isnan([self.mean, self.truth_mean]).all()
+        # without a slow scan there is no PSNR, and others as uPSNR there are
+        found = self.has_reference or not np.isnan([s.mean for s in self.statistics]).all()
+        return self.n > 0 and found
 
 
 def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
@@ -157,8 +166,8 @@ def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
     Returns
     -------
     list of ScoreRow
-        Groups in the order held-out, all, trained, slow scan after; in a group rapid, DCFI,
-        filters by name. Empty where no FOV has both a slow scan and filtered frames.
+        Groups in the order held-out, all, trained, slow scan after, no reference; in a group
+        rapid, DCFI, filters by name. Empty where nothing was scored.
 
     Raises
     ------
@@ -177,8 +186,9 @@ def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
     flagged: dict[tuple[str, str], list[FlaggedFrames]] = {}
     any_trained = any(f.trained for f in view.fovs) or bool(_trained_in_summary(view.summary))
     for fov in view.fovs:
-        group = _group_of(fov, view.summary, any_trained=any_trained)
-        for score in _fov_scores(fov, view.summary):
+        scores = list(_fov_scores(fov, view.summary))
+        group = _group_of(fov, view.summary, scores, any_trained=any_trained)
+        for score in scores:
             collected.setdefault((group, score.type), []).append(score)
         for filtered in fov.filters:
             if filtered.flagged is not None:
@@ -234,11 +244,15 @@ def _row_order(row: ScoreRow) -> tuple[int, bool, bool, list[tuple[int, int | st
     return _GROUP_ORDER.index(row.fov_group), row.type != RAPID, row.type != DCFI, by_name
 
 
-def _group_of(fov: FovView, summary: xr.Dataset | None, *, any_trained: bool) -> str:
+def _group_of(
+    fov: FovView, summary: xr.Dataset | None, scores: Sequence[_FovScore], *, any_trained: bool
+) -> str:
     if fov.slow_is_after:
         return AFTER
     if fov.trained or fov.name in _trained_in_summary(summary):
         return TRAINED
+    if not any(score.has_reference for score in scores):
+        return NO_REFERENCE  # apart, so that the numbers of frames are those that PSNR is over
     return HELD_OUT if any_trained else ALL
 
 

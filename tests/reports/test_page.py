@@ -192,6 +192,18 @@ def test_group_names_that_no_stemscale_writes_do_no_harm(tmp_path):
     assert "µ &lt;b&gt;" in page
 
 
+def test_scores_that_need_no_slow_scan_are_shown_without_one(tmp_path):
+    store = new_store(tmp_path / "a.zarr")
+    add_fov(store, slow=False)
+    add_filtered(store, psnr=None, psnr_rapid=None)
+    add_summary(store, ["fov01"], ["rapid", "dlf"], n_frames=[[0, 3]], upsnr_mean=[[np.nan, 29.3]])
+    page = page_of(store)
+    assert "No slow scan in this store" in page
+    assert "PSNR to the slow scan" not in page
+    assert "FOVs without a slow scan" in page
+    assert "29.3" in page
+
+
 @pytest.mark.parametrize("slow", [True, False])
 @pytest.mark.parametrize("calibrated", [True, False])
 @pytest.mark.parametrize("filtered", [True, False])
