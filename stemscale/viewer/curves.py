@@ -106,11 +106,10 @@ def _along(series: Series, view: FilterView, score: str) -> FloatArray:
     if series.is_average(view):
         found[:] = values[0]  # one score of the whole series
         return found
-    numbers, inside = _numbers(view, series.n_frames)
+    _, inside = _numbers(view, series.n_frames)
     count = min(values.size, inside.size)
     good = inside[:count] & (view.status[:count] == DONE)
     found[view.frame_numbers[:count][good]] = values[:count][good]
-    del numbers
     return found
 
 

@@ -44,7 +44,7 @@ class ImageCache:
 
     def __init__(self, max_bytes: int = _CACHE_BYTES) -> None:
         self._held: OrderedDict[Hashable, FloatImage] = OrderedDict()
-        self._room, self._max = max_bytes, max_bytes
+        self._room = max_bytes
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> FloatImage | None:
@@ -63,12 +63,6 @@ class ImageCache:
             self._room -= image.nbytes
             while self._room < 0 and len(self._held) > 1:
                 self._room += self._held.popitem(last=False)[1].nbytes
-
-    def clear(self) -> None:
-        """Forget all."""
-        with self._lock:
-            self._held.clear()
-            self._room = self._max
 
 
 class FovReader:
