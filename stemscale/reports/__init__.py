@@ -18,16 +18,13 @@ if TYPE_CHECKING:
     )
     from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
     from stemscale.reports.output import checked_output
-    from stemscale.reports.page import write_report
-    from stemscale.reports.page import write_report as report
-    from stemscale.reports.plot import Plot
+    from stemscale.reports.page import report
     from stemscale.reports.scores import (
         RangeRow,
         ScoreRow,
         Statistic,
         range_table,
         score_table,
-        type_label,
     )
 
 __all__ = [
@@ -36,7 +33,6 @@ __all__ = [
     "EndScore",
     "FileWritten",
     "PartDone",
-    "Plot",
     "RangeRow",
     "ScoreRow",
     "SeriesRow",
@@ -50,9 +46,7 @@ __all__ = [
     "report",
     "score_table",
     "series_table",
-    "type_label",
     "write_comparison",
-    "write_report",
 ]
 
 _MODULES = {
@@ -61,7 +55,6 @@ _MODULES = {
     "EndScore": "in_situ",
     "FileWritten": "events",
     "PartDone": "events",
-    "Plot": "plot",
     "RangeRow": "scores",
     "ScoreRow": "scores",
     "SeriesRow": "in_situ",
@@ -72,17 +65,14 @@ _MODULES = {
     "plot_corrections": "correction_plot",
     "plot_learning_curve": "learning_curve",
     "range_table": "scores",
+    "report": "page",
     "score_table": "scores",
     "series_table": "in_situ",
-    "type_label": "scores",
     "write_comparison": "comparison",
-    "write_report": "page",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "report":  # the verb's name, as on the command line
-        name = "write_report"
     if name not in _MODULES:
         raise AttributeError(f"module 'stemscale.reports' has no attribute {name!r}")
     return getattr(import_module(f"stemscale.reports.{_MODULES[name]}"), name)

@@ -44,7 +44,7 @@ _TEMPLATES = "stemscale.reports", "templates"
 _LAST_HISTORY_LINES = 100
 
 
-def write_report(
+def report(
     store: str | Path,
     output: Path | None = None,
     figures: Path | None = None,

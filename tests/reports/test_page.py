@@ -20,7 +20,8 @@ from reports.builders import (
 )
 
 from stemscale.errors import SettingsError, StoreError
-from stemscale.reports import report, write_report
+from stemscale.reports import report
+from stemscale.reports import report as write_report
 
 LOADS = re.compile(r"""(?:src|href|action|data|poster|srcset)\s*=\s*["']?(?!data:|#)[^"'>\s]+""")
 

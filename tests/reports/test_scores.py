@@ -3,7 +3,8 @@ import pytest
 from reports.builders import add_dcfi, add_filtered, add_fov, add_summary, new_store
 
 from stemscale.errors import StoreError
-from stemscale.reports import ScoreRow, score_table, type_label
+from stemscale.reports import ScoreRow, score_table
+from stemscale.reports.scores import type_label
 
 
 @pytest.fixture
