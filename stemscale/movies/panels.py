@@ -11,10 +11,10 @@ from stemscale.acquisition import Frames, positive
 from stemscale.errors import DamagedDataError, SettingsError, StoreError
 from stemscale.movies.columns import DONE, frame_column, frame_states
 from stemscale.movies.correction import undoing
-from stemscale.pipeline.pixels import as_seen
 from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
+    as_seen,
     block_checksums,
     filtered_group,
     rapid_group,

@@ -24,7 +24,7 @@ from stemscale.store.flags import (
     flagged_frames,
     listed_frames,
 )
-from stemscale.store.frames import FramesArray, fill_value
+from stemscale.store.frames import FramesArray, as_seen, fill_value
 from stemscale.store.growing import GrowingFrames, NewBlock, create_growing, get_ready
 from stemscale.store.layout import (
     FORMAT,
@@ -79,6 +79,7 @@ __all__ = [
     "ObjectPath",
     "StorePath",
     "array_damage",
+    "as_seen",
     "be_brief",
     "block_bounds",
     "block_checksums",

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from obstore.store import LocalStore
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
@@ -65,6 +66,25 @@ def fill_value(dtype: np.dtype[Any]) -> int | float:
     if dtype.kind == "f":
         return float("nan")
     return int(np.iinfo(dtype).min)
+
+
+def as_seen(stored: Frames) -> NDArray[np.float32]:
+    """Bring filtered frames to float32, with NaN where a pixel was not seen.
+
+    Parameters
+    ----------
+    stored : ndarray
+        Of any shape, with the fill value where nothing was seen [counts].
+
+    Returns
+    -------
+    ndarray of float32
+        Of the same shape [counts].
+    """
+    frames = stored.astype(np.float32)
+    if stored.dtype.kind != "f":
+        frames[stored == fill_value(stored.dtype)] = np.nan
+    return frames
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

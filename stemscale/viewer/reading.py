@@ -18,7 +18,7 @@ from stemscale.reports.store_view import UNREADABLE
 from stemscale.store import (
     AcquisitionStore,
     FramesArray,
-    fill_value,
+    as_seen,
     filtered_group,
     rapid_group,
     slow_group,
@@ -152,10 +152,8 @@ class FovReader:
         if array is None or array.shape[0] < length:  # it has grown
             array = self._arrays[group] = self._store.frames(group)
         frame = array.read(at, at + 1)[0]
-        image: FloatImage = frame.astype(np.float32)
-        if with_fill and frame.dtype.kind != "f":
-            image[frame == fill_value(frame.dtype)] = np.nan
-        return image
+        # of a frame as recorded, 0 is a count
+        return as_seen(frame) if with_fill else frame.astype(np.float32)
 
 
 def _brief(error: BaseException) -> str:
