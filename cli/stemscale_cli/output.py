@@ -25,9 +25,14 @@ def print_json(result: Any) -> None:
     sys.stdout.write("\n")
 
 
+def fields_of(found: Any) -> dict[str, Any]:
+    """Give what a dataclass holds, by name."""
+    return {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+
+
 def _jsonable(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _jsonable({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
+        return _jsonable(fields_of(value))
     if isinstance(value, dict):
         return {str(k): _jsonable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

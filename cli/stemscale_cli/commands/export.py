@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stemscale_cli.options import Json, Overwrite, Quiet, Store
+from stemscale_cli.options import Json, OneFov, Overwrite, Quiet, Store
 
 
 def export(
@@ -16,10 +16,7 @@ def export(
             "--to", metavar="OUT.{hspy,zspy,tif}", help="The file; its extension says which kind."
         ),
     ],
-    fov: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Field of view; needed where there are several."),
-    ] = None,
+    fov: OneFov = None,
     filtered: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Filtered frames of that name, not those recorded."),
