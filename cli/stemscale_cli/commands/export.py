@@ -33,9 +33,9 @@ def export(
     """
     from stemscale.exporting import export as run
     from stemscale_cli.output import plain, print_json, talk
-    from stemscale_cli.progress import bar, exporting
+    from stemscale_cli.progress import bar, frames_of
 
-    with bar(exporting, quiet=quiet or as_json, unit="frames") as listener:
+    with bar(frames_of("export"), quiet=quiet or as_json, unit="frames") as listener:
         done = run(
             store,
             to,

@@ -73,9 +73,9 @@ def movie(
     part = None if crop is None else _numbers("--crop", crop, ",", 4)
     from stemscale.movies import movie as run
     from stemscale_cli.output import count, plain, print_json, size, talk
-    from stemscale_cli.progress import bar, filming
+    from stemscale_cli.progress import bar, frames_of
 
-    with bar(filming, quiet=quiet or as_json, unit="frames") as listener:
+    with bar(frames_of("movie"), quiet=quiet or as_json, unit="frames") as listener:
         done = run(
             store,
             output,
