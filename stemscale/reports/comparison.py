@@ -16,7 +16,7 @@ from stemscale.reports.plots.images import images_plot
 from stemscale.reports.plots.panels import MOST_IN_A_ROW
 from stemscale.reports.sections import chosen, shown_first
 from stemscale.reports.store_view import FovView, read_store
-from stemscale.reports.style import figure_style, figure_text
+from stemscale.reports.style import figure_style, figure_text, save_figure
 from stemscale.reports.tables import dwell_text
 
 PICTURE_ENDINGS = (".png", ".svg")
@@ -79,11 +79,10 @@ def write_comparison(
 def _draw(shots: FovShots, ending: str, path: Path) -> None:
     letters = _LETTERS_PT if len(shots.shots) < MOST_IN_A_ROW - 1 else _SMALL_LETTERS_PT
     larger: Any = {"font.size": letters, "axes.titlesize": letters}
-    plain = {"Date": None, "Creator": None} if ending == "svg" else {"Software": None}
     with figure_style(), mpl.rc_context(larger):
         title = partial(_title, shots)
         figure = images_plot(shots, prepare(shots), title=title, title_lines=3).figure
-        figure.savefig(path, format=ending, dpi=_DPI, metadata=plain)
+        save_figure(figure, path, ending, dpi=_DPI)
 
 
 def _title(shots: FovShots, axes: Axes, shot: Shot) -> None:

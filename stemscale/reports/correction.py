@@ -24,7 +24,7 @@ from stemscale.reports.store_view import (
     nominal_source,
     open_group,
 )
-from stemscale.store import AcquisitionStore
+from stemscale.store import AcquisitionStore, calibration_group, rapid_group, slow_group
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -347,7 +347,7 @@ def root_mean_square(image: FloatImage) -> float:
 
 def _average(view: StoreView, fov: FovView) -> tuple[FloatImage, int]:
     """Average frames as they were scanned; on the grid of the calibration, where it knows it."""
-    with open_group(view.path, f"{fov.name}/calibration") as group:
+    with open_group(view.path, calibration_group(fov.name)) as group:
         known = "shift_x" in group and group["shift_x"].size == fov.shape[0]
         if known:
             shifts = np.stack([group["shift_y"].values, group["shift_x"].values], axis=1)
@@ -371,7 +371,7 @@ def _average(view: StoreView, fov: FovView) -> tuple[FloatImage, int]:
 
 def _frames(view: StoreView, fov: FovView, numbers: Iterable[int]) -> Iterator[Image]:
     """Read one frame after the other: fifty large ones need not fit into memory."""
-    with open_group(view.path, f"{fov.name}/rapid") as group:
+    with open_group(view.path, rapid_group(fov.name)) as group:
         for number in numbers:
             yield group["frames"].isel(frame=number).values
 
@@ -379,7 +379,7 @@ def _frames(view: StoreView, fov: FovView, numbers: Iterable[int]) -> Iterator[I
 def _slow(view: StoreView, fov: FovView) -> FloatImage | None:
     if fov.slow is None:
         return None
-    with open_group(view.path, f"{fov.name}/slow") as group:
+    with open_group(view.path, slow_group(fov.name)) as group:
         return np.asarray(group["image"].values, dtype=np.float64)
 
 

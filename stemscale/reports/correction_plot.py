@@ -10,7 +10,7 @@ from stemscale.reports.correction import fits_best, read_correction
 from stemscale.reports.output import checked_output, write_at_once
 from stemscale.reports.plots.correction_figure import DPI, correction_figure
 from stemscale.reports.store_view import FovView, StoreView, read_store
-from stemscale.reports.style import figure_style
+from stemscale.reports.style import UNDATED, figure_style, save_figure
 
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
@@ -74,16 +74,11 @@ def plot_corrections(store: str | Path, output: Path, *, fovs: Sequence[str] | N
             write_at_once(output, lambda path: _write_pages(view, chosen, path))
         else:
             figure = correction_figure(read_correction(view, chosen[0]))
-            plain = {"Date": None, "Creator": None} if ending == "svg" else {"Software": None}
-            write_at_once(
-                output,
-                lambda path: figure.savefig(path, format=ending, dpi=DPI, metadata=plain),
-            )
+            write_at_once(output, lambda path: save_figure(figure, path, ending, dpi=DPI))
     return output
 
 
 def _write_pages(view: StoreView, fovs: Sequence[FovView], path: Path) -> None:
-    plain = {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}
-    with PdfPages(path, metadata=plain) as pages:
+    with PdfPages(path, metadata=UNDATED["pdf"]) as pages:
         for fov in fovs:  # one at a time: a store may have many
             pages.savefig(correction_figure(read_correction(view, fov)), dpi=DPI)

@@ -20,7 +20,13 @@ from stemscale.reports.store_view import (
     first_line,
     open_group,
 )
-from stemscale.store import AcquisitionStore
+from stemscale.store import (
+    AcquisitionStore,
+    calibration_group,
+    filtered_group,
+    rapid_group,
+    slow_group,
+)
 
 FloatImage = npt.NDArray[np.float64]
 
@@ -165,7 +171,7 @@ def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
             note="distortion corrected",
             psnr_db=psnr,
         )
-    with open_group(view.path, f"{fov.name}/rapid") as group:
+    with open_group(view.path, rapid_group(fov.name)) as group:
         image = _image(group["frames"].isel(frame=frame))
     size, note = fov.pixel_size_nm, "as recorded"
     filtered_shapes = {f.shape[1:] for f in fov.filters}
@@ -215,7 +221,7 @@ def _stored_average(view: StoreView, fov: FovView) -> Shot | None:
     if fov.calibration is None or not fov.calibration.has_dcfi:
         return None
     size = fov.pixel_size_nm
-    with open_group(view.path, f"{fov.name}/calibration") as group:
+    with open_group(view.path, calibration_group(fov.name)) as group:
         return Shot(
             role="dcfi",
             name="DCFI",
@@ -232,7 +238,7 @@ def _filtered(view: StoreView, fov: FovView, filtered: FilterView, frame: int) -
     if at.size == 0 or filtered.status[at[0]] != DONE:
         return None
     index = int(at[0])
-    with open_group(view.path, f"{fov.name}/filtered/{filtered.name}") as group:
+    with open_group(view.path, filtered_group(fov.name, filtered.name)) as group:
         image = _image(group["frames"].isel(frame=index))
     psnr = filtered.scores.get("psnr")
     is_dcfi = filtered.kind == "dcfi"
@@ -251,7 +257,7 @@ def _filtered(view: StoreView, fov: FovView, filtered: FilterView, frame: int) -
 def _slow(view: StoreView, fov: FovView) -> Shot | None:
     if fov.slow is None:
         return None
-    with open_group(view.path, f"{fov.name}/slow") as group:
+    with open_group(view.path, slow_group(fov.name)) as group:
         image = _image(group["image"])
     return Shot(
         role="slow",

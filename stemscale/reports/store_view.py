@@ -16,8 +16,12 @@ from stemscale.store import (
     FRAME_STATUS,
     SUMMARY,
     FlaggedFrames,
+    calibration_group,
+    filtered_group,
     flagged_frames,
     natural_order,
+    rapid_group,
+    slow_group,
     store_path,
     zarr_store,
 )
@@ -242,18 +246,18 @@ def first_line(error: BaseException) -> str:
 
 
 def _read_fov(path: str, group: Any, name: str, problems: list[str]) -> FovView:
-    rapid = open_group(path, f"{name}/rapid")
+    rapid = open_group(path, rapid_group(name))
     frames = rapid["frames"]
     n_frames, n_y, n_x = (int(n) for n in frames.shape)
     filters = []
     if "filtered" in group:
         for filter_name in sorted(group["filtered"].group_keys(), key=natural_order):
             try:
-                filters.append(_read_filter(path, f"{name}/filtered/{filter_name}", filter_name))
+                filters.append(_read_filter(path, filtered_group(name, filter_name), filter_name))
             except UNREADABLE as error:
                 problems.append(f"{name}/filtered/{filter_name}: {first_line(error)}")
-    slow = _open_if_there(path, f"{name}/slow", group, problems)
-    calibration = _open_if_there(path, f"{name}/calibration", group, problems)
+    slow = _open_if_there(path, slow_group(name), group, problems)
+    calibration = _open_if_there(path, calibration_group(name), group, problems)
     time = _per_frame(rapid, "time")
     return FovView(
         name=name,
@@ -268,7 +272,7 @@ def _read_fov(path: str, group: Any, name: str, problems: list[str]) -> FovView:
         time=time,
         temperature=_per_frame(rapid, "temperature"),
         slow=None if slow is None or "image" not in slow else _slow_view(slow),
-        calibration=_calibration_view(calibration, f"{name}/calibration", problems),
+        calibration=_calibration_view(calibration, calibration_group(name), problems),
         filters=tuple(filters),
         settings=dict(rapid.attrs),
     )
