@@ -1,6 +1,6 @@
 """A store comes in; its table of scores, one self-contained page and its figures go out.
 
-What draws is imported when first used: the viewer needs only what reads and scales.
+What draws is imported when first used: tables need no matplotlib.
 """
 
 from importlib import import_module
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         series_table,
     )
     from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
-    from stemscale.reports.output import checked_output
     from stemscale.reports.page import report
     from stemscale.reports.scores import (
         RangeRow,
@@ -38,7 +37,6 @@ __all__ = [
     "SeriesRow",
     "Statistic",
     "check_plot",
-    "checked_output",
     "last_frame_table",
     "plot_corrections",
     "plot_learning_curve",
@@ -60,7 +58,6 @@ _MODULES = {
     "SeriesRow": "in_situ",
     "Statistic": "scores",
     "check_plot": "correction_plot",
-    "checked_output": "output",
     "last_frame_table": "in_situ",
     "plot_corrections": "correction_plot",
     "plot_learning_curve": "learning_curve",

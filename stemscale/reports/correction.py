@@ -15,7 +15,8 @@ from stemscale.pipeline.calibration import load_map
 from stemscale.quality import remove_background, zncc
 from stemscale.reports.lines import has_dark_lines, telling_rows
 from stemscale.reports.pixels import FloatImage
-from stemscale.reports.store_view import (
+from stemscale.store import AcquisitionStore, calibration_group, rapid_group, slow_group
+from stemscale.views.store_view import (
     UNREADABLE,
     CalibrationView,
     FovView,
@@ -24,7 +25,6 @@ from stemscale.reports.store_view import (
     nominal_source,
     open_group,
 )
-from stemscale.store import AcquisitionStore, calibration_group, rapid_group, slow_group
 
 FloatArray = npt.NDArray[np.float64]
 

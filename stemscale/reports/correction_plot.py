@@ -7,10 +7,10 @@ from matplotlib.backends.backend_pdf import PdfPages
 
 from stemscale.errors import StoreError
 from stemscale.reports.correction import fits_best, read_correction
-from stemscale.reports.output import checked_output, write_at_once
 from stemscale.reports.plots.correction_figure import DPI, correction_figure
-from stemscale.reports.store_view import FovView, StoreView, read_store
 from stemscale.reports.style import UNDATED, figure_style, save_figure
+from stemscale.views.output import checked_output, write_at_once
+from stemscale.views.store_view import FovView, StoreView, read_store
 
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 

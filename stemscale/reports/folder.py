@@ -9,10 +9,10 @@ from typing import Self
 
 from stemscale.errors import SettingsError
 from stemscale.reports.events import FileWritten, Listener
-from stemscale.reports.output import write_at_once
 from stemscale.reports.plot import Plot, cell
 from stemscale.reports.style import figure_style, save_figure
 from stemscale.store import store_path
+from stemscale.views.output import write_at_once
 
 DPI = 200
 _INDEX_COLUMNS = ("file", "field_of_view", "title", "figure_of_the_paper", "caption", "columns")

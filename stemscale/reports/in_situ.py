@@ -10,7 +10,8 @@ import xarray as xr
 from stemscale.quality import mean_and_std
 from stemscale.reports.pixels import per_frame_filters
 from stemscale.reports.scores import RAPID
-from stemscale.reports.store_view import (
+from stemscale.store import SUMMARY, filtered_group
+from stemscale.views.store_view import (
     DONE,
     UNREADABLE,
     FloatArray,
@@ -19,7 +20,6 @@ from stemscale.reports.store_view import (
     open_group,
     read_store,
 )
-from stemscale.store import SUMMARY, filtered_group
 
 PARTS = 6  # as the paper has six ranges of temperature
 _LEAST = 2  # frames in a part

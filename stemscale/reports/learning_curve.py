@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stemscale.errors import FilterError
-from stemscale.reports.output import write_at_once
 from stemscale.reports.style import figure_style, figure_text, looks, save_figure
+from stemscale.views.output import write_at_once
 
 CURVE_ENDINGS = (".png", ".svg", ".pdf")
 _DPI = 150

@@ -22,13 +22,11 @@ from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.events import FileWritten, Listener, PartDone, no_listener
 from stemscale.reports.folder import FigureFolder, checked_folder
 from stemscale.reports.in_situ import last_frame_table
-from stemscale.reports.output import checked_output, page_beside, write_at_once
 from stemscale.reports.plots import distortion_plots, score_plots, series_plots
 from stemscale.reports.score_tables import headline, score_rows, statistic_tables
 from stemscale.reports.scores import AFTER, RAPID, ScoreRow, score_table
 from stemscale.reports.sections import MAX_FOVS, FovSection, chosen, fov_sections
 from stemscale.reports.settings import settings_table, sources
-from stemscale.reports.store_view import StoreView, read_store
 from stemscale.reports.tables import (
     calibration_row,
     facts,
@@ -37,6 +35,8 @@ from stemscale.reports.tables import (
     short,
     warnings,
 )
+from stemscale.views.output import checked_output, page_beside, write_at_once
+from stemscale.views.store_view import StoreView, read_store
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,14 @@ from stemscale.distortion import SeriesWarp
 from stemscale.errors import CorrectionLostError, StemscaleError
 from stemscale.pipeline.correction import Correction, find_correction
 from stemscale.reports.scores import rapid_scores
-from stemscale.reports.store_view import (
+from stemscale.store import (
+    AcquisitionStore,
+    calibration_group,
+    filtered_group,
+    rapid_group,
+    slow_group,
+)
+from stemscale.views.store_view import (
     DONE,
     UNREADABLE,
     FilterView,
@@ -19,13 +26,6 @@ from stemscale.reports.store_view import (
     StoreView,
     first_line,
     open_group,
-)
-from stemscale.store import (
-    AcquisitionStore,
-    calibration_group,
-    filtered_group,
-    rapid_group,
-    slow_group,
 )
 
 FloatImage = npt.NDArray[np.float64]

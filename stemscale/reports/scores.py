@@ -11,7 +11,8 @@ import numpy as np
 import xarray as xr
 
 from stemscale.quality import mean_and_std
-from stemscale.reports.store_view import (
+from stemscale.store import FlaggedFrames, natural_order
+from stemscale.views.store_view import (
     DONE,
     UNREADABLE,
     FilterView,
@@ -20,7 +21,6 @@ from stemscale.reports.store_view import (
     StoreView,
     read_store,
 )
-from stemscale.store import FlaggedFrames, natural_order
 
 RAPID, DCFI = "rapid", "dcfi"
 HELD_OUT, TRAINED, ALL, AFTER = "held-out", "trained", "all", "slow scan after"

@@ -9,7 +9,7 @@ from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.pictures import Picture, picture
 from stemscale.reports.pixels import FovShots, read_shots
 from stemscale.reports.plots import fov_plots, spectrum_cutoffs, stamp, stretch_plots
-from stemscale.reports.store_view import FilterView, FovView, StoreView
+from stemscale.views.store_view import FilterView, FovView, StoreView
 
 MAX_FOVS = 6
 MAX_FOVS_WITH_FIGURES = 3

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stemscale.reports.store_view import (
+from stemscale.views.store_view import (
     DAMAGED,
     FAILED,
     PENDING,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.reports.store_view import DAMAGED, DONE, FAILED, FilterView
 from stemscale.viewer.series import Series
+from stemscale.views.store_view import DAMAGED, DONE, FAILED, FilterView
 
 FloatArray = npt.NDArray[np.float64]
 Runs = list[tuple[float, float]]

@@ -11,10 +11,10 @@ from bokeh.models.ranges import Range1d
 from bokeh.models.sources import ColumnDataSource
 from bokeh.models.tools import PanTool, WheelZoomTool
 
-from stemscale.reports.pictures import scale_bar
 from stemscale.viewer.greys import PALETTE
 from stemscale.viewer.look import FONT, LINE, SOFT, extent, inner_width, plot, source
 from stemscale.viewer.picture import Drawn
+from stemscale.views.scale_bar import scale_bar
 
 _HATCH, _LAID = "#e3e6eb", "#f8f9fb"
 _MARK = "#e69f00"

@@ -9,14 +9,6 @@ import numpy.typing as npt
 
 from stemscale.errors import StemscaleError, StoreError
 from stemscale.pipeline.correction import Correction, find_correction
-from stemscale.reports.store_view import (
-    DONE,
-    UNREADABLE,
-    FilterView,
-    FovView,
-    open_group,
-    read_store,
-)
 from stemscale.store import (
     OUT_OF_RANGE_FLAG,
     AcquisitionStore,
@@ -28,6 +20,14 @@ from stemscale.viewer.progress import Known, Progress
 from stemscale.viewer.reading import FovReader, ImageCache
 from stemscale.viewer.series import Series
 from stemscale.viewer.stamps import Stamp, fov_stamp
+from stemscale.views.store_view import (
+    DONE,
+    UNREADABLE,
+    FilterView,
+    FovView,
+    open_group,
+    read_store,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.reports.store_view import DONE, PENDING
 from stemscale.store import AcquisitionStore
+from stemscale.views.store_view import DONE, PENDING
 
 FloatArray = npt.NDArray[np.float64]
 SCORES = ("psnr", "psnr_rapid", "out_of_range_flag")

@@ -14,7 +14,6 @@ from stemscale.errors import (
     StoreUnavailableError,
 )
 from stemscale.pipeline.correction import Correction
-from stemscale.reports.store_view import UNREADABLE
 from stemscale.store import (
     AcquisitionStore,
     FramesArray,
@@ -25,6 +24,7 @@ from stemscale.store import (
 )
 from stemscale.viewer.correction import OneByOne
 from stemscale.viewer.series import CORRECTED, RECORDED, SLOW, Series, filter_of
+from stemscale.views.store_view import UNREADABLE
 
 FloatImage = npt.NDArray[np.float32]
 _CACHE_BYTES = 256 * 2**20

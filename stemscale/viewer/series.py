@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.reports.store_view import DAMAGED, DONE, FAILED, FilterView, FovView
+from stemscale.views.store_view import DAMAGED, DONE, FAILED, FilterView, FovView
 
 FloatArray = npt.NDArray[np.float64]
 

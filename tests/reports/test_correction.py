@@ -17,7 +17,7 @@ from stemscale.reports.correction import (
     structure_gain,
 )
 from stemscale.reports.lines import dips, telling_rows
-from stemscale.reports.store_view import read_store
+from stemscale.views.store_view import read_store
 
 SHAPE = (60, 96)
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)

@@ -11,9 +11,10 @@ from reports.builders import (
     scene,
 )
 
-from stemscale.reports.display import grey_window, on_scale_of, prepare, smeared_place
+from stemscale.reports.display import prepare, smeared_place
 from stemscale.reports.pixels import choose_frame, read_shots
-from stemscale.reports.store_view import read_store
+from stemscale.views.grey_scale import grey_window, on_scale_of
+from stemscale.views.store_view import read_store
 
 
 def shots_of(path):

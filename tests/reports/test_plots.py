@@ -40,9 +40,9 @@ from stemscale.reports.plots.line_profile import line_profile_plot
 from stemscale.reports.plots.scores import bands_plot, scores_plot
 from stemscale.reports.plots.series import series_plot
 from stemscale.reports.plots.spectra import running_mean, spectrum_cutoffs, spectrum_plot
-from stemscale.reports.store_view import read_store
 from stemscale.reports.style import figure_style, figure_text, looks
 from stemscale.store import FlaggedFrames
+from stemscale.views.store_view import read_store
 
 SHAPE = (96, 128)
 

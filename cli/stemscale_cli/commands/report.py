@@ -48,8 +48,9 @@ def report(
     The page holds everything it shows, needs no network, and prints well. Of many fields of view,
     the first six are shown in images, the first three in figures: choose others by --fov.
     """
-    from stemscale.reports import PICTURE_ENDINGS, FileWritten, checked_output, write_comparison
+    from stemscale.reports import PICTURE_ENDINGS, FileWritten, write_comparison
     from stemscale.reports import report as run
+    from stemscale.views import checked_output
     from stemscale_cli.output import print_json
     from stemscale_cli.progress import bar, counted
 

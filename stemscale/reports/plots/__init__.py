@@ -22,8 +22,8 @@ from stemscale.reports.plots.scores import bands_plot, scores_plot
 from stemscale.reports.plots.series import series_plot
 from stemscale.reports.plots.spectra import spectrum_cutoffs, spectrum_plot
 from stemscale.reports.scores import ScoreRow
-from stemscale.reports.store_view import StoreView
 from stemscale.reports.style import figure_style
+from stemscale.views.store_view import StoreView
 
 FOV_PLOTS: tuple[Callable[[FovShots, Display], Plot | None], ...] = (
     images_plot,

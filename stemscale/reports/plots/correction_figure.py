@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from stemscale.reports.correction import Correction, Images, overlay, root_mean_square
-from stemscale.reports.display import grey_window
 from stemscale.reports.lines import dips
 from stemscale.reports.plots.panels import add_scale_bar, no_ticks
 from stemscale.reports.style import figure_text
+from stemscale.views.grey_scale import grey_window
 
 FloatArray = npt.NDArray[np.float64]
 

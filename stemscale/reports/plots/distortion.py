@@ -11,8 +11,8 @@ from stemscale.reports.lines import dips
 from stemscale.reports.plot import Plot
 from stemscale.reports.plots.correction_figure import correction_figure
 from stemscale.reports.plots.panels import WIDTH_IN
-from stemscale.reports.store_view import CalibrationView, FovView
 from stemscale.reports.style import figure_text, legend_above, looks
+from stemscale.views.store_view import CalibrationView, FovView
 
 FloatArray = npt.NDArray[np.float64]
 

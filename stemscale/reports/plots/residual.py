@@ -18,9 +18,9 @@ from stemscale.reports.plots.panels import (
     along_nm,
     no_ticks,
 )
-from stemscale.reports.store_view import StoreView
 from stemscale.reports.stretches import Stretch, read_stretches
 from stemscale.reports.style import figure_text
+from stemscale.views.store_view import StoreView
 
 _CLEAREST = 6.0  # standard deviations
 _MOST_BINS = 128  # a side, of the numbers
