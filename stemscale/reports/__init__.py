@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stemscale.reports.comparison import PICTURE_ENDINGS, write_comparison
-    from stemscale.reports.correction_plot import check_plot, plot_corrections
+    from stemscale.reports.correction_picture import check_plot, plot_corrections
     from stemscale.reports.events import FileWritten, PartDone
     from stemscale.reports.in_situ import (
         EndScore,
@@ -57,9 +57,9 @@ _MODULES = {
     "ScoreRow": "scores",
     "SeriesRow": "in_situ",
     "Statistic": "scores",
-    "check_plot": "correction_plot",
+    "check_plot": "correction_picture",
     "last_frame_table": "in_situ",
-    "plot_corrections": "correction_plot",
+    "plot_corrections": "correction_picture",
     "plot_learning_curve": "learning_curve",
     "range_table": "scores",
     "report": "page",

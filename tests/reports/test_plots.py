@@ -26,7 +26,7 @@ from stemscale.quality import (
     power_spectrum,
 )
 from stemscale.reports import ScoreRow, Statistic
-from stemscale.reports.correction import read_correction
+from stemscale.reports.corrected_fov import read_correction
 from stemscale.reports.display import prepare
 from stemscale.reports.in_situ import end_scores
 from stemscale.reports.pixels import read_shots

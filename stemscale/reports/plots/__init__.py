@@ -7,7 +7,7 @@ and folder take it from there.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
-from stemscale.reports.correction import fits_best, read_correction
+from stemscale.reports.corrected_fov import fits_best, read_correction
 from stemscale.reports.display import Display
 from stemscale.reports.pixels import FovShots
 from stemscale.reports.plot import Plot

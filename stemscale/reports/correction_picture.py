@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.backends.backend_pdf import PdfPages
 
 from stemscale.errors import StoreError
-from stemscale.reports.correction import fits_best, read_correction
+from stemscale.reports.corrected_fov import fits_best, read_correction
 from stemscale.reports.plots.correction_figure import DPI, correction_figure
 from stemscale.reports.style import UNDATED, figure_style, save_figure
 from stemscale.views.output import checked_output, write_at_once
