@@ -16,8 +16,7 @@ from stemscale_cli.terminal_page import page_console, print_page
 if TYPE_CHECKING:
     import xarray as xr
 
-    from stemscale.reports import EndScore, RangeRow, ScoreRow, SeriesRow
-    from stemscale.reports.scores import Statistic
+    from stemscale.reports import EndScore, RangeRow, ScoreRow, SeriesRow, Statistic
 
 # what is shown of a score, in this order, and with how many decimals
 _PSNR = {"psnr": 2, "psnr_matched": 2, "upsnr": 2, "psnr_truth": 2}

@@ -18,13 +18,9 @@ if TYPE_CHECKING:
     )
     from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
     from stemscale.reports.page import report
-    from stemscale.reports.scores import (
-        RangeRow,
-        ScoreRow,
-        Statistic,
-        range_table,
-        score_table,
-    )
+    from stemscale.reports.ranges import RangeRow, range_table
+    from stemscale.reports.scores import ScoreRow, score_table
+    from stemscale.reports.summary_scores import Statistic
 
 __all__ = [
     "CURVE_ENDINGS",
@@ -53,15 +49,15 @@ _MODULES = {
     "EndScore": "in_situ",
     "FileWritten": "events",
     "PartDone": "events",
-    "RangeRow": "scores",
+    "RangeRow": "ranges",
     "ScoreRow": "scores",
     "SeriesRow": "in_situ",
-    "Statistic": "scores",
+    "Statistic": "summary_scores",
     "check_plot": "correction_picture",
     "last_frame_table": "in_situ",
     "plot_corrections": "correction_picture",
     "plot_learning_curve": "learning_curve",
-    "range_table": "scores",
+    "range_table": "ranges",
     "report": "page",
     "score_table": "scores",
     "series_table": "in_situ",

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from stemscale.distortion import SeriesWarp
 from stemscale.errors import CorrectionLostError, StemscaleError
 from stemscale.pipeline.correction import Correction, find_correction
-from stemscale.reports.scores import rapid_scores
 from stemscale.store import (
     AcquisitionStore,
     calibration_group,
@@ -25,6 +24,7 @@ from stemscale.views.store_view import (
     FovView,
     StoreView,
     first_line,
+    longest_scored,
     open_group,
 )
 
@@ -94,11 +94,10 @@ def choose_frame(fov: FovView) -> int:
 
 def rapid_psnr_by_frame(fov: FovView) -> dict[int, float]:
     """Return the PSNR of the rapid frames [dB] by frame number, where it is known."""
-    found = per_frame_filters(fov)
-    values = rapid_scores(found)
-    if values is None:
+    source = longest_scored(per_frame_filters(fov))
+    if source is None:
         return {}
-    source = max((f for f in found if "psnr_rapid" in f.scores), key=lambda f: f.shape[0])
+    values = source.done_scores("psnr_rapid")
     numbers = source.frame_numbers[source.status == DONE]
     return {int(n): float(v) for n, v in zip(numbers, values, strict=True) if np.isfinite(v)}
 

@@ -16,9 +16,9 @@ from stemscale.reports.scores import (
     RAPID,
     TRAINED,
     ScoreRow,
-    Statistic,
     type_label,
 )
+from stemscale.reports.summary_scores import Statistic
 
 _MOST_LINES = 6  # of the headline
 _COLUMNS = 7  # of a table: more do not fit beside each other

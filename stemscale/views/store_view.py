@@ -96,7 +96,7 @@ class FilterView:
 
     @property
     def kind(self) -> str:
-        """Tell ``dcfi``, ``none``, ``bm3d`` or ``learned``."""
+        """Tell ``dcfi``, ``none``, ``bm3d``, ``learned`` or ``other``."""
         if self.card is not None or self.label.endswith(".safetensors"):
             return "learned"
         return self.label if self.label in ("dcfi", "none", "bm3d") else "other"
@@ -104,6 +104,11 @@ class FilterView:
     def count(self, status: int) -> int:
         """Count the frames of one status."""
         return int(np.count_nonzero(self.status == status))
+
+    def done_scores(self, score: str) -> FloatArray:
+        """Give one of the scores, of the frames that are done."""
+        done: FloatArray = self.scores[score][self.status == DONE]
+        return done
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -155,6 +160,12 @@ class StoreView:
     def only(self, names: Sequence[str]) -> Self:
         """Leave out all FOVs but those named."""
         return replace(self, fovs=tuple(f for f in self.fovs if f.name in names))
+
+
+def longest_scored(filters: Sequence[FilterView]) -> FilterView | None:
+    """Choose the longest output that has the PSNR of the rapid frames, or None without one."""
+    scored = [f for f in filters if "psnr_rapid" in f.scores]
+    return max(scored, key=lambda f: f.shape[0], default=None)
 
 
 def read_store(path: str | Path, *, only: Container[str] | None = None) -> StoreView:
