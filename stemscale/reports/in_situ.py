@@ -10,9 +10,8 @@ import xarray as xr
 from stemscale.quality import mean_and_std
 from stemscale.reports.pixels import per_frame_filters
 from stemscale.reports.scores import RAPID
-from stemscale.store import SUMMARY, filtered_group
+from stemscale.store import DONE, SUMMARY, filtered_group
 from stemscale.views.store_view import (
-    DONE,
     UNREADABLE,
     FloatArray,
     FovView,

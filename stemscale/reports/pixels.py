@@ -11,6 +11,7 @@ from stemscale.distortion import SeriesWarp
 from stemscale.errors import CorrectionLostError, StemscaleError
 from stemscale.pipeline.correction import Correction, find_correction
 from stemscale.store import (
+    DONE,
     AcquisitionStore,
     calibration_group,
     filtered_group,
@@ -18,7 +19,6 @@ from stemscale.store import (
     slow_group,
 )
 from stemscale.views.store_view import (
-    DONE,
     UNREADABLE,
     FilterView,
     FovView,
@@ -155,7 +155,7 @@ def per_frame_filters(fov: FovView) -> list[FilterView]:
     list of FilterView
         In the order of the store.
     """
-    return [f for f in fov.filters if f.shape[0] > 1 or fov.shape[0] == 1]
+    return [f for f in fov.filters if not f.is_average or fov.shape[0] == 1]
 
 
 def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
@@ -232,8 +232,7 @@ def _stored_average(view: StoreView, fov: FovView) -> Shot | None:
 
 
 def _filtered(view: StoreView, fov: FovView, filtered: FilterView, frame: int) -> Shot | None:
-    whole_series = filtered.shape[0] == 1
-    at = np.flatnonzero((filtered.frame_numbers == frame) | whole_series)
+    at = np.flatnonzero((filtered.frame_numbers == frame) | filtered.is_average)
     if at.size == 0 or filtered.status[at[0]] != DONE:
         return None
     index = int(at[0])
@@ -241,14 +240,14 @@ def _filtered(view: StoreView, fov: FovView, filtered: FilterView, frame: int) -
         image = _image(group["frames"].isel(frame=index))
     psnr = filtered.scores.get("psnr")
     is_dcfi = filtered.kind == "dcfi"
-    note = f"average of {fov.shape[0]} frames" if is_dcfi and whole_series else ""
+    note = f"average of {fov.shape[0]} frames" if filtered.is_average else ""
     return Shot(
         role="dcfi" if is_dcfi else "filtered",
         name="DCFI" if filtered.name == "dcfi" else filtered.name,
         image=image,
         pixel_size_nm=filtered.pixel_size_nm or fov.pixel_size_nm,
         note="was trained on this FOV" if filtered.trained_on else note,
-        is_average=whole_series and fov.shape[0] > 1,
+        is_average=filtered.is_average and fov.shape[0] > 1,
         psnr_db=None if psnr is None or not np.isfinite(psnr[index]) else float(psnr[index]),
     )
 

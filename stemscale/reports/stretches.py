@@ -10,15 +10,8 @@ from stemscale.distortion import Warp
 from stemscale.pipeline.calibration import fingerprint
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.reports.pixels import FovShots, correction_of, per_frame_filters
-from stemscale.store import AcquisitionStore, filtered_group, rapid_group
-from stemscale.views.store_view import (
-    DONE,
-    UNREADABLE,
-    FilterView,
-    StoreView,
-    first_line,
-    open_group,
-)
+from stemscale.store import DONE, AcquisitionStore, filtered_group, rapid_group
+from stemscale.views.store_view import UNREADABLE, FilterView, StoreView, first_line, open_group
 
 FRAMES = 32  # of a stretch, as a block has at 512 x 512
 _MOST_PX = 2**24  # of all frames of a stretch

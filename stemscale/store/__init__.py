@@ -39,7 +39,11 @@ from stemscale.store.layout import (
 )
 from stemscale.store.lease import check_epoch, current_epoch, hold_lease, lease_holder, was_left
 from stemscale.store.ledger import (
+    DAMAGED,
+    DONE,
+    FAILED,
     FRAME_STATUS,
+    PENDING,
     BlockRecord,
     Ledger,
     compaction_journal,
@@ -61,10 +65,14 @@ from stemscale.store.verify import (
 )
 
 __all__ = [
+    "DAMAGED",
+    "DONE",
+    "FAILED",
     "FORMAT",
     "FRAME_STATUS",
     "OUT_OF_RANGE",
     "OUT_OF_RANGE_FLAG",
+    "PENDING",
     "SUMMARY",
     "AcquisitionStore",
     "BlockRecord",

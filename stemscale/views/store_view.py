@@ -13,7 +13,8 @@ import zarr
 from stemscale.acquisition import positive
 from stemscale.errors import StoreError
 from stemscale.store import (
-    FRAME_STATUS,
+    DONE,
+    PENDING,
     SUMMARY,
     FlaggedFrames,
     calibration_group,
@@ -28,9 +29,6 @@ from stemscale.store import (
 
 FloatArray = npt.NDArray[np.float64]
 
-PENDING, DONE, FAILED, DAMAGED = (
-    FRAME_STATUS[name] for name in ("pending", "done", "failed", "damaged_input")
-)
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, IndexError)
 """What zarr and xarray raise on damaged data; a report names the part and goes on."""
 
@@ -91,6 +89,7 @@ class FilterView:
     status: npt.NDArray[np.int64]  # (frame,)
     frame_numbers: npt.NDArray[np.int64]  # (frame,) of the rapid series
     scores: Mapping[str, FloatArray]  # psnr, psnr_rapid: (frame,) [dB]
+    is_average: bool = False  # one image of the whole series
     flagged: FlaggedFrames | None = None  # frames outside what the filter was trained on
     distortion: str = ""  # how it was corrected, in words
 
@@ -160,6 +159,12 @@ class StoreView:
     def only(self, names: Sequence[str]) -> Self:
         """Leave out all FOVs but those named."""
         return replace(self, fovs=tuple(f for f in self.fovs if f.name in names))
+
+
+def makes_average(attrs: Mapping[Any, Any], n_frames: int) -> bool:
+    """Tell by attributes and length of filtered frames whether they are one image of all frames."""
+    # one frame alone may also be the first of a series that grows
+    return attrs.get("filter") == "dcfi" and attrs.get("window") is None and n_frames == 1
 
 
 def longest_scored(filters: Sequence[FilterView]) -> FilterView | None:
@@ -354,6 +359,7 @@ def _read_filter(path: str, group: str, name: str) -> FilterView:
             for score in ("psnr", "psnr_rapid")
             if (values := _per_frame(found, score)) is not None
         },
+        is_average=makes_average(found.attrs, n_frames),
         flagged=flagged_frames(found),
         distortion=str(found.attrs.get("distortion", "")),
     )
