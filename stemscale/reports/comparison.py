@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 
 from stemscale.errors import StoreError
 from stemscale.reports.display import prepare
-from stemscale.reports.pixels import FovShots, Shot, read_shots
 from stemscale.reports.plots.images import images_plot
 from stemscale.reports.plots.panels import MOST_IN_A_ROW
 from stemscale.reports.sections import chosen, shown_first
+from stemscale.reports.shots import FovShots, Shot, read_shots
 from stemscale.reports.style import figure_style, figure_text, save_figure
 from stemscale.reports.tables import dwell_text
 from stemscale.views.output import checked_output, write_at_once

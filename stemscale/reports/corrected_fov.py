@@ -12,7 +12,7 @@ from stemscale.distortion.shift import shift_image
 from stemscale.pipeline.calibration import load_map, load_shifts
 from stemscale.quality import zncc
 from stemscale.reports.before_after import Images, correct_images, stretch_percent
-from stemscale.reports.pixels import FloatImage
+from stemscale.reports.shots import FloatImage
 from stemscale.store import AcquisitionStore, rapid_group, slow_group
 from stemscale.views.store_view import (
     UNREADABLE,

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from stemscale.reports.pixels import FovShots, Shot
+from stemscale.reports.shots import FovShots, Shot
 from stemscale.views.grey_scale import grey_window, on_scale_of
 
 FloatImage = npt.NDArray[np.float64]

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from stemscale.quality import mean_and_std
-from stemscale.reports.pixels import per_frame_filters
 from stemscale.reports.scores import RAPID
+from stemscale.reports.shots import per_frame_filters
 from stemscale.store import DONE, SUMMARY, filtered_group
 from stemscale.views.store_view import (
     UNREADABLE,

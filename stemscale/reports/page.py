@@ -18,9 +18,9 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.events import FileWritten, Listener, PartDone, no_listener
 from stemscale.reports.folder import FigureFolder, checked_folder
+from stemscale.reports.gallery import Drawn, Gallery
 from stemscale.reports.in_situ import last_frame_table
 from stemscale.reports.plots import distortion_plots, score_plots, series_plots
 from stemscale.reports.score_tables import headline, score_rows, statistic_tables

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from PIL import Image as PngImage
 
 from stemscale.reports.display import Crop, Display
-from stemscale.reports.pixels import FovShots, Shot
+from stemscale.reports.shots import FovShots, Shot
 from stemscale.views.scale_bar import ScaleBar, scale_bar
 
 FloatImage = npt.NDArray[np.float64]

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from stemscale.errors import StoreError
 from stemscale.reports.display import Display, prepare
-from stemscale.reports.drawn import Drawn, Gallery
+from stemscale.reports.gallery import Drawn, Gallery
 from stemscale.reports.pictures import Picture, picture
-from stemscale.reports.pixels import FovShots, read_shots
 from stemscale.reports.plots import fov_plots, spectrum_cutoffs, stamp, stretch_plots
+from stemscale.reports.shots import FovShots, read_shots
 from stemscale.views.store_view import FilterView, FovView, StoreView
 
 MAX_FOVS = 6

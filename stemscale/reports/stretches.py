@@ -9,7 +9,7 @@ import numpy.typing as npt
 from stemscale.distortion import Warp
 from stemscale.pipeline.calibration import fingerprint
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.reports.pixels import FovShots, correction_of, per_frame_filters
+from stemscale.reports.shots import FovShots, correction_of, per_frame_filters
 from stemscale.store import DONE, AcquisitionStore, filtered_group, rapid_group
 from stemscale.views.store_view import UNREADABLE, FilterView, StoreView, first_line, open_group
 

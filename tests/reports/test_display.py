@@ -12,7 +12,7 @@ from reports.builders import (
 )
 
 from stemscale.reports.display import prepare, smeared_place
-from stemscale.reports.pixels import choose_frame, read_shots
+from stemscale.reports.shots import choose_frame, read_shots
 from stemscale.views.grey_scale import grey_window, on_scale_of
 from stemscale.views.store_view import read_store
 

@@ -29,7 +29,6 @@ from stemscale.reports import ScoreRow, Statistic
 from stemscale.reports.corrected_fov import read_correction
 from stemscale.reports.display import prepare
 from stemscale.reports.in_situ import end_scores
-from stemscale.reports.pixels import read_shots
 from stemscale.reports.plots import FOV_PLOTS
 from stemscale.reports.plots.contours import contours_plot
 from stemscale.reports.plots.distortion import correction_plot, distortion_plot
@@ -40,6 +39,7 @@ from stemscale.reports.plots.line_profile import line_profile_plot
 from stemscale.reports.plots.scores import bands_plot, scores_plot
 from stemscale.reports.plots.series import series_plot
 from stemscale.reports.plots.spectra import running_mean, spectrum_cutoffs, spectrum_plot
+from stemscale.reports.shots import read_shots
 from stemscale.reports.style import figure_style, figure_text, looks
 from stemscale.store import FlaggedFrames
 from stemscale.views.store_view import read_store

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from stemscale.reports.display import Display, prepare
 from stemscale.reports.in_situ import EndScore, end_scores
-from stemscale.reports.pixels import FovShots, Shot, choose_frame, read_shots
 from stemscale.reports.plot import Column, Plot
 from stemscale.reports.plots.panels import WIDE_IN, no_ticks, show_image
+from stemscale.reports.shots import FovShots, Shot, choose_frame, read_shots
 from stemscale.reports.style import figure_text
 from stemscale.views.store_view import FovView, StoreView
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import ScaledTranslation
 
-from stemscale.reports.pixels import FloatImage, Shot
+from stemscale.reports.shots import FloatImage, Shot
 from stemscale.reports.style import figure_text
 from stemscale.views.scale_bar import scale_bar
 
