@@ -30,8 +30,8 @@ def write_comparison(
     store: str | Path,
     output: str | Path,
     *,
-    fovs: Sequence[str] | None = None,
-    filters: Sequence[str] | None = None,
+    fovs: Sequence[str] = (),
+    filters: Sequence[str] = (),
 ) -> Path:
     """Write a picture of the first held-out FOV, whole and magnified where the smear shows.
 
@@ -65,7 +65,7 @@ def write_comparison(
     """
     target = checked_output(store, Path(output), PICTURE_ENDINGS)
     view = chosen(read_store(store), fovs=fovs, filters=filters)
-    wanted = set(filters or ())
+    wanted = set(filters)
     fitting = [f for f in view.fovs if wanted <= {x.name for x in f.filters}]
     for fov in sorted(fitting, key=shown_first):
         shots = read_shots(view, fov)

@@ -38,7 +38,7 @@ def check_plot(store: str | Path, output: Path) -> Path:
     return checked_output(store, output, PLOT_ENDINGS)
 
 
-def plot_corrections(store: str | Path, output: Path, *, fovs: Sequence[str] | None = None) -> Path:
+def plot_corrections(store: str | Path, output: Path, *, fovs: Sequence[str] = ()) -> Path:
     """Draw the distortion of calibrated FOVs, and their images before and after its correction.
 
     Parameters
@@ -65,7 +65,7 @@ def plot_corrections(store: str | Path, output: Path, *, fovs: Sequence[str] | N
     """
     check_plot(store, output)
     view = read_store(store)
-    chosen = [f for f in fits_best(view.fovs) if fovs is None or f.name in fovs]
+    chosen = [f for f in fits_best(view.fovs) if not fovs or f.name in fovs]
     if not chosen:
         raise StoreError(f"{store} has no calibration to draw: run `stemscale calibrate` first")
     ending = output.suffix.lower().lstrip(".")

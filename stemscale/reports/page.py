@@ -49,8 +49,8 @@ def report(
     output: Path | None = None,
     figures: Path | None = None,
     *,
-    fovs: Sequence[str] | None = None,
-    filters: Sequence[str] | None = None,
+    fovs: Sequence[str] = (),
+    filters: Sequence[str] = (),
     listener: Listener = no_listener,
 ) -> Path:
     """Write one page about a store: pictures, scores, spectra, distortion, provenance.

@@ -68,9 +68,7 @@ def fov_sections(view: StoreView, gallery: Gallery) -> Iterator[FovSection]:
             return
 
 
-def chosen(
-    view: StoreView, *, fovs: Sequence[str] | None = None, filters: Sequence[str] | None = None
-) -> StoreView:
+def chosen(view: StoreView, *, fovs: Sequence[str] = (), filters: Sequence[str] = ()) -> StoreView:
     """Leave out what is not to be shown.
 
     Parameters
@@ -91,10 +89,10 @@ def chosen(
     StoreError
         If one of them is not there.
     """
-    if fovs is not None:
+    if fovs:
         _check_there(view, "field of view", fovs, [f.name for f in view.fovs])
         view = view.only(fovs)
-    if filters is not None:
+    if filters:
         known = dict.fromkeys(x.name for f in view.fovs for x in f.filters)
         _check_there(view, "filtered frames", filters, list(known))
         kept = [

@@ -283,6 +283,15 @@ def test_failures_and_gaps_are_named(tmp_path):
     assert "dlf: partial, 2 of 5, 2 failed" in page
 
 
+def test_no_name_means_all_fields_of_view_as_everywhere(tmp_path):
+    store = new_store(tmp_path / "a.zarr")
+    add_fov(store)
+    add_filtered(store)
+    page = page_of(store, fovs=[], filters=[])
+    assert "fov01" in page
+    assert "dlf" in page
+
+
 def test_many_fovs_are_shown_in_part_and_listed_in_whole(tmp_path):
     store = new_store(tmp_path / "a.zarr")
     for i in range(8):

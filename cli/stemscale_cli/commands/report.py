@@ -65,9 +65,9 @@ def report(
             else:
                 move(event)
 
-        page = run(store, output, figures, fovs=fov, filters=filter, listener=listen)
+        page = run(store, output, figures, fovs=fov or (), filters=filter or (), listener=listen)
     if picture is not None:
-        written.append(write_comparison(store, picture, fovs=fov, filters=filter))
+        written.append(write_comparison(store, picture, fovs=fov or (), filters=filter or ()))
     if as_json:
         print_json({"store": store, "page": page, "files": written})
         return
