@@ -1,25 +1,28 @@
 """The pages of ``stemscale filters``: readable without colour, the same when piped."""
 
 import hashlib
-import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import typer
-from rich import box
-from rich.console import Console, RenderableType
-from rich.padding import Padding
-from rich.rule import Rule
-from rich.table import Column, Table
+from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from stemscale.filter_card import FilterCard
-from stemscale_cli.output import plain, size
+from stemscale_cli.output import duration, plain, size
+from stemscale_cli.terminal_page import (
+    SETTINGS,
+    add_row,
+    heading,
+    indented,
+    names_in_short,
+    print_page,
+    rows_of,
+    table_of,
+)
 
 Section = dict[str, str]  # label: what it says
 
-_WIDTH = 100  # where nothing tells how wide the reader's page is
 _FOVS = 20  # that are listed
 _UNKNOWN = "not on the card"
 _NORMALISATIONS = {
@@ -39,16 +42,6 @@ _TARGETS = {
     "frames": "other frames of the same FOV (the smear stays)",
     "truth": "the simulated frame without noise or lag",
 }
-_SETTINGS = {
-    "pixel_size_nm": ("pixel size", "nm"),
-    "dwell_time_ns": ("dwell time", "ns"),
-    "flyback_time_us": ("flyback time", "µs"),
-    "frame_time_s": ("frame time", "s"),
-    "high_tension_kv": ("high tension", "kV"),
-    "magnification": ("magnification", "x"),
-    "detector": ("detector", ""),
-    "instrument": ("instrument", ""),
-}
 _RANGES = {
     "intensity_counts": ("intensity, 1 % to 99 %", "counts"),
     "center_counts": ("centre of a series", "counts"),
@@ -66,7 +59,7 @@ def show_card(found: FilterCard) -> None:
     ----------
     found : FilterCard
     """
-    _print(_page(found))
+    print_page(_page(found))
 
 
 def show_cards(found: Sequence[FilterCard]) -> None:
@@ -77,7 +70,9 @@ def show_cards(found: Sequence[FilterCard]) -> None:
     found : sequence of FilterCard
         Two or more.
     """
-    table = _table("", "", *(str(f.file) for f in found))
+    table = table_of("", "")
+    for one in found:  # without a least width: paths are long
+        table.add_column(Text(plain(str(one.file))), overflow="fold")
     every = [_sections(f) for f in found]
     differ = set(differing(found))
     for title in every[0]:
@@ -89,8 +84,8 @@ def show_cards(found: Sequence[FilterCard]) -> None:
             table.add_row("", Text(title, style="bold"))
         for label in rows:
             mark = "*" if _name(title, label) in differ else ""
-            _add(table, mark, label, *(s[title].get(label, "-") for s in every))
-    _print([_indented(table), Text(f"\n {len(differ) or 'none'} of the rows differ (*)")])
+            add_row(table, mark, label, *(s[title].get(label, "-") for s in every))
+    print_page([indented(table), Text(f"\n {len(differ) or 'none'} of the rows differ (*)")])
 
 
 def differing(found: Sequence[FilterCard]) -> list[str]:
@@ -143,14 +138,11 @@ def _page(found: FilterCard) -> Iterable[RenderableType]:
         if not rows and listed is None:
             continue
         if title:
-            yield _heading(title)
-        grid = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
-        for label, value in rows.items():
-            _add(grid, label, value)
-        yield _indented(grid)
+            yield heading(title)
+        yield rows_of(rows)
         if listed is not None:
             yield Text()
-            yield _indented(listed)
+            yield indented(listed)
 
 
 def _sections(found: FilterCard) -> dict[str, Section]:
@@ -206,9 +198,9 @@ def _trained_on(card: Mapping[str, Any]) -> Section:
     together = hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:12]
     corrected = card.get("corrected")
     return {
-        "stores": _names(sorted({str(f["store"]) for f in fovs if f.get("store")})),
-        "FOVs": _names(training.get("fovs", [])),
-        "held out": _names(training.get("validation_fovs", [])),
+        "stores": names_in_short(sorted({str(f["store"]) for f in fovs if f.get("store")})),
+        "FOVs": names_in_short(training.get("fovs", [])),
+        "held out": names_in_short(training.get("validation_fovs", [])),
         "held out are": str(training.get("held_out", "")),
         "frames": _count(training.get("frames")),
         "distortion": "" if corrected is None else "corrected" if corrected else "not corrected",
@@ -223,14 +215,14 @@ def _fovs(card: Mapping[str, Any]) -> Table | None:
         return None
     held_out = set(_mapping(card.get("training")).get("validation_fovs", []))
     held_out -= set(_mapping(card.get("training")).get("fovs", []))
-    table = _table("FOV", "store", "content", "use")
+    table = table_of("FOV", "store", "content", "use")
     for fov in fovs[:_FOVS]:
         name = str(fov.get("fov", _UNKNOWN))
         content = str(fov.get("content_hash") or _UNKNOWN)[:19]
         use = "held out" if name in held_out else "trained on"
-        _add(table, name, str(fov.get("store", _UNKNOWN)), content, use)
+        add_row(table, name, str(fov.get("store", _UNKNOWN)), content, use)
     if len(fovs) > _FOVS:
-        _add(table, f"and {len(fovs) - _FOVS} more, see --json")
+        add_row(table, f"and {len(fovs) - _FOVS} more, see --json")
     return table
 
 
@@ -239,7 +231,7 @@ def _settings(card: Mapping[str, Any]) -> Section:
     found = {}
     if settings.get("n_x") and settings.get("n_y"):
         found["pixels"] = f"{settings['n_y']} x {settings['n_x']}"
-    for name, (label, unit) in _SETTINGS.items():
+    for name, (label, unit) in SETTINGS.items():
         if settings.get(name) is not None:
             found[label] = f"{_number(settings[name])} {unit}".strip()
     return found
@@ -278,7 +270,7 @@ def _training(card: Mapping[str, Any]) -> Section:
         "patches": _count(training.get("patches")),
         "patch": f"{recipe['patch_px']} px" if "patch_px" in recipe else "",
         "rate": _number(recipe["rate"]) if "rate" in recipe else "",
-        "time": "" if seconds is None else _time(float(seconds)),
+        "time": "" if seconds is None else duration(float(seconds)),
         "device": str(training.get("device", "")),
         "threads": _count(training.get("threads")),
         "seed": "" if training.get("seed") is None else str(training["seed"]),
@@ -320,20 +312,6 @@ def _count(value: Any) -> str:
     return "" if value is None else _number(value)
 
 
-def _time(seconds: float) -> str:
-    for unit, scale in (("h", 3600), ("min", 60)):
-        if seconds >= scale:
-            return f"{seconds / scale:.1f} {unit}"
-    return f"{seconds:.3g} s"
-
-
-def _names(found: Sequence[Any]) -> str:
-    names = [str(n) for n in found]
-    if len(names) <= 6:
-        return ", ".join(names)
-    return f"{', '.join(names[:3])} ... {names[-1]} ({len(names)} in all)"
-
-
 def _labels(every: Sequence[Mapping[str, Section]], title: str) -> list[str]:
     labels = dict.fromkeys(label for s in every for label in s[title])
     return [label for label in labels if label != "file"]  # that is the heading
@@ -341,35 +319,3 @@ def _labels(every: Sequence[Mapping[str, Section]], title: str) -> list[str]:
 
 def _name(title: str, label: str) -> str:
     return f"{title}: {label}" if title else label
-
-
-def _print(parts: Iterable[RenderableType]) -> None:
-    on_terminal = sys.stdout.isatty()
-    console = Console(
-        width=None if on_terminal or os.environ.get("COLUMNS") else _WIDTH,
-        force_terminal=on_terminal,
-        color_system="auto" if on_terminal else None,
-        highlight=False,
-    )
-    with console.capture() as page:
-        console.print(*parts, sep="\n")
-    typer.echo("\n".join(line.rstrip() for line in page.get().splitlines()))
-
-
-def _table(*titles: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1))
-    for title in titles:
-        table.add_column(Text(plain(title)), overflow="fold")
-    return table
-
-
-def _add(table: Table, *cells: str) -> None:
-    table.add_row(*(Text(plain(cell)) for cell in cells))
-
-
-def _indented(what: RenderableType) -> RenderableType:
-    return Padding(what, (0, 0, 0, 1), expand=False)
-
-
-def _heading(title: str) -> RenderableType:
-    return Padding(Rule(Text(title, style="bold"), align="left", style="none"), (1, 0, 0, 0))

@@ -2,37 +2,31 @@
 
 import json
 import math
-import os
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import typer
-from rich import box
-from rich.console import Console, RenderableType
-from rich.padding import Padding
-from rich.rule import Rule
-from rich.table import Column, Table
+from rich.console import RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from stemscale.acquisition import COUNTED_TIME
-from stemscale_cli.output import plain, size
+from stemscale_cli.output import interval, size
+from stemscale_cli.terminal_page import (
+    SETTINGS,
+    add_row,
+    heading,
+    indented,
+    names_in_short,
+    page_console,
+    print_page,
+    rows_of,
+    table_of,
+)
 
-_WIDTH = 100  # where nothing tells how wide the reader's page is
 _LINES = 20  # of history
 _FEW = 3  # FOVs that are shown in detail without being asked for
 _UNKNOWN = "not in the file"
 _RELATIONS = {"same": "same view, same state", "after": "taken after the series"}
-_SETTINGS = {
-    "pixel_size_nm": "pixel size",
-    "dwell_time_ns": "dwell time",
-    "flyback_time_us": "flyback time",
-    "frame_time_s": "frame time",
-    "high_tension_kv": "high tension",
-    "magnification": "magnification",
-    "detector": "detector",
-    "instrument": "instrument",
-}
 
 
 def show(found: Mapping[str, Any], *, details: bool = False) -> None:
@@ -45,22 +39,14 @@ def show(found: Mapping[str, Any], *, details: bool = False) -> None:
     details : bool
         Whether to show every FOV in detail, however many there are.
     """
-    on_terminal = sys.stdout.isatty()
-    console = Console(
-        width=None if on_terminal or os.environ.get("COLUMNS") else _WIDTH,
-        force_terminal=on_terminal,
-        color_system="auto" if on_terminal else None,
-        highlight=False,
-    )
-    with console.capture() as page:
-        console.print(*_page(found, console.width, details=details), sep="\n")
-    typer.echo("\n".join(line.rstrip() for line in page.get().splitlines()))
+    console = page_console()
+    print_page(_page(found, console.width, details=details), console)
 
 
 def _page(found: Mapping[str, Any], width: int, *, details: bool) -> Iterable[RenderableType]:
     fovs, history = found["fovs"], found["history"]
     shown, there = len(fovs), found["fovs_in_store"]
-    yield _rows(
+    yield rows_of(
         {
             "store": found["store"],
             "format": f"stemscale {found['format']}",
@@ -70,8 +56,8 @@ def _page(found: Mapping[str, Any], width: int, *, details: bool) -> Iterable[Re
         }
     )
     if shown > 1:
-        yield _heading("Fields of view")
-        yield _indented(_overview(fovs, width))
+        yield heading("Fields of view")
+        yield indented(_overview(fovs, width))
     if details or shown <= _FEW:
         for name, fov in fovs.items():
             yield from _fov(name, fov)
@@ -79,10 +65,10 @@ def _page(found: Mapping[str, Any], width: int, *, details: bool) -> Iterable[Re
         yield Text("\n Details of one of them: stemscale info STORE --fov NAME")
     if history:
         earlier = len(history) - _LINES
-        yield _heading("History" + f" (and {earlier} lines before, see --json)" * (earlier > 0))
+        yield heading("History" + f" (and {earlier} lines before, see --json)" * (earlier > 0))
         for line in history[-_LINES:]:
             when, _, what = line.partition(" ")
-            yield _rows({when: what or " "})
+            yield rows_of({when: what or " "})
 
 
 def _overview(fovs: Mapping[str, Mapping[str, Any]], width: int) -> Table:
@@ -105,24 +91,24 @@ def _overview(fovs: Mapping[str, Mapping[str, Any]], width: int) -> Table:
     for least in ("ratio", "dtype", "pixels", "size"):
         if sum(min(20, max(map(len, [t, *c]))) + 2 for t, c in said.items()) > width:
             said.pop(least)
-    table = _table(*said, right=("frames", "size", "ratio"), wrap=("FOV", "filtered"))
+    table = table_of(*said, right=("frames", "size", "ratio"), wrap=("FOV", "filtered"))
     for cells in zip(*said.values(), strict=True):
-        _add(table, *(c or "-" for c in cells))
+        add_row(table, *(c or "-" for c in cells))
     return table
 
 
 def _fov(name: str, fov: Mapping[str, Any]) -> Iterable[RenderableType]:
     on_disk, in_memory = fov["frames_bytes_on_disk"], fov["frames_bytes_uncompressed"]
-    together = _names([f for f in fov["scanned_together"] if f != name])
-    yield _heading(name)
-    yield _rows(
+    together = names_in_short([f for f in fov["scanned_together"] if f != name])
+    yield heading(name)
+    yield rows_of(
         {
             "frames": f"{fov['frames']} of {_pixels(fov)} {fov['dtype']}",
             "state": _state(fov),
             "size on disk": f"{size(on_disk)} (uncompressed {size(in_memory)}, ratio "
             f"{_ratio(fov)}); with all that was made of it {size(fov['bytes_on_disk'])}",
             "blocks": f"{fov['blocks']}, of {fov['frames_per_block']} frames each",
-            "files": _names(fov["files"]) or "not known",
+            "files": names_in_short(fov["files"]) or "not known",
             "start time": fov["start_time"] or _UNKNOWN,
             "scanned together": f"with {together}" if together else "",
             "use": fov["use"] or "",
@@ -130,11 +116,11 @@ def _fov(name: str, fov: Mapping[str, Any]) -> Iterable[RenderableType]:
         }
     )
     yield _section("Scan settings")
-    yield _indented(_settings(fov))
+    yield indented(_settings(fov))
     yield from _per_frame(fov["per_frame"])
     if fov["filtered"]:
         yield _section("Filtered")
-        yield _indented(_filtered(fov["filtered"]))
+        yield indented(_filtered(fov["filtered"]))
     if "original_metadata" in fov:
         yield _section("What the file says of itself")
         text = json.dumps(fov["original_metadata"], indent=1, ensure_ascii=False, default=str)
@@ -144,14 +130,14 @@ def _fov(name: str, fov: Mapping[str, Any]) -> Iterable[RenderableType]:
 def _settings(fov: Mapping[str, Any]) -> Table:
     """Put the settings of the rapid and of the slow scan side by side."""
     scans = [{**fov, **fov["scan_settings"]}]
-    table = _table("setting", "rapid scan", *(["slow scan"] if fov["slow"] else []))
+    table = table_of("setting", "rapid scan", *(["slow scan"] if fov["slow"] else []))
     if slow := fov["slow"]:
         scans.append(slow)
-        _add(table, "relation", "", _RELATIONS.get(slow["relation"], "not known"))
-        _add(table, "files", "", _names(slow["files"]) or "not known")
-    _add(table, "pixels", *map(_pixels, scans))
-    for key, label in _SETTINGS.items():
-        _add(table, label, *(_setting(s, key) for s in scans))
+        add_row(table, "relation", "", _RELATIONS.get(slow["relation"], "not known"))
+        add_row(table, "files", "", names_in_short(slow["files"]) or "not known")
+    add_row(table, "pixels", *map(_pixels, scans))
+    for key, (label, _) in SETTINGS.items():
+        add_row(table, label, *(_setting(s, key) for s in scans))
     return table
 
 
@@ -160,31 +146,24 @@ def _setting(scan: Mapping[str, Any], name: str) -> str:
     if name == "frame_time_s" and value is None and scan["frame_interval_s"] is not None:
         known = "flyback_time_us" in scan
         least, source = ("", "dwell and flyback") if known else (">= ", "dwell")
-        return f"{_UNKNOWN} ({least}{_time(scan['frame_interval_s'])} by {source})"
+        return f"{_UNKNOWN} ({least}{interval(scan['frame_interval_s'])} by {source})"
     if value is None:
         return _UNKNOWN
     written = {
         "pixel_size_nm": lambda: f"{value:.5g} nm",
-        "dwell_time_ns": lambda: f"{_time(value * 1e-9)}/px",
-        "flyback_time_us": lambda: f"{_time(value * 1e-6)}/line",
-        "frame_time_s": lambda: _time(value),
+        "dwell_time_ns": lambda: f"{interval(value * 1e-9)}/px",
+        "flyback_time_us": lambda: f"{interval(value * 1e-6)}/line",
+        "frame_time_s": lambda: interval(value),
         "high_tension_kv": lambda: f"{value:g} kV",
         "magnification": lambda: f"{value:,.0f} x",
     }
     return written.get(name, lambda: str(value))()
 
 
-def _time(seconds: float) -> str:
-    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= scale * (1 - 1e-9):  # 5000 ns times 1e-9 is a little less than 5 µs
-            return f"{seconds / scale:.4g} {unit}"
-    return f"{seconds / 1e-9:.4g} ns"
-
-
 def _per_frame(columns: Mapping[str, Mapping[str, Any]]) -> Iterable[RenderableType]:
     values = ("min", "max", "first", "last")
-    changing = _table("name", "units", *values, right=values)
-    constant = _table("name", "value", "units")
+    changing = table_of("name", "units", *values, right=values)
+    constant = table_of("name", "value", "units")
     for name, column in columns.items():
         notes = " (by dwell time)" * (column["long_name"] == COUNTED_TIME)
         notes += f" ({column['missing']} missing)" if column["missing"] else ""
@@ -194,16 +173,16 @@ def _per_frame(columns: Mapping[str, Mapping[str, Any]]) -> Iterable[RenderableT
         elif column["kind"] == "date" and cells[:2] == cells[2:]:  # the clock goes on
             cells[:2] = ["", ""]
         if column["constant"] or column["min"] is None:
-            _add(constant, name + notes, cells[0], column["units"])
+            add_row(constant, name + notes, cells[0], column["units"])
         else:
-            _add(changing, name + notes, column["units"], *cells)
+            add_row(changing, name + notes, column["units"], *cells)
     for title, table in (
         ("Metadata of each frame", changing),
         ("The same in every frame", constant),
     ):
         if table.row_count:
             yield _section(title)
-            yield _indented(table)
+            yield indented(table)
 
 
 def _value(column: Mapping[str, Any], key: str) -> str:
@@ -221,14 +200,14 @@ def _value(column: Mapping[str, Any], key: str) -> str:
 
 def _filtered(filtered: Mapping[str, Mapping[str, Any]]) -> Table:
     titles = ("name", "filter", "distortion", "frames", "masked", "size", "ratio", "state")
-    table = _table(*titles, right=("frames", "masked", "size", "ratio"))
+    table = table_of(*titles, right=("frames", "masked", "size", "ratio"))
     for name, one in filtered.items():
         made_by = one["filter"] or "not known"
         made_by += f" (sha256 {one['filter_sha256'][:12]})" if one["filter_sha256"] else ""
         made_by += f", window {one['window']}" if one["window"] else ""
         sizes = size(one["frames_bytes_on_disk"]), _ratio(one)
         by = made_by, _correction(one)
-        _add(table, name, *by, str(one["frames"]), _masked(one), *sizes, _state(one))
+        add_row(table, name, *by, str(one["frames"]), _masked(one), *sizes, _state(one))
     return table
 
 
@@ -264,7 +243,7 @@ def _calibrated(calibration: Mapping[str, Any] | None) -> str:
     if calibration is None:
         return "none yet"
     verb = "carried over from" if calibration["carried_over"] else "estimated on"
-    source = _names(str(calibration["estimated_on"] or "").split()) or "not known"
+    source = names_in_short(str(calibration["estimated_on"] or "").split()) or "not known"
     scores = [calibration["zncc_before"], calibration["zncc_after"]]
     before, after = (f"{s:.3f}" if s is not None and math.isfinite(s) else "-" for s in scores)
     return f"{calibration['method']}, {verb} {source}; ZNCC {before} before, {after} after"
@@ -277,47 +256,6 @@ def _ratio(array: Mapping[str, Any]) -> str:
 
 def _pixels(scan: Mapping[str, Any]) -> str:
     return " x ".join(map(str, scan["shape"]))
-
-
-def _names(found: Sequence[str]) -> str:
-    if len(found) <= 6:
-        return ", ".join(found)
-    return f"{', '.join(found[:3])} ... {found[-1]} ({len(found)} in all)"
-
-
-def _table(*titles: str, right: Sequence[str] = (), wrap: Sequence[str] | None = None) -> Table:
-    """Make an empty table; without ``wrap`` every column may wrap."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0, 0, 1))
-    for title in titles:
-        table.add_column(
-            title,
-            justify="right" if title in right else "left",
-            no_wrap=wrap is not None and title not in wrap,
-            overflow="fold",
-            min_width=len(title),
-        )
-    return table
-
-
-def _add(table: Table, *cells: str) -> None:
-    table.add_row(*(Text(plain(cell)) for cell in cells))
-
-
-def _rows(rows: Mapping[str, str]) -> RenderableType:
-    """Put labels beside what they say, without those that say nothing."""
-    table = Table.grid(Column(no_wrap=True), Column(overflow="fold"), padding=(0, 2))
-    for label, value in rows.items():
-        if value:
-            _add(table, label, value)
-    return _indented(table)
-
-
-def _indented(what: RenderableType) -> RenderableType:
-    return Padding(what, (0, 0, 0, 1), expand=False)
-
-
-def _heading(title: str) -> RenderableType:
-    return Padding(Rule(Text(title, style="bold"), align="left", style="none"), (1, 0, 0, 0))
 
 
 def _section(title: str) -> RenderableType:

@@ -24,6 +24,33 @@ Fovs = Annotated[
     ),
 ]
 
+OneFov = Annotated[
+    str | None,
+    typer.Option("--fov", metavar="NAME", help="Field of view; needed where there are several."),
+]
+
+OutputName = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        metavar="NAME",
+        help="Name of the output. [default: the word, or the file's stem]",
+    ),
+]
+
+Force = Annotated[
+    bool,
+    typer.Option(
+        "--force",
+        help="With --distortion STORE: carry it over although dwell time or flyback differ.",
+    ),
+]
+
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", help="Local worker processes. [default: one a core]"),
+]
+
 UntilIdle = Annotated[
     float | None,
     typer.Option(
@@ -72,6 +99,17 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object and no
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there already.")]
+
+
+def rapid_settings(
+    pixel_size: float | None, dwell_time: float | None, flyback: float | None
+) -> dict[str, float | None]:
+    """Name the scan settings that files err in, as the library does."""
+    return {
+        "pixel_size_nm": pixel_size,
+        "dwell_time_ns": dwell_time,
+        "flyback_time_us": flyback,
+    }
 
 
 def tls_of(ca: Path | None, cert: Path | None, key: Path | None) -> "Tls | None":

@@ -25,9 +25,14 @@ def print_json(result: Any) -> None:
     sys.stdout.write("\n")
 
 
+def fields_of(found: Any) -> dict[str, Any]:
+    """Give what a dataclass holds, by name."""
+    return {f.name: getattr(found, f.name) for f in dataclasses.fields(found)}
+
+
 def _jsonable(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _jsonable({f.name: getattr(value, f.name) for f in dataclasses.fields(value)})
+        return _jsonable(fields_of(value))
     if isinstance(value, dict):
         return {str(k): _jsonable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
@@ -42,6 +47,29 @@ def _jsonable(value: Any) -> Any:
 def count(number: int, thing: str) -> str:
     """Write how many there are, in English."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def duration(seconds: float) -> str:
+    """Write how long work took: 42 s, 12.1 min, 3.0 h."""
+    for unit, scale in (("h", 3600), ("min", 60)):
+        if seconds >= scale:
+            return f"{seconds / scale:.1f} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def clock(seconds: float) -> str:
+    """Write how long work takes yet, as a clock shows it: 0:42, 12:05, 3:00:10."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def interval(seconds: float) -> str:
+    """Write a time of the scan: 100 ns, 5 µs, 26.2 ms."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= scale * (1 - 1e-9):  # 5000 ns times 1e-9 is a little less than 5 µs
+            return f"{seconds / scale:.4g} {unit}"
+    return f"{seconds / 1e-9:.4g} ns"
 
 
 def size(n_bytes: float) -> str:

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from stemscale_cli.output import plain, talk
-
-Listener = Callable[[Any], None]
+from stemscale_cli.log_lines import Listener, announce, is_a, kept_up, what_it_waits_for
+from stemscale_cli.output import plain
 
 
 @contextmanager
@@ -32,7 +31,7 @@ def bar(
         The listener; where there is no bar, it says only what work has to wait for.
     """
     if quiet or not sys.stderr.isatty():
-        yield _waits()
+        yield what_it_waits_for()
         return
     from rich.console import Console
     from rich.progress import (
@@ -81,6 +80,23 @@ def counted(description: str) -> Callable[[Any, Any], Listener]:
     return listener_of
 
 
+def frames_of(verb: str) -> Callable[[Any, Any], Listener]:
+    """Count frames, for steps that handle block after block."""
+
+    def listener_of(progress: Any, task: Any) -> Listener:
+        def listen(event: Any) -> None:
+            progress.update(
+                task,
+                description=f"{verb} {event.fov}",
+                advance=event.frames,
+                total=event.frames_in_all,
+            )
+
+        return listen
+
+    return listener_of
+
+
 def scoring(progress: Any, task: Any) -> Listener:
     """Follow `summarize`: frames scored, raw and filtered."""
 
@@ -106,11 +122,13 @@ def calibrating(progress: Any, task: Any) -> Listener:
         if isinstance(event, FramesAligned):
             if event.done == event.frames:  # another FOV: its rate starts anew
                 progress.reset(task)
-            progress.update(
-                task, description=f"align {event.fov}", completed=event.done, total=event.total
-            )
+            _show_alignment(progress, task, event)
 
     return listen
+
+
+def _show_alignment(progress: Any, task: Any, event: Any) -> None:
+    progress.update(task, description=f"align {event.fov}", completed=event.done, total=event.total)
 
 
 def ingesting(progress: Any, task: Any) -> Listener:
@@ -161,7 +179,7 @@ def watching(progress: Any, task: Any) -> Listener:
     """Follow `ingest --watch`: frames so far, frames/s, and what it waits for."""
 
     def listen(event: Any) -> None:
-        if _is(event, "stemscale.ingestion", "WatchNotice"):
+        if is_a(event, "stemscale.ingestion", "WatchNotice"):
             progress.console.print(plain(event.text), highlight=False, markup=False)
             return
         behind = f"{event.behind} behind, " if event.behind else ""
@@ -173,52 +191,6 @@ def watching(progress: Any, task: Any) -> Listener:
         )
 
     return listen
-
-
-def _waits() -> Listener:
-    """Say in a line what work waits for, so that a log tells why nothing goes on."""
-    said: list[str] = []
-
-    def listen(event: Any) -> None:
-        if _is(event, "stemscale.ingestion", "WatchNotice"):
-            talk(event.text)
-        elif _is(event, "stemscale.pipeline", "Ready"):
-            _announce(event.dashboard, talk)
-        elif _is(event, "stemscale.pipeline", "Following"):
-            if event.keeps_up != (said[-1:] != ["slow"]):
-                said.append("" if event.keeps_up else "slow")
-                talk("keeps up again" if event.keeps_up else f"cannot keep up: {_rates(event)}")
-        elif _is(event, "stemscale.pipeline", "Waiting") and said[-1:] != [event.reason]:
-            said.append(event.reason)
-            talk(f"waiting: {event.reason}")
-
-    return listen
-
-
-def _announce(dashboard: str, say: Callable[[str], Any]) -> None:
-    if dashboard:
-        say(f"dashboard: {dashboard}")
-
-
-def _rates(event: Any) -> str:
-    return (
-        f"{event.made_per_s:.0f} of {event.arriving_per_s:.0f} frames/s, newest first, "
-        f"{event.behind} frames behind"
-    )
-
-
-def _kept_up(event: Any) -> str:
-    """Say in a note how a run keeps up with what comes."""
-    if not event.keeps_up:
-        return f"cannot keep up: {_rates(event)}"
-    late = "" if event.latency_s is None else f", latency {event.latency_s:.2f} s"
-    return f"{event.behind} frames behind{late}"
-
-
-def _is(event: Any, room: str, name: str) -> bool:
-    # A room that was not imported sends no events, and takes seconds to import.
-    found = sys.modules.get(room)
-    return found is not None and isinstance(event, getattr(found, name))
 
 
 def processing(progress: Any, task: Any) -> Listener:
@@ -240,11 +212,9 @@ def processing(progress: Any, task: Any) -> Listener:
         nonlocal failed, told, follows
         if isinstance(event, Ready | RunStarted) and not told:
             told = True
-            _announce(event.dashboard, partial(progress.console.print, highlight=False))
+            announce(event.dashboard, partial(progress.console.print, highlight=False))
         if isinstance(event, FramesAligned):
-            progress.update(
-                task, description=f"align {event.fov}", completed=event.done, total=event.total
-            )
+            _show_alignment(progress, task, event)
         if isinstance(event, RunStarted):
             progress.update(task, description="process", completed=0, total=event.frames)
         elif isinstance(event, Following):
@@ -254,7 +224,7 @@ def processing(progress: Any, task: Any) -> Listener:
                 description="follow",
                 completed=event.frames - event.behind,
                 total=event.frames,
-                note=_kept_up(event) + (f", {failed} failed" if failed else ""),
+                note=kept_up(event) + (f", {failed} failed" if failed else ""),
             )
         elif isinstance(event, BlockDone) and not follows:
             note = "" if event.psnr is None else f"PSNR {event.psnr:.2f} dB"
@@ -276,16 +246,16 @@ def living(progress: Any, task: Any) -> Listener:
 
     def listen(event: Any) -> None:
         nonlocal files
-        if _is(event, "stemscale.ingestion", "WatchNotice"):
+        if is_a(event, "stemscale.ingestion", "WatchNotice"):
             progress.console.print(plain(event.text), highlight=False, markup=False)
-        elif _is(event, "stemscale.ingestion", "WatchProgress"):
+        elif is_a(event, "stemscale.ingestion", "WatchProgress"):
             files = f", {event.behind} in files" if event.behind else ""
             if not event.frames:
                 progress.update(task, description="live", note=f"waiting for {event.waiting_for}")
         else:
             follow(event)
-            if _is(event, "stemscale.pipeline", "Following"):
-                progress.update(task, description="live", note=_kept_up(event) + files)
+            if is_a(event, "stemscale.pipeline", "Following"):
+                progress.update(task, description="live", note=kept_up(event) + files)
 
     return listen
 
@@ -325,34 +295,6 @@ def compacting(progress: Any, task: Any) -> Listener:
         progress.update(
             task,
             description=f"compact {event.group}",
-            advance=event.frames,
-            total=event.frames_in_all,
-        )
-
-    return listen
-
-
-def exporting(progress: Any, task: Any) -> Listener:
-    """Follow `export`, block by block."""
-
-    def listen(event: Any) -> None:
-        progress.update(
-            task,
-            description=f"export {event.fov}",
-            advance=event.frames,
-            total=event.frames_in_all,
-        )
-
-    return listen
-
-
-def filming(progress: Any, task: Any) -> Listener:
-    """Follow `movie`, piece by piece."""
-
-    def listen(event: Any) -> None:
-        progress.update(
-            task,
-            description=f"movie {event.fov}",
             advance=event.frames,
             total=event.frames_in_all,
         )

@@ -6,14 +6,17 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from rich import box
+from rich.markup import escape  # names and units may have square brackets
+from rich.table import Table
+
 from stemscale.pipeline.score_names import HEADINGS, UNIT_LABELS
+from stemscale_cli.terminal_page import page_console, print_page
 
 if TYPE_CHECKING:
     import xarray as xr
-    from rich.table import Table
 
-    from stemscale.reports import EndScore, RangeRow, ScoreRow, SeriesRow
-    from stemscale.reports.scores import Statistic
+    from stemscale.reports import EndScore, RangeRow, ScoreRow, SeriesRow, Statistic
 
 # what is shown of a score, in this order, and with how many decimals
 _PSNR = {"psnr": 2, "psnr_matched": 2, "upsnr": 2, "psnr_truth": 2}
@@ -26,6 +29,7 @@ _DETAIL = {
     "residual_lost": 2,
 }
 _BANDS = "psnr_band"
+_WIDTH = 80  # where nothing tells how wide the reader's page is
 _HEADING_WIDTH = 12  # of a mean ± its deviation
 
 
@@ -216,11 +220,7 @@ def _number(value: Any) -> Any:
     return None if value is None or value != value else value
 
 
-def _table(title: str, headings: Sequence[str], *, first: str = "") -> "Table":
-    from rich import box
-    from rich.markup import escape  # names and units may have square brackets
-    from rich.table import Table
-
+def _table(title: str, headings: Sequence[str], *, first: str = "") -> Table:
     table = Table(
         title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )
@@ -230,10 +230,8 @@ def _table(title: str, headings: Sequence[str], *, first: str = "") -> "Table":
     return table
 
 
-def _print(table: "Table") -> None:
-    from rich.console import Console
-
-    Console(highlight=False).print(table)
+def _print(table: Table) -> None:
+    print_page([table], page_console(_WIDTH))
 
 
 def _write(file: Path, lines: Iterable[list[Any]]) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from stemscale.movies.contrast import GreyImage, hatching
-from stemscale.reports.pictures import scale_bar
+from stemscale.views.scale_bar import scale_bar
 
 _PAPER, _INK, _QUIET = 16, 235, 170  # greys of ground and letters
 _GAP_PX = 4

@@ -6,9 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.errors import DamagedDataError, StemscaleError
-from stemscale.store import FRAME_STATUS, AcquisitionStore
-
-DONE = FRAME_STATUS["done"]
+from stemscale.store import DONE, FAILED, PENDING, AcquisitionStore
 
 
 def frame_column(store: AcquisitionStore, group: str, name: str) -> NDArray[np.float64] | None:
@@ -65,7 +63,7 @@ def frame_states(store: AcquisitionStore, group: str, n_frames: int) -> NDArray[
         Of a run that is under way, from its ledger: the group itself is told at the end.
     """
     complete = store.attrs(group).get("state", "complete") == "complete"
-    states = np.full(n_frames, DONE if complete else FRAME_STATUS["pending"], dtype=np.uint8)
+    states = np.full(n_frames, DONE if complete else PENDING, dtype=np.uint8)
     known = frame_column(store, group, "frame_status")
     if known is not None:
         states[: known.size] = known[:n_frames]
@@ -78,5 +76,5 @@ def frame_states(store: AcquisitionStore, group: str, n_frames: int) -> NDArray[
     frames = store.frames(group)
     for block in ledger.failures():
         part = states[slice(*frames.bounds(block))]
-        part[part != DONE] = FRAME_STATUS["failed"]
+        part[part != DONE] = FAILED
     return states

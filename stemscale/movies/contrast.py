@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from stemscale.errors import StoreError
 from stemscale.movies.crop import Crop
 from stemscale.movies.panels import Panel
-from stemscale.reports.display import gain_to, grey_window
+from stemscale.views.grey_scale import gain_to, grey_window
 
 GreyImage = NDArray[np.uint8]
 

@@ -20,8 +20,8 @@ from stemscale.movies.encoder import ENDINGS, Encoder
 from stemscale.movies.panels import Panel, choose_filters, choose_fov, open_panels
 from stemscale.movies.stamps import make_stamps
 from stemscale.movies.timeline import Timeline, plan_timeline
-from stemscale.reports.output import checked_output, write_at_once
 from stemscale.store import AcquisitionStore, rapid_group
+from stemscale.views.output import checked_output, write_at_once
 
 _FPS = 25.0
 _FASTEST_GIF = 50.0  # frames/s; browsers slow down what is faster

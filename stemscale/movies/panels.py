@@ -9,16 +9,20 @@ from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, positive
 from stemscale.errors import DamagedDataError, SettingsError, StoreError
-from stemscale.movies.columns import DONE, frame_column, frame_states
+from stemscale.movies.columns import frame_column, frame_states
 from stemscale.movies.correction import undoing
-from stemscale.pipeline.pixels import as_seen
 from stemscale.store import (
-    FRAME_STATUS,
+    DAMAGED,
+    DONE,
+    FAILED,
+    PENDING,
     AcquisitionStore,
+    as_seen,
     block_checksums,
     filtered_group,
     rapid_group,
 )
+from stemscale.views.store_view import makes_average
 
 FloatImage = NDArray[np.float32]
 
@@ -26,9 +30,9 @@ RAW = ("corrected", "recorded", "none")
 
 _NOT_RECORDED, _DAMAGED = "not recorded yet", "damaged"
 _WHY = {
-    FRAME_STATUS["pending"]: "not filtered yet",
-    FRAME_STATUS["failed"]: "filter failed",
-    FRAME_STATUS["damaged_input"]: "damaged input",
+    PENDING: "not filtered yet",
+    FAILED: "filter failed",
+    DAMAGED: "damaged input",
 }
 
 
@@ -249,7 +253,7 @@ def _filtered_panel(store: AcquisitionStore, fov: str, name: str, n_frames: int)
         at = np.arange(min(states.size, known.size))
         inside = (known[at] >= 0) & (known[at] < n_frames)
         places[known[at][inside]] = at[inside]
-    found = [states[p] if p >= 0 else FRAME_STATUS["pending"] for p in places.tolist()]
+    found = [states[p] if p >= 0 else PENDING for p in places.tolist()]
     return Panel(
         name=name,
         is_raw=False,
@@ -275,12 +279,8 @@ def _filter_title(store: AcquisitionStore, fov: str, name: str, attrs: dict[str,
 
 def _is_whole_series(store: AcquisitionStore, fov: str, name: str) -> bool:
     """Tell whether a filter makes one picture of all frames."""
-    attrs = store.attrs(filtered_group(fov, name))
-    return (
-        attrs.get("filter") == "dcfi"
-        and attrs.get("window") is None
-        and store.frames(filtered_group(fov, name)).shape[0] == 1
-    )
+    group = filtered_group(fov, name)
+    return makes_average(store.attrs(group), store.frames(group).shape[0])
 
 
 def _loader(

@@ -21,8 +21,6 @@ class Timeline:
         Number of the frame in the series; it never falls.
     selected : int
         Frames of the series that were asked for.
-    fps : float
-        Movie frames a second.
     pace : float or None
         Seconds of the series in a second of the movie; None where times are not known, or so
         irregular that no one number is true.
@@ -30,7 +28,6 @@ class Timeline:
 
     shown: NDArray[np.int64]
     selected: int
-    fps: float
     pace: float | None
 
     @property
@@ -82,13 +79,11 @@ def plan_timeline(
     if speed is None:
         shown = np.arange(first, last, dtype=np.int64)
         pace = None if times is None else _regular_pace(times, fps)
-        return Timeline(shown=shown, selected=last - first, fps=fps, pace=pace)
+        return Timeline(shown=shown, selected=last - first, pace=pace)
     moments = _moments(_rising(times), fps, speed)
     # each frame reigns from half-way to the one before to half-way to the one after
     nearest = np.searchsorted((times[:-1] + times[1:]) / 2, moments, side="right")  # type: ignore[index]
-    return Timeline(
-        shown=first + nearest.astype(np.int64), selected=last - first, fps=fps, pace=speed
-    )
+    return Timeline(shown=first + nearest.astype(np.int64), selected=last - first, pace=speed)
 
 
 def _bounds(frames: tuple[int | None, int | None] | None, n_frames: int) -> tuple[int, int]:

@@ -30,7 +30,7 @@ from stemscale.pipeline.ledger_files import (
     load_drift,
     load_parameters,
 )
-from stemscale.pipeline.pixels import FloatFrames, PixelWork, as_seen, store_frame
+from stemscale.pipeline.pixels import FloatFrames, PixelWork, store_frame
 from stemscale.pipeline.telling import tell_block
 from stemscale.quality import PaperScore
 from stemscale.store import (
@@ -39,6 +39,7 @@ from stemscale.store import (
     OUT_OF_RANGE_FLAG,
     AcquisitionStore,
     BlockRecord,
+    as_seen,
     be_brief,
     block_checksums,
     check_epoch,

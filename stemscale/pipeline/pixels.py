@@ -140,11 +140,3 @@ def store_frame(frame: FloatFrames, into: Frames) -> tuple[FloatFrames, int, int
         np.copyto(into, rounded, casting="unsafe")
     np.copyto(into, fill_value(dtype), where=unseen)
     return rounded.astype(np.float32, copy=False), clipped, masked
-
-
-def as_seen(stored: Frames) -> FloatFrames:
-    """Bring stored frames back to float32, with NaN where a pixel was not seen."""
-    frames = stored.astype(np.float32)
-    if stored.dtype.kind != "f":
-        frames[stored == fill_value(stored.dtype)] = np.nan
-    return frames

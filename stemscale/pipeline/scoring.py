@@ -17,7 +17,7 @@ from stemscale.acquisition import Frames, Image
 from stemscale.distortion import Warp
 from stemscale.errors import DamagedDataError, SeriesError, StoreError
 from stemscale.pipeline.correction import map_of
-from stemscale.pipeline.pixels import FloatFrames, as_seen
+from stemscale.pipeline.pixels import FloatFrames
 from stemscale.quality import (
     HALVES_THRESHOLD,
     FlatFrames,
@@ -35,6 +35,7 @@ from stemscale.quality import (
 )
 from stemscale.store import (
     AcquisitionStore,
+    as_seen,
     fill_value,
     filtered_group,
     rapid_group,

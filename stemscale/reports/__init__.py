@@ -1,6 +1,6 @@
 """A store comes in; its table of scores, one self-contained page and its figures go out.
 
-What draws is imported when first used: the viewer needs only what reads and scales.
+What draws is imported when first used: tables need no matplotlib.
 """
 
 from importlib import import_module
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stemscale.reports.comparison import PICTURE_ENDINGS, write_comparison
-    from stemscale.reports.correction_plot import check_plot, plot_corrections
+    from stemscale.reports.correction_picture import check_plot, plot_corrections
     from stemscale.reports.events import FileWritten, PartDone
     from stemscale.reports.in_situ import (
         EndScore,
@@ -17,18 +17,10 @@ if TYPE_CHECKING:
         series_table,
     )
     from stemscale.reports.learning_curve import CURVE_ENDINGS, plot_learning_curve
-    from stemscale.reports.output import checked_output
-    from stemscale.reports.page import write_report
-    from stemscale.reports.page import write_report as report
-    from stemscale.reports.plot import Plot
-    from stemscale.reports.scores import (
-        RangeRow,
-        ScoreRow,
-        Statistic,
-        range_table,
-        score_table,
-        type_label,
-    )
+    from stemscale.reports.page import report
+    from stemscale.reports.ranges import RangeRow, range_table
+    from stemscale.reports.scores import ScoreRow, score_table
+    from stemscale.reports.summary_scores import Statistic
 
 __all__ = [
     "CURVE_ENDINGS",
@@ -36,13 +28,11 @@ __all__ = [
     "EndScore",
     "FileWritten",
     "PartDone",
-    "Plot",
     "RangeRow",
     "ScoreRow",
     "SeriesRow",
     "Statistic",
     "check_plot",
-    "checked_output",
     "last_frame_table",
     "plot_corrections",
     "plot_learning_curve",
@@ -50,9 +40,7 @@ __all__ = [
     "report",
     "score_table",
     "series_table",
-    "type_label",
     "write_comparison",
-    "write_report",
 ]
 
 _MODULES = {
@@ -61,28 +49,23 @@ _MODULES = {
     "EndScore": "in_situ",
     "FileWritten": "events",
     "PartDone": "events",
-    "Plot": "plot",
-    "RangeRow": "scores",
+    "RangeRow": "ranges",
     "ScoreRow": "scores",
     "SeriesRow": "in_situ",
-    "Statistic": "scores",
-    "check_plot": "correction_plot",
-    "checked_output": "output",
+    "Statistic": "summary_scores",
+    "check_plot": "correction_picture",
     "last_frame_table": "in_situ",
-    "plot_corrections": "correction_plot",
+    "plot_corrections": "correction_picture",
     "plot_learning_curve": "learning_curve",
-    "range_table": "scores",
+    "range_table": "ranges",
+    "report": "page",
     "score_table": "scores",
     "series_table": "in_situ",
-    "type_label": "scores",
     "write_comparison": "comparison",
-    "write_report": "page",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "report":  # the verb's name, as on the command line
-        name = "write_report"
     if name not in _MODULES:
         raise AttributeError(f"module 'stemscale.reports' has no attribute {name!r}")
     return getattr(import_module(f"stemscale.reports.{_MODULES[name]}"), name)

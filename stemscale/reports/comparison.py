@@ -10,14 +10,14 @@ from matplotlib.axes import Axes
 
 from stemscale.errors import StoreError
 from stemscale.reports.display import prepare
-from stemscale.reports.output import checked_output, write_at_once
-from stemscale.reports.pixels import FovShots, Shot, read_shots
 from stemscale.reports.plots.images import images_plot
 from stemscale.reports.plots.panels import MOST_IN_A_ROW
 from stemscale.reports.sections import chosen, shown_first
-from stemscale.reports.store_view import FovView, read_store
-from stemscale.reports.style import figure_style, figure_text
+from stemscale.reports.shots import FovShots, Shot, read_shots
+from stemscale.reports.style import figure_style, figure_text, save_figure
 from stemscale.reports.tables import dwell_text
+from stemscale.views.output import checked_output, write_at_once
+from stemscale.views.store_view import FovView, read_store
 
 PICTURE_ENDINGS = (".png", ".svg")
 """What `write_comparison` can write."""
@@ -30,8 +30,8 @@ def write_comparison(
     store: str | Path,
     output: str | Path,
     *,
-    fovs: Sequence[str] | None = None,
-    filters: Sequence[str] | None = None,
+    fovs: Sequence[str] = (),
+    filters: Sequence[str] = (),
 ) -> Path:
     """Write a picture of the first held-out FOV, whole and magnified where the smear shows.
 
@@ -65,7 +65,7 @@ def write_comparison(
     """
     target = checked_output(store, Path(output), PICTURE_ENDINGS)
     view = chosen(read_store(store), fovs=fovs, filters=filters)
-    wanted = set(filters or ())
+    wanted = set(filters)
     fitting = [f for f in view.fovs if wanted <= {x.name for x in f.filters}]
     for fov in sorted(fitting, key=shown_first):
         shots = read_shots(view, fov)
@@ -79,11 +79,10 @@ def write_comparison(
 def _draw(shots: FovShots, ending: str, path: Path) -> None:
     letters = _LETTERS_PT if len(shots.shots) < MOST_IN_A_ROW - 1 else _SMALL_LETTERS_PT
     larger: Any = {"font.size": letters, "axes.titlesize": letters}
-    plain = {"Date": None, "Creator": None} if ending == "svg" else {"Software": None}
     with figure_style(), mpl.rc_context(larger):
         title = partial(_title, shots)
         figure = images_plot(shots, prepare(shots), title=title, title_lines=3).figure
-        figure.savefig(path, format=ending, dpi=_DPI, metadata=plain)
+        save_figure(figure, path, ending, dpi=_DPI)
 
 
 def _title(shots: FovShots, axes: Axes, shot: Shot) -> None:

@@ -9,10 +9,10 @@ from typing import Self
 
 from stemscale.errors import SettingsError
 from stemscale.reports.events import FileWritten, Listener
-from stemscale.reports.output import write_at_once
 from stemscale.reports.plot import Plot, cell
-from stemscale.reports.style import figure_style
+from stemscale.reports.style import figure_style, save_figure
 from stemscale.store import store_path
+from stemscale.views.output import write_at_once
 
 DPI = 200
 _INDEX_COLUMNS = ("file", "field_of_view", "title", "figure_of_the_paper", "caption", "columns")
@@ -66,8 +66,8 @@ class FigureFolder:
         """
         _settle(plot)
         stem = self._free_stem(plot.stem)
-        for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-            self._write(f"{stem}.{ending}", partial(_save, plot, ending, metadata))
+        for ending in ("png", "svg"):
+            self._write(f"{stem}.{ending}", partial(_save, plot, ending))
         self._write(f"{stem}.csv", lambda at: at.write_text(plot.csv(), encoding="utf-8"))
         columns = " ".join(plot.numbers)
         self._lines.append((stem, plot.fov, plot.title, plot.paper, plot.caption, columns))
@@ -133,9 +133,9 @@ def _settle(plot: Plot) -> None:
     plot.figure.set_layout_engine("none")
 
 
-def _save(plot: Plot, ending: str, metadata: dict[str, None], at: Path) -> None:
+def _save(plot: Plot, ending: str, at: Path) -> None:
     with figure_style():
-        plot.figure.savefig(at, format=ending, dpi=DPI, metadata=metadata)
+        save_figure(plot.figure, at, ending, dpi=DPI)
 
 
 def _in_words(stem: str, fov: str, title: str, paper: str, caption: str) -> str:

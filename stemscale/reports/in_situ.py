@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 
 from stemscale.quality import mean_and_std
-from stemscale.reports.pixels import per_frame_filters
 from stemscale.reports.scores import RAPID
-from stemscale.reports.store_view import (
-    DONE,
+from stemscale.reports.shots import per_frame_filters
+from stemscale.store import DONE, SUMMARY, filtered_group
+from stemscale.views.store_view import (
     UNREADABLE,
     FloatArray,
     FovView,
@@ -19,7 +19,6 @@ from stemscale.reports.store_view import (
     open_group,
     read_store,
 )
-from stemscale.store import SUMMARY, filtered_group
 
 PARTS = 6  # as the paper has six ranges of temperature
 _LEAST = 2  # frames in a part

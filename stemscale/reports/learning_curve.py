@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from stemscale.errors import FilterError
-from stemscale.reports.output import write_at_once
-from stemscale.reports.style import figure_style, figure_text, looks
+from stemscale.reports.style import figure_style, figure_text, looks, save_figure
+from stemscale.views.output import write_at_once
 
 CURVE_ENDINGS = (".png", ".svg", ".pdf")
 _DPI = 150
@@ -62,8 +62,5 @@ def plot_learning_curve(card: Mapping[str, Any], output: Path, *, title: str = "
         if title:
             upper.set_title(figure_text(title, longest=60))
         kind = output.suffix.lower().removeprefix(".")
-        metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind, {})
-        write_at_once(
-            output, lambda path: figure.savefig(path, format=kind, dpi=_DPI, metadata=metadata)
-        )
+        write_at_once(output, lambda path: save_figure(figure, path, kind, dpi=_DPI))
     return output

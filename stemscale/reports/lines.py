@@ -7,7 +7,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 
 from stemscale.quality import find_dips
-from stemscale.reports.pixels import FloatImage
+from stemscale.reports.shots import FloatImage
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -18,17 +18,15 @@ import numpy as np
 import xarray as xr
 import zarr
 
-from stemscale.reports.drawn import Drawn, Gallery
 from stemscale.reports.events import FileWritten, Listener, PartDone, no_listener
 from stemscale.reports.folder import FigureFolder, checked_folder
+from stemscale.reports.gallery import Drawn, Gallery
 from stemscale.reports.in_situ import last_frame_table
-from stemscale.reports.output import checked_output, page_beside, write_at_once
 from stemscale.reports.plots import distortion_plots, score_plots, series_plots
 from stemscale.reports.score_tables import headline, score_rows, statistic_tables
 from stemscale.reports.scores import AFTER, RAPID, ScoreRow, score_table
 from stemscale.reports.sections import MAX_FOVS, FovSection, chosen, fov_sections
 from stemscale.reports.settings import settings_table, sources
-from stemscale.reports.store_view import StoreView, read_store
 from stemscale.reports.tables import (
     calibration_row,
     facts,
@@ -37,6 +35,8 @@ from stemscale.reports.tables import (
     short,
     warnings,
 )
+from stemscale.views.output import checked_output, page_beside, write_at_once
+from stemscale.views.store_view import StoreView, read_store
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +44,13 @@ _TEMPLATES = "stemscale.reports", "templates"
 _LAST_HISTORY_LINES = 100
 
 
-def write_report(
+def report(
     store: str | Path,
     output: Path | None = None,
     figures: Path | None = None,
     *,
-    fovs: Sequence[str] | None = None,
-    filters: Sequence[str] | None = None,
+    fovs: Sequence[str] = (),
+    filters: Sequence[str] = (),
     listener: Listener = no_listener,
 ) -> Path:
     """Write one page about a store: pictures, scores, spectra, distortion, provenance.

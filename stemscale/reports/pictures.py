@@ -1,36 +1,24 @@
-"""Images become PNG pictures for a page, with a scale bar of a round length."""
-
-from __future__ import annotations
+"""Images become PNG pictures for a page."""
 
 import base64
 import io
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PngImage
 
-if TYPE_CHECKING:
-    from stemscale.reports.display import Crop, Display
-    from stemscale.reports.pixels import FovShots, Shot
+from stemscale.reports.display import Crop, Display
+from stemscale.reports.shots import FovShots, Shot
+from stemscale.views.scale_bar import ScaleBar, scale_bar
 
 FloatImage = npt.NDArray[np.float64]
 
 LONGEST_SIDE_PX = 1024  # to be magnified on the page
 _FOV_BYTES = 5_000_000  # of all images of a FOV: what a page of 20 MB has room for
 _BYTES_A_PIXEL = 1.4  # of noise, as PNG in a data URI
-_WIDEST_BAR = 0.3  # of the image
 _TALLEST = 1.6  # height over the width of a column
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ScaleBar:
-    """A bar over a picture."""
-
-    percent: float  # of the width of the picture
-    label: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,27 +86,6 @@ def picture(shots: FovShots, display: Display, index: int) -> Picture:
         crop_bar=None if crop is None else _bar(shot, crop.size),
         box=None if crop is None else _box(crop, n_y, n_x),
     )
-
-
-def scale_bar(view_nm: float) -> ScaleBar:
-    """Choose the longest bar of 1, 2 or 5 × 10ⁿ nm that takes at most 30 % of a view.
-
-    Parameters
-    ----------
-    view_nm : float
-        Width of the view [nm].
-
-    Returns
-    -------
-    ScaleBar
-        Labelled in nm below 1000 nm, else in µm.
-    """
-    longest = _WIDEST_BAR * view_nm
-    power = 10.0 ** math.floor(math.log10(longest))
-    # a hair of slack: 0.3 * 10/3 must still count as 1
-    length = max(f * power for f in (1, 2, 5) if f * power <= longest * (1 + 1e-9))
-    label = f"{length:g} nm" if length < 1000 else f"{length / 1000:g} µm"
-    return ScaleBar(percent=100 * length / view_nm, label=label)
 
 
 def png_uri(

@@ -12,12 +12,13 @@ from stemscale.reports.scores import (
     AFTER,
     ALL,
     HELD_OUT,
+    NO_REFERENCE,
     RAPID,
     TRAINED,
     ScoreRow,
-    Statistic,
     type_label,
 )
+from stemscale.reports.summary_scores import Statistic
 
 _MOST_LINES = 6  # of the headline
 _COLUMNS = 7  # of a table: more do not fit beside each other
@@ -29,6 +30,7 @@ _GROUP_TEXTS = {
     ALL: "All FOVs: no filter here was trained on any of them",
     TRAINED: "FOVs that a filter was trained on: no test of that filter",
     AFTER: "In-situ series: the slow scan was taken afterwards",
+    NO_REFERENCE: "FOVs without a slow scan: scores that need none",
 }
 
 
@@ -77,6 +79,7 @@ def headline(rows: Sequence[ScoreRow], ends: Sequence[EndScore] = ()) -> list[st
 
 def score_rows(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
     """Lines of the PSNR table, each with its gain over the rapid frames of its group."""
+    rows = [row for row in rows if row.fov_group != NO_REFERENCE]
     rapid = {r.fov_group: r.psnr_mean_db for r in rows if r.type == RAPID}
     found = []
     for row in rows:

@@ -1,63 +1,27 @@
 """The table of row Q2: PSNR by type of image, held-out FOVs apart from trained ones."""
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
 
 from stemscale.quality import mean_and_std
-from stemscale.reports.store_view import (
-    DONE,
-    UNREADABLE,
-    FilterView,
-    FloatArray,
-    FovView,
-    StoreView,
-    read_store,
+from stemscale.reports.summary_scores import (
+    FovScore,
+    Statistic,
+    summary_scores,
+    trained_in_summary,
 )
 from stemscale.store import FlaggedFrames, natural_order
+from stemscale.views.store_view import FovView, StoreView, longest_scored, read_store
 
 RAPID, DCFI = "rapid", "dcfi"
 HELD_OUT, TRAINED, ALL, AFTER = "held-out", "trained", "all", "slow scan after"
-_MEAN = "_mean"
-_OVER = re.compile(r"^mean over (frames|stretches): ")
-_GROUP_ORDER = (HELD_OUT, ALL, TRAINED, AFTER)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statistic:
-    """A score of the store's summary, over the frames of one type of image.
-
-    Attributes
-    ----------
-    score : str
-        Its name in the summary, without ``_mean``: ``psnr``, ``psnr_band``, ``streak``.
-    band : str
-        Band of intensity that it is over, in counts; empty for all.
-    units : str
-        ``dB``, ``1/um``; empty without one.
-    long_name : str
-        What it measures.
-    mean, std : float
-        Over frames, in ``units``; NaN where not known.
-    """
-
-    score: str
-    band: str = ""
-    units: str
-    long_name: str
-    mean: float
-    std: float
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """What makes it comparable with that of another type of image."""
-        return self.score, self.band
+NO_REFERENCE = "no reference"
+_GROUP_ORDER = (HELD_OUT, ALL, TRAINED, AFTER, NO_REFERENCE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,16 +35,19 @@ class ScoreRow:
         a filter's output.
     fov_group : str
         ``held-out`` (no filter was trained on these FOVs), ``trained`` (some filter was),
-        ``all`` (no filter here was trained on any FOV of the store), or ``slow scan after``
-        (in-situ series, of which the slow scan shows only the end).
+        ``all`` (no filter here was trained on any FOV of the store), ``slow scan after``
+        (in-situ series, of which the slow scan shows only the end), or ``no reference`` (neither
+        slow scan nor truth: scores that need none).
     n_fovs, n_frames : int
         What the score is over.
     psnr_mean_db, psnr_std_db : float
-        PSNR against the slow scan [dB], mean and population standard deviation over frames.
+        PSNR against the slow scan [dB], mean and population standard deviation over frames; NaN
+        without one.
     truth_mean_db, truth_std_db : float or None
         PSNR against the known truth [dB], background removed; None without a truth.
     smear : float or None
-        Mean weight of the lag tail against the truth; None without one.
+        Mean share of the signal that arrives more than 2 px late, against the truth, else against
+        the slow scan; None without either.
     n_out_of_range : int or None
         Frames outside what the filter was trained on; None where no filter file tells.
     out_of_range : dict of str to int, or None
@@ -103,49 +70,6 @@ class ScoreRow:
     statistics: tuple[Statistic, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RangeRow:
-    """How many frames of one FOV lie outside what one filter was trained on.
-
-    Attributes
-    ----------
-    fov, filter : str
-    n_frames : int
-        Frames that were held against it.
-    n_out_of_range : int
-        Frames outside, in any respect.
-    out_of_range : dict of str to int
-        In each respect; a frame may count in several.
-    words : str
-        The same in words, with the frames; empty where there are none.
-    """
-
-    fov: str
-    filter: str
-    n_frames: int
-    n_out_of_range: int
-    out_of_range: dict[str, int]
-    words: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _FovScore:
-    """Scores of one type of image on one FOV; NaN where not scored."""
-
-    type: str
-    n: int
-    mean: float
-    std: float
-    truth_mean: float
-    truth_std: float
-    smear: float
-    statistics: tuple[Statistic, ...] = ()
-
-    @property
-    def is_known(self) -> bool:
-        return self.n > 0 and not np.isnan([self.mean, self.truth_mean]).all()
-
-
 def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
     """Gather the PSNR table of a store.
 
@@ -157,8 +81,8 @@ def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
     Returns
     -------
     list of ScoreRow
-        Groups in the order held-out, all, trained, slow scan after; in a group rapid, DCFI,
-        filters by name. Empty where no FOV has both a slow scan and filtered frames.
+        Groups in the order held-out, all, trained, slow scan after, no reference; in a group
+        rapid, DCFI, filters by name. Empty where nothing was scored.
 
     Raises
     ------
@@ -173,12 +97,13 @@ def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
     several FOVs weigh every frame alike.
     """
     view = store if isinstance(store, StoreView) else read_store(store)
-    collected: dict[tuple[str, str], list[_FovScore]] = {}
+    collected: dict[tuple[str, str], list[FovScore]] = {}
     flagged: dict[tuple[str, str], list[FlaggedFrames]] = {}
-    any_trained = any(f.trained for f in view.fovs) or bool(_trained_in_summary(view.summary))
+    any_trained = any(f.trained for f in view.fovs) or bool(trained_in_summary(view.summary))
     for fov in view.fovs:
-        group = _group_of(fov, view.summary, any_trained=any_trained)
-        for score in _fov_scores(fov, view.summary):
+        scores = list(_fov_scores(fov, view.summary))
+        group = _group_of(fov, view.summary, scores, any_trained=any_trained)
+        for score in scores:
             collected.setdefault((group, score.type), []).append(score)
         for filtered in fov.filters:
             if filtered.flagged is not None:
@@ -188,40 +113,6 @@ def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
         for (group, type_), scores in collected.items()
     ]
     return sorted(rows, key=_row_order)
-
-
-def range_table(store: str | Path | StoreView) -> list[RangeRow]:
-    """Count the frames that lie outside what their filter was trained on.
-
-    Parameters
-    ----------
-    store : str or Path
-        Folder of the store.
-
-    Returns
-    -------
-    list of RangeRow
-        Of each FOV and filter file whose card tells; FOVs without a slow scan as well.
-
-    Raises
-    ------
-    StoreError
-        If there is no stemscale store, or it holds no field of view.
-    """
-    view = store if isinstance(store, StoreView) else read_store(store)
-    return [
-        RangeRow(
-            fov=fov.name,
-            filter=filtered.name,
-            n_frames=filtered.flagged.of,
-            n_out_of_range=len(filtered.flagged.frames),
-            out_of_range=filtered.flagged.by_respect,
-            words=filtered.flagged.words() if filtered.flagged.frames else "",
-        )
-        for fov in view.fovs
-        for filtered in fov.filters
-        if filtered.flagged is not None
-    ]
 
 
 def type_label(type_: str) -> str:
@@ -234,16 +125,20 @@ def _row_order(row: ScoreRow) -> tuple[int, bool, bool, list[tuple[int, int | st
     return _GROUP_ORDER.index(row.fov_group), row.type != RAPID, row.type != DCFI, by_name
 
 
-def _group_of(fov: FovView, summary: xr.Dataset | None, *, any_trained: bool) -> str:
+def _group_of(
+    fov: FovView, summary: xr.Dataset | None, scores: Sequence[FovScore], *, any_trained: bool
+) -> str:
     if fov.slow_is_after:
         return AFTER
-    if fov.trained or fov.name in _trained_in_summary(summary):
+    if fov.trained or fov.name in trained_in_summary(summary):
         return TRAINED
+    if not any(score.has_reference for score in scores):
+        return NO_REFERENCE  # apart, so that the numbers of frames are those that PSNR is over
     return HELD_OUT if any_trained else ALL
 
 
-def _fov_scores(fov: FovView, summary: xr.Dataset | None) -> Iterator[_FovScore]:
-    summarized = {s.type: s for s in _summary_scores(fov.name, summary) if s.is_known}
+def _fov_scores(fov: FovView, summary: xr.Dataset | None) -> Iterator[FovScore]:
+    summarized = {s.type: s for s in summary_scores(fov.name, summary) if s.is_known}
     # corrected frames alone are the rapid frames again
     same_as_rapid = {f.name for f in fov.filters if f.kind == "none"}
     measured = {s.type: s for s in _frame_scores(fov)}
@@ -252,14 +147,14 @@ def _fov_scores(fov: FovView, summary: xr.Dataset | None) -> Iterator[_FovScore]
             yield score
 
 
-def _frame_scores(fov: FovView) -> Iterator[_FovScore]:
+def _frame_scores(fov: FovView) -> Iterator[FovScore]:
     """Summarise the per-frame variables, where `summarize` did not do so yet."""
-    rapid = rapid_scores(fov.filters)
-    columns = [(RAPID, rapid)] if rapid is not None else []
-    columns += [(f.name, _done_scores(f, "psnr")) for f in fov.filters if "psnr" in f.scores]
+    source = longest_scored(fov.filters)
+    columns = [] if source is None else [(RAPID, source.done_scores("psnr_rapid"))]
+    columns += [(f.name, f.done_scores("psnr")) for f in fov.filters if "psnr" in f.scores]
     for type_, values in columns:
         summary = mean_and_std(values)
-        yield _FovScore(
+        yield FovScore(
             type=type_,
             n=summary.n,
             mean=summary.mean,
@@ -270,112 +165,8 @@ def _frame_scores(fov: FovView) -> Iterator[_FovScore]:
         )
 
 
-def rapid_scores(filters: Sequence[FilterView]) -> FloatArray | None:
-    """Return the PSNR of the rapid frames [dB] as the longest filter output of a FOV has it."""
-    scored = [f for f in filters if "psnr_rapid" in f.scores]
-    if not scored:
-        return None
-    return _done_scores(max(scored, key=lambda f: f.shape[0]), "psnr_rapid")
-
-
-def _done_scores(filtered: FilterView, score: str) -> FloatArray:
-    done: FloatArray = filtered.scores[score][filtered.status == DONE]
-    return done
-
-
-def _summary_scores(fov: str, summary: xr.Dataset | None) -> Iterator[_FovScore]:
-    if summary is None:
-        return
-    fovs, filters = _labels(summary)
-    if fov not in fovs:
-        return
-    i = fovs.index(fov)
-    for j, name in enumerate(filters):
-        n = _cell(summary, "n_frames", i, j)
-        yield _FovScore(
-            type=name,
-            n=0 if np.isnan(n) else int(n),
-            mean=_cell(summary, "psnr_mean", i, j),
-            std=_cell(summary, "psnr_std", i, j),
-            truth_mean=_cell(summary, "psnr_truth_mean", i, j),
-            truth_std=_cell(summary, "psnr_truth_std", i, j),
-            smear=_first(summary, ("lag_tail_truth_mean", "lag_tail_mean"), i, j),
-            statistics=tuple(_statistics(summary, i, j)),
-        )
-
-
-def _statistics(summary: xr.Dataset, i: int, j: int) -> Iterator[Statistic]:
-    """Read all scores of one FOV and type, whatever they are called."""
-    for name in sorted(str(n) for n in summary.data_vars if str(n).endswith(_MEAN)):
-        score, values = name.removesuffix(_MEAN), summary[name]
-        if values.dims[:2] != ("fov", "filter") or values.ndim > 3:
-            continue
-        try:
-            means = np.atleast_1d(values.values[i, j]).astype(np.float64)
-            stds = np.full(means.shape, np.nan)
-            if f"{score}_std" in summary:
-                stds[:] = summary[f"{score}_std"].values[i, j]
-        except UNREADABLE:
-            continue
-        about = _OVER.sub("", str(values.attrs.get("long_name", "")))
-        for band, mean, std in zip(_bands(summary, values), means, stds, strict=True):
-            yield Statistic(
-                score=score,
-                band=band,
-                units=_unit(values),
-                long_name=about,
-                mean=float(mean),
-                std=float(std),
-            )
-
-
-def _unit(values: xr.DataArray) -> str:
-    unit = str(values.attrs.get("units", ""))
-    return "" if unit == "1" else unit
-
-
-def _bands(summary: xr.Dataset, values: xr.DataArray) -> list[str]:
-    """Name the places along the third dimension, if there is one, by the edges of the bands."""
-    if values.ndim == 2:
-        return [""]
-    edges = summary.attrs.get("band_edges")
-    size = int(values.shape[2])
-    if values.dims[2] == "band" and isinstance(edges, list) and len(edges) == size + 1:
-        return [f"{a:,.0f}–{b:,.0f}" for a, b in pairwise(edges)]
-    return [str(k + 1) for k in range(size)]
-
-
-def _trained_in_summary(summary: xr.Dataset | None) -> set[str]:
-    if summary is None or "trained" not in summary:
-        return set()
-    fovs, filters = _labels(summary)
-    return {
-        fov
-        for i, fov in enumerate(fovs)
-        if any(_cell(summary, "trained", i, j) == 1 for j in range(len(filters)))
-    }
-
-
-def _labels(summary: xr.Dataset) -> tuple[list[str], list[str]]:
-    found = [summary.attrs.get(name) for name in ("fov_names", "filter_names")]
-    fovs, filters = ([str(n) for n in f] if isinstance(f, list) else [] for f in found)
-    return fovs, filters
-
-
-def _first(summary: xr.Dataset, names: Sequence[str], i: int, j: int) -> float:
-    found = [_cell(summary, name, i, j) for name in names]
-    return next((value for value in found if not np.isnan(value)), float("nan"))
-
-
-def _cell(summary: xr.Dataset, name: str, i: int, j: int) -> float:
-    try:
-        return float(summary[name].values[i, j])
-    except UNREADABLE:  # a summary of an older state, or without a truth
-        return float("nan")
-
-
 def _pooled(
-    type_: str, fov_group: str, scores: Sequence[_FovScore], flagged: Sequence[FlaggedFrames]
+    type_: str, fov_group: str, scores: Sequence[FovScore], flagged: Sequence[FlaggedFrames]
 ) -> ScoreRow:
     mean, std = _pool([(s.n, s.mean, s.std) for s in scores])
     truth_mean, truth_std = _pool([(s.n, s.truth_mean, s.truth_std) for s in scores])

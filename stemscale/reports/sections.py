@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from stemscale.errors import StoreError
 from stemscale.reports.display import Display, prepare
-from stemscale.reports.drawn import Drawn, Gallery
+from stemscale.reports.gallery import Drawn, Gallery
 from stemscale.reports.pictures import Picture, picture
-from stemscale.reports.pixels import FovShots, read_shots
 from stemscale.reports.plots import fov_plots, spectrum_cutoffs, stamp, stretch_plots
-from stemscale.reports.store_view import FilterView, FovView, StoreView
+from stemscale.reports.shots import FovShots, read_shots
+from stemscale.views.store_view import FilterView, FovView, StoreView
 
 MAX_FOVS = 6
 MAX_FOVS_WITH_FIGURES = 3
@@ -68,9 +68,7 @@ def fov_sections(view: StoreView, gallery: Gallery) -> Iterator[FovSection]:
             return
 
 
-def chosen(
-    view: StoreView, *, fovs: Sequence[str] | None = None, filters: Sequence[str] | None = None
-) -> StoreView:
+def chosen(view: StoreView, *, fovs: Sequence[str] = (), filters: Sequence[str] = ()) -> StoreView:
     """Leave out what is not to be shown.
 
     Parameters
@@ -91,10 +89,10 @@ def chosen(
     StoreError
         If one of them is not there.
     """
-    if fovs is not None:
+    if fovs:
         _check_there(view, "field of view", fovs, [f.name for f in view.fovs])
         view = view.only(fovs)
-    if filters is not None:
+    if filters:
         known = dict.fromkeys(x.name for f in view.fovs for x in f.filters)
         _check_there(view, "filtered frames", filters, list(known))
         kept = [

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stemscale.reports.store_view import FovView
+from stemscale.views.store_view import FovView
 
 _MOST_VALUES = 3
 _TECHNICAL = (

@@ -9,16 +9,9 @@ import numpy.typing as npt
 from stemscale.distortion import Warp
 from stemscale.pipeline.calibration import fingerprint
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.reports.pixels import FovShots, correction_of, per_frame_filters
-from stemscale.reports.store_view import (
-    DONE,
-    UNREADABLE,
-    FilterView,
-    StoreView,
-    first_line,
-    open_group,
-)
-from stemscale.store import AcquisitionStore
+from stemscale.reports.shots import FovShots, correction_of, per_frame_filters
+from stemscale.store import DONE, AcquisitionStore, filtered_group, rapid_group
+from stemscale.views.store_view import UNREADABLE, FilterView, StoreView, first_line, open_group
 
 FRAMES = 32  # of a stretch, as a block has at 512 x 512
 _MOST_PX = 2**24  # of all frames of a stretch
@@ -72,13 +65,13 @@ def read_stretches(view: StoreView, shots: FovShots) -> Iterator[Stretch]:
     numbers = _around(shots.frame, fov.shape[0], shape)
     rapid = None
     for filtered in per_frame_filters(fov):
-        run = store.attrs(f"{fov.name}/filtered/{filtered.name}").get("run") or {}
+        run = store.attrs(filtered_group(fov.name, filtered.name)).get("run") or {}
         alike = run.get("distortion") == known and not run.get("drift")
         if filtered.kind == "none" or filtered.shape[1:] != shape or not alike:
             continue
         try:
             if rapid is None:
-                frames = _read(view, f"{fov.name}/rapid", numbers)
+                frames = _read(view, rapid_group(fov.name), numbers)
                 rapid = frames if distortion is None else Warp(distortion)(frames)
             places, which = _places(filtered, numbers)
             if places.size:
@@ -86,7 +79,7 @@ def read_stretches(view: StoreView, shots: FovShots) -> Iterator[Stretch]:
                     name=filtered.name,
                     frames=tuple(int(n) for n in numbers[which]),
                     inputs=rapid[which],
-                    outputs=_read(view, f"{fov.name}/filtered/{filtered.name}", places),
+                    outputs=_read(view, filtered_group(fov.name, filtered.name), places),
                     halo=FilterChoice.from_run(run["filter"]).halo if "filter" in run else 0,
                 )
         except UNREADABLE as error:

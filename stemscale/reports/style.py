@@ -3,9 +3,10 @@
 import base64
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -39,6 +40,13 @@ _RC: Any = {  # matplotlib's own type lists every key
     "svg.hashsalt": "stemscale",  # equal data give equal files
     "text.usetex": False,
 }
+
+UNDATED: Mapping[str, dict[str, None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
+}
+"""Metadata of a figure's file, by its ending, without those that differ from run to run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,3 +153,20 @@ def one_legend(figure: Figure, panels: Sequence[Axes]) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     legend_above(figure, list(found.values()), list(found))
+
+
+def save_figure(figure: Figure, path: Path, ending: str, *, dpi: int) -> None:
+    """Write a figure so that equal data give equal files.
+
+    Parameters
+    ----------
+    figure : Figure
+        Drawn within `figure_style`, as this call must be.
+    path : Path
+        The file, whatever its name ends in.
+    ending : str
+        ``png``, ``svg`` or ``pdf``.
+    dpi : int
+        Dots per inch.
+    """
+    figure.savefig(path, format=ending, dpi=dpi, metadata=UNDATED.get(ending))

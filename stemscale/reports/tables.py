@@ -6,14 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from stemscale.reports.store_view import (
-    DAMAGED,
-    FAILED,
-    PENDING,
-    FilterView,
-    FovView,
-    StoreView,
-)
+from stemscale.store import DAMAGED, FAILED, PENDING
+from stemscale.views.store_view import FilterView, FovView, StoreView
 
 _LONGEST_CARD = 6000
 _LONGEST_TEXT = 300

@@ -2,7 +2,7 @@
 
 from stemscale.acquisition import natural_order
 from stemscale.store.acquisition_store import AcquisitionStore
-from stemscale.store.arrays import fill_value
+from stemscale.store.arrays import as_seen, fill_value
 from stemscale.store.commit import blocks_on_disk, commit_block, is_on_disk
 from stemscale.store.files import (
     StorePath,
@@ -41,7 +41,11 @@ from stemscale.store.layout import (
 )
 from stemscale.store.lease import check_epoch, current_epoch, hold_lease, lease_holder, was_left
 from stemscale.store.ledger import (
+    DAMAGED,
+    DONE,
+    FAILED,
     FRAME_STATUS,
+    PENDING,
     BlockRecord,
     Ledger,
     compaction_journal,
@@ -63,10 +67,14 @@ from stemscale.store.verify import (
 )
 
 __all__ = [
+    "DAMAGED",
+    "DONE",
+    "FAILED",
     "FORMAT",
     "FRAME_STATUS",
     "OUT_OF_RANGE",
     "OUT_OF_RANGE_FLAG",
+    "PENDING",
     "SUMMARY",
     "AcquisitionStore",
     "BlockRecord",
@@ -81,6 +89,7 @@ __all__ = [
     "ObjectPath",
     "StorePath",
     "array_damage",
+    "as_seen",
     "be_brief",
     "block_bounds",
     "block_checksums",

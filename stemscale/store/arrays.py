@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.metadata import ArrayV3Metadata
+
+from stemscale.acquisition import Frames
 
 NAME = "frames"
 
@@ -37,6 +40,25 @@ def fill_value(dtype: np.dtype[Any]) -> int | float:
     if dtype.kind == "f":
         return float("nan")
     return int(np.iinfo(dtype).min)
+
+
+def as_seen(stored: Frames) -> NDArray[np.float32]:
+    """Bring filtered frames to float32, with NaN where a pixel was not seen.
+
+    Parameters
+    ----------
+    stored : ndarray
+        Of any shape, with the fill value where nothing was seen [counts].
+
+    Returns
+    -------
+    ndarray of float32
+        Of the same shape [counts].
+    """
+    frames = stored.astype(np.float32)
+    if stored.dtype.kind != "f":
+        frames[stored == fill_value(stored.dtype)] = np.nan
+    return frames
 
 
 def create_frames(

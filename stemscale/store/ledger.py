@@ -80,6 +80,8 @@ class BlockRecord:
 FRAME_STATUS = {"pending": 0, "done": 1, "failed": 2, "damaged_input": 3}
 """What ``frame_status`` says of a frame."""
 
+PENDING, DONE, FAILED, DAMAGED = FRAME_STATUS.values()
+
 
 class Ledger:
     """Records of one array of frames.

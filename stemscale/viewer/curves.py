@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.reports.store_view import DAMAGED, DONE, FAILED, FilterView
+from stemscale.store import DAMAGED, DONE, FAILED, PENDING
 from stemscale.viewer.series import Series
+from stemscale.views.store_view import FilterView
 
 FloatArray = npt.NDArray[np.float64]
 Runs = list[tuple[float, float]]
@@ -71,7 +72,7 @@ def read_curves(series: Series, name: str | None) -> Curves:
     status = np.full(n, DONE)
     outside = np.zeros(n, dtype=bool)
     if view is not None and not series.is_average(view):
-        status = np.zeros(n, dtype=np.int64)
+        status = np.full(n, PENDING)
         numbers, inside = _numbers(view, n)
         status[numbers] = view.status[: inside.size][inside]
         flags = series.flags.get(view.name)
@@ -89,7 +90,7 @@ def read_curves(series: Series, name: str | None) -> Curves:
         temperature=temperature,
         outside=x[outside],
         lost=x[(status == FAILED) | (status == DAMAGED)],
-        missing=_runs(x, status == 0),
+        missing=_runs(x, status == PENDING),
     )
 
 
@@ -106,11 +107,10 @@ def _along(series: Series, view: FilterView, score: str) -> FloatArray:
     if series.is_average(view):
         found[:] = values[0]  # one score of the whole series
         return found
-    numbers, inside = _numbers(view, series.n_frames)
+    _, inside = _numbers(view, series.n_frames)
     count = min(values.size, inside.size)
     good = inside[:count] & (view.status[:count] == DONE)
     found[view.frame_numbers[:count][good]] = values[:count][good]
-    del numbers
     return found
 
 

@@ -11,11 +11,10 @@ from bokeh.models.ranges import Range1d
 from bokeh.models.sources import ColumnDataSource
 from bokeh.models.tools import PanTool, WheelZoomTool
 
-from stemscale.reports.pictures import scale_bar
-from stemscale.viewer.greys import PALETTE, Greys
+from stemscale.viewer.greys import PALETTE
 from stemscale.viewer.look import FONT, LINE, SOFT, extent, inner_width, plot, source
 from stemscale.viewer.picture import Drawn
-from stemscale.viewer.series import Grid
+from stemscale.views.scale_bar import scale_bar
 
 _HATCH, _LAID = "#e3e6eb", "#f8f9fb"
 _MARK = "#e69f00"
@@ -187,18 +186,14 @@ class FrameView:
 
     def show(self, drawn: Drawn) -> None:
         """Draw an image, or the word that stands in its place."""
-        self.put(drawn.grid, drawn.pixels)
-        self.say("" if drawn.pixels is not None else drawn.word)
-
-    def put(self, grid: Grid, pixels: Greys | None, *, at: int = 0) -> None:
-        """Lay an image over the axes; None takes it away."""
-        self.sources[at].data = {
-            "image": [_NOTHING if pixels is None else pixels],
+        self.sources[0].data = {
+            "image": [_NOTHING if drawn.pixels is None else drawn.pixels],
             "x": [0],
             "y": [0],
-            "dw": [grid.width],
-            "dh": [grid.height],
+            "dw": [drawn.grid.width],
+            "dh": [drawn.grid.height],
         }
+        self.say("" if drawn.pixels is not None else drawn.word)
 
     def say(self, word: str) -> None:
         """Write a word into the middle of what is seen; none takes it away."""

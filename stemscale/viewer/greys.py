@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image as Picture
 
-from stemscale.reports.display import gain_to, grey_window
+from stemscale.views.grey_scale import gain_to, grey_window
 
 FloatImage = npt.NDArray[np.float32]
 Greys = npt.NDArray[np.uint8]

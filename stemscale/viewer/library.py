@@ -9,16 +9,10 @@ import numpy.typing as npt
 
 from stemscale.errors import StemscaleError, StoreError
 from stemscale.pipeline.correction import Correction, find_correction
-from stemscale.reports.store_view import (
-    DONE,
-    UNREADABLE,
-    FilterView,
-    FovView,
-    open_group,
-    read_store,
-)
 from stemscale.store import (
+    DONE,
     OUT_OF_RANGE_FLAG,
+    PENDING,
     AcquisitionStore,
     StorePath,
     filtered_group,
@@ -28,6 +22,7 @@ from stemscale.viewer.progress import Known, Progress
 from stemscale.viewer.reading import FovReader, ImageCache
 from stemscale.viewer.series import Series
 from stemscale.viewer.stamps import Stamp, fov_stamp
+from stemscale.views.store_view import UNREADABLE, FilterView, FovView, open_group, read_store
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -155,7 +150,7 @@ class Library:
         if known is None:
             return found
         # what is stored already knows better of frames that failed
-        status = np.where(known.status > 0, known.status, found.status)
+        status = np.where(known.status != PENDING, known.status, found.status)
         return replace(found, status=status, scores={**known.scores, **found.scores})
 
     def _flags(self, fov: str, found: FilterView) -> npt.NDArray[np.bool_] | None:

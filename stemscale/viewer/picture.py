@@ -10,10 +10,10 @@ import numpy.typing as npt
 from stemscale.viewer.choice import Choice, reference_key
 from stemscale.viewer.greys import Greys, Scale, Window, auto_window, match, to_greys
 from stemscale.viewer.library import Opened
+from stemscale.viewer.power_spectra import common_window, picture, spectrum
 from stemscale.viewer.profiles import profile
 from stemscale.viewer.reading import NotShownError
 from stemscale.viewer.series import Grid
-from stemscale.viewer.transform import common_window, picture, spectrum
 from stemscale.viewer.words import title
 
 FloatArray = npt.NDArray[np.float64]

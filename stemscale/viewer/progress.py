@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.reports.store_view import DONE, PENDING
-from stemscale.store import AcquisitionStore
+from stemscale.store import DONE, PENDING, AcquisitionStore
 
 FloatArray = npt.NDArray[np.float64]
 SCORES = ("psnr", "psnr_rapid", "out_of_range_flag")

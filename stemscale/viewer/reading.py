@@ -14,17 +14,17 @@ from stemscale.errors import (
     StoreUnavailableError,
 )
 from stemscale.pipeline.correction import Correction
-from stemscale.reports.store_view import UNREADABLE
 from stemscale.store import (
     AcquisitionStore,
     FramesArray,
-    fill_value,
+    as_seen,
     filtered_group,
     rapid_group,
     slow_group,
 )
 from stemscale.viewer.correction import OneByOne
 from stemscale.viewer.series import CORRECTED, RECORDED, SLOW, Series, filter_of
+from stemscale.views.store_view import UNREADABLE
 
 FloatImage = npt.NDArray[np.float32]
 _CACHE_BYTES = 256 * 2**20
@@ -44,7 +44,7 @@ class ImageCache:
 
     def __init__(self, max_bytes: int = _CACHE_BYTES) -> None:
         self._held: OrderedDict[Hashable, FloatImage] = OrderedDict()
-        self._room, self._max = max_bytes, max_bytes
+        self._room = max_bytes
         self._lock = threading.Lock()
 
     def get(self, key: Hashable) -> FloatImage | None:
@@ -63,12 +63,6 @@ class ImageCache:
             self._room -= image.nbytes
             while self._room < 0 and len(self._held) > 1:
                 self._room += self._held.popitem(last=False)[1].nbytes
-
-    def clear(self) -> None:
-        """Forget all."""
-        with self._lock:
-            self._held.clear()
-            self._room = self._max
 
 
 class FovReader:
@@ -158,10 +152,8 @@ class FovReader:
         if array is None or array.shape[0] < length:  # it has grown
             array = self._arrays[group] = self._store.frames(group)
         frame = array.read(at, at + 1)[0]
-        image: FloatImage = frame.astype(np.float32)
-        if with_fill and frame.dtype.kind != "f":
-            image[frame == fill_value(frame.dtype)] = np.nan
-        return image
+        # of a frame as recorded, 0 is a count
+        return as_seen(frame) if with_fill else frame.astype(np.float32)
 
 
 def _brief(error: BaseException) -> str:

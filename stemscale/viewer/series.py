@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.reports.store_view import DAMAGED, DONE, FAILED, FilterView, FovView
+from stemscale.store import DAMAGED, DONE, FAILED
+from stemscale.views.store_view import FilterView, FovView
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -113,7 +114,7 @@ class Series:
 
     def is_average(self, found: FilterView) -> bool:
         """Tell whether a filter made one image of the whole series."""
-        return found.kind == "dcfi" and found.shape[0] == 1 and self.n_frames > 1
+        return found.is_average and self.n_frames > 1
 
     def filter_view(self, name: str) -> FilterView | None:
         """Give what is known of a filter's output, or None where there is none of that name."""

@@ -1,12 +1,13 @@
-"""One tab: what it shows, how controls change that, and how it is drawn."""
+"""One tab: what it shows, and how controls change that."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from bokeh.events import DocumentReady
 
@@ -14,27 +15,25 @@ from stemscale.errors import StemscaleError
 from stemscale.store import ObjectPath
 from stemscale.viewer.choice import (
     PANELS,
-    Choice,
     first_choice,
     middle_line,
     with_filter,
 )
 from stemscale.viewer.controls import NO_FILTER, image_options
 from stemscale.viewer.curves import read_curves
+from stemscale.viewer.drawing import Drawing
 from stemscale.viewer.greys import Window
 from stemscale.viewer.library import Library, Opened
 from stemscale.viewer.page import Page
 from stemscale.viewer.painter import Painter, spawn
-from stemscale.viewer.panes import FFT, PROFILE, SWIPE, TOOLS
-from stemscale.viewer.picture import Drawn, Scales, draw, draw_profiles, draw_spectra
+from stemscale.viewer.panes import PROFILE, TOOLS
 from stemscale.viewer.profiles import Line
 from stemscale.viewer.reading import NotShownError
-from stemscale.viewer.series import CORRECTED, RECORDED, SLOW
-from stemscale.viewer.words import notice, place, title
+from stemscale.viewer.series import CORRECTED, RECORDED
+from stemscale.viewer.tab_loop import TabLoop
+from stemscale.viewer.words import notice
 
-T = TypeVar("T")
 _LOOK_EVERY_S, _LOOK_AWAY_EVERY_S = 1.0, 5.0
-_FIRST_S = 0.25  # images that take longer come behind the others
 
 
 class Session:
@@ -51,17 +50,18 @@ class Session:
     """
 
     def __init__(self, library: Library, doc: Any, executor: Executor) -> None:
-        self._library, self._doc, self._executor = library, doc, executor
+        self._library, self._executor = library, executor
+        self._loop = TabLoop(doc, executor)
         self._fovs = library.fovs()
         self._opened = library.opened(self._fovs[0])
         self._choice = first_choice(self._opened.series)
-        self._scales = Scales()
         self._painter = Painter(self._paint)
-        self._signatures: dict[str, Any] = {}
         self._quiet = False  # while the server itself moves a control
-        self._rate: float | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.page = Page(library.name, str(library.store.path))
+        self._drawing = Drawing(
+            self.page, self._loop, quietly=self._quietly, wanted=lambda: self._painter.wanted
+        )
         self._furnish()
         self._wire()
         self.page.attach(doc)
@@ -122,9 +122,9 @@ class Session:
 
     async def _switch(self, name: str) -> None:
         try:
-            opened = await self._in_thread(self._library.opened, name)
+            opened = await self._loop.in_thread(self._library.opened, name)
         except StemscaleError as error:
-            await self._locked(partial(self.page.say, notice(str(error))))
+            await self._loop.locked(partial(self.page.say, notice(str(error))))
             return
 
         def show() -> None:
@@ -134,7 +134,7 @@ class Session:
             self._furnish()
             self._painter.request()
 
-        await self._locked(show)
+        await self._loop.locked(show)
 
     def _choose_filter(self, name: str) -> None:
         self._choice = with_filter(self._choice, None if name == NO_FILTER else name)
@@ -189,7 +189,7 @@ class Session:
 
     def _auto(self) -> None:
         self._choice = replace(self._choice, window=None)
-        self._scales.forget_window(self._choice, self._opened)
+        self._drawing.scales.forget_window(self._choice, self._opened)
         self._painter.request()
 
     def _step(self, frame: Callable[[], int]) -> None:
@@ -234,14 +234,14 @@ class Session:
         while controls.play.active and self._choice.frame < self._opened.series.n_frames - 1:
             recent = [*recent[-9:], time.perf_counter()]
             if len(recent) > 2:
-                self._rate = (len(recent) - 1) / (recent[-1] - recent[0])
+                self._drawing.rate = (len(recent) - 1) / (recent[-1] - recent[0])
             self._go(self._choice.frame + 1)
             self._prefetch(self._choice.frame + 1)
             await self._painter.settled()
             due = max(due + 1 / float(controls.rate.value), time.perf_counter() - 1.0)
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-        self._rate = None
-        await self._locked(self._stop_playing)
+        self._drawing.rate = None
+        await self._loop.locked(self._stop_playing)
         self._painter.request()
 
     def _prefetch(self, frame: int) -> None:
@@ -255,13 +255,13 @@ class Session:
         while True:
             await asyncio.sleep(_LOOK_AWAY_EVERY_S if away else _LOOK_EVERY_S)
             try:
-                fovs = await self._in_thread(self._library.fovs)
-                opened = await self._in_thread(self._library.refresh, self._choice.fov)
+                fovs = await self._loop.in_thread(self._library.fovs)
+                opened = await self._loop.in_thread(self._library.refresh, self._choice.fov)
             except (StemscaleError, OSError) as error:
-                await self._locked(partial(self.page.say, notice(str(error))))
+                await self._loop.locked(partial(self.page.say, notice(str(error))))
                 continue
             if fovs != self._fovs or opened is not self._opened:
-                await self._locked(partial(self._grown, fovs, opened))
+                await self._loop.locked(partial(self._grown, fovs, opened))
 
     def _grown(self, fovs: list[str], opened: Opened) -> None:
         if opened.series.fov.name != self._choice.fov:  # another was chosen meanwhile
@@ -277,11 +277,22 @@ class Session:
 
     # ------------------------------------------------------------ drawing
 
+    @contextmanager
+    def _quietly(self) -> Iterator[None]:
+        """Hear no control meanwhile: the server itself moves it."""
+        before, self._quiet = self._quiet, True
+        try:
+            yield
+        finally:
+            self._quiet = before
+
+    async def _paint(self) -> None:
+        await self._drawing.paint(self._choice, self._opened)
+
     def _furnish(self, *, again: bool = False) -> None:
         """Bring all controls in line with what is chosen; anew, or after a change of the series."""
         choice, series = self._choice, self._opened.series
-        self._quiet = True
-        try:
+        with self._quietly():
             self.page.offer(self._fovs, choice, series, image_options(series.images))
             self.page.arrange(choice, series)
             self.page.trace.show(read_curves(series, choice.filter))
@@ -291,123 +302,13 @@ class Session:
                 if PROFILE in choice.tools:
                     self._choice = replace(choice, line=middle_line(series))
                 self._show_line()
-        finally:
-            self._quiet = False
 
     def _show_line(self) -> None:
-        line, before = self._choice.line, self._quiet
-        self._quiet = True
+        line = self._choice.line
         shown = line is not None and PROFILE in self._choice.tools
         ends = [(line.x0, line.x1), (line.y0, line.y1)] if shown and line else [(), ()]
-        self.page.axes.line.data = {"x": list(ends[0]), "y": list(ends[1])}
-        self._quiet = before
-
-    async def _paint(self) -> None:
-        choice, opened = self._choice, self._opened
-        jobs = self._jobs(choice, opened)
-        if jobs:
-            await asyncio.wait(jobs.values(), timeout=_FIRST_S)
-        window = await self._in_thread(self._scales.window, opened, choice)
-        ready = {k: job.result() for k, job in jobs.items() if job.done()}
-        await self._locked(partial(self._show, choice, opened, ready, window))
-        await self._paint_late(choice, opened, {k: j for k, j in jobs.items() if k not in ready})
-        if not self._painter.wanted or self.page.controls.play.active:
-            await self._analyse(choice, opened)
-        await self.page.beat.answered()
-
-    async def _paint_late(
-        self, choice: Choice, opened: Opened, late: dict[str, "asyncio.Future[Drawn]"]
-    ) -> None:
-        """Draw images that took longer, unless something newer is wished meanwhile."""
-        if late:
-            await self._locked(partial(self.page.say_late, late))
-        while late and not self._painter.wanted:
-            done, _ = await asyncio.wait(
-                late.values(), timeout=_FIRST_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            ready = {k: job.result() for k, job in late.items() if job in done}
-            late = {k: job for k, job in late.items() if k not in ready}
-            await self._locked(partial(self._show, choice, opened, ready, None))
-        for role in late:  # not drawn
-            self._signatures.pop(role, None)
-
-    def _jobs(self, choice: Choice, opened: Opened) -> dict[str, asyncio.Future[Drawn]]:
-        """Begin to draw the images that differ from what is on the screen already."""
-        series, jobs = opened.series, dict[str, asyncio.Future[Drawn]]()
-        places = {role: choice.key(role) for role in choice.panels}
-        if SWIPE in choice.tools:
-            places |= {f"{SWIPE}{i}": key for i, key in enumerate(choice.swipe)}
-        for at, key in places.items():
-            if key not in series.images:
-                continue
-            view = self.page.swipe.view if at.startswith(SWIPE) else self.page.panels[at]
-            zoom = round(view.per_unit * self.page.beat.ratio, 4)
-            still = 0 if key == SLOW else choice.frame
-            word, words = series.why_not(key, choice.frame), title(series, key, choice.frame)
-            signature = (
-                *(id(opened.reader), key, still, word, words),
-                *(choice.window, self._scales.version, zoom),
-            )
-            if self._signatures.get(at) != signature:
-                self._signatures[at] = signature
-                work = partial(draw, opened, choice, key, self._scales, per_unit=zoom)
-                jobs[at] = self._begin_in_thread(work)
-        return jobs
-
-    def _show(
-        self, choice: Choice, opened: Opened, ready: dict[str, Drawn], window: Window | None
-    ) -> None:
-        self._quiet = True
-        try:
-            for role, one in ready.items():
-                if role in self.page.panels:
-                    self.page.show_image(role, one)
-            self.page.show_swipe({k: d for k, d in ready.items() if k.startswith(SWIPE)})
-            self.page.axes.draw_bar()
-            self.page.trace.point_at(choice.frame)
-            self.page.show_place(choice.frame, place(opened.series, choice.frame, self._rate))
-            if window is not None and choice.window is None:
-                self.page.show_window(window)
-        finally:
-            self._quiet = False
-        self.page.beat.send(choice.frame)
-
-    async def _analyse(self, choice: Choice, opened: Opened) -> None:
-        series, scales = opened.series, self._scales
-        if PROFILE in choice.tools:
-            found = await self._in_thread(draw_profiles, opened, choice, scales)
-            await self._locked(partial(self.page.profile.show, found, series.unit))
-        if FFT in choice.tools:
-            across = self.page.spectra.across_px * self.page.beat.ratio
-            work = partial(draw_spectra, opened, choice, scales, across_px=across)
-            spectra = await self._in_thread(work)
-            unit = "wave number [1/µm]" if series.known_size else "wave number [1/px]"
-            await self._locked(partial(self.page.spectra.show, spectra, unit))
-        if {PROFILE, FFT} & set(choice.tools):
-            await self._locked(partial(self.page.beat.send, choice.frame))
-
-    def _begin_in_thread(self, work: Callable[[], T]) -> "asyncio.Future[T]":
-        return asyncio.get_running_loop().run_in_executor(self._executor, work)
-
-    async def _in_thread(self, work: Callable[..., T], *args: Any) -> T:
-        return await self._begin_in_thread(partial(work, *args))
-
-    async def _locked(self, act: Callable[[], None]) -> None:
-        """Change the page in its turn: Bokeh takes changes from its own callbacks only."""
-        done = asyncio.get_running_loop().create_future()
-
-        def run() -> None:
-            try:
-                act()
-            except Exception as error:
-                if not done.done():
-                    done.set_exception(error)
-            else:
-                if not done.done():
-                    done.set_result(None)
-
-        self._doc.add_next_tick_callback(run)
-        await done
+        with self._quietly():
+            self.page.axes.line.data = {"x": list(ends[0]), "y": list(ends[1])}
 
 
 def _fetch(opened: Opened, key: str, frame: int) -> None:

@@ -83,6 +83,16 @@ def test_every_frame_has_a_row_of_its_own_in_the_csv(heated, tmp_path):
     assert means["rapid"]["upsnr_mean"] == ""
 
 
+def test_frames_without_a_slow_scan_have_scores_all_the_same(heated, tmp_path):
+    store = tmp_path / "s.zarr"
+    stemscale.ingest(store, heated.parent / "a.tif", block=4)
+    stemscale.process(store, filter="gaussian", workers=1)
+    said = summarize(store)
+    assert said.returncode == 0, said.stderr
+    assert "uPSNR [dB]" in said.stdout
+    assert "nothing to score" not in said.stderr
+
+
 def test_what_cannot_be_read_is_said_with_exit_code_3(heated, tmp_path):
     copy = tmp_path / "s.zarr"
     shutil.copytree(heated, copy)

@@ -14,11 +14,11 @@ from stemscale.errors import CorrectionLostError, DamagedDataError
 from stemscale.movies.panels import open_panels
 from stemscale.pipeline.calibration import fingerprint, load_calibration, save_calibration
 from stemscale.pipeline.correction import find_correction, map_of
-from stemscale.reports.pixels import read_shots
-from stemscale.reports.store_view import read_store
+from stemscale.reports.shots import read_shots
 from stemscale.store import AcquisitionStore, ledger_root
 from stemscale.viewer.library import Library
 from stemscale.viewer.reading import NotShownError
+from stemscale.views.store_view import read_store
 
 GROUP = "insitu/filtered/gaussian"
 

@@ -13,10 +13,10 @@ import stemscale
 from stemscale.errors import FilterError, SeriesError, SettingsError, StoreConflictError
 from stemscale.filter_card import read_card
 from stemscale.pipeline import BlockDone, BlockFailed, RunStarted, plan_process
-from stemscale.pipeline.pixels import as_seen, store_frame
+from stemscale.pipeline.pixels import store_frame
 from stemscale.quality import psnr_paper
 from stemscale.shipped import find_filter
-from stemscale.store import AcquisitionStore, hold_lease, ledger_root
+from stemscale.store import AcquisitionStore, as_seen, hold_lease, ledger_root
 
 pytestmark = pytest.mark.cluster
 

@@ -6,18 +6,11 @@ from reports.builders import add_calibration, add_fov, frame_coordinates, new_st
 
 from stemscale.distortion import DistortionMap
 from stemscale.errors import DistortionError
-from stemscale.reports.correction import (
-    MAX_FRAMES,
-    correct_images,
-    fits_best,
-    overlay,
-    read_correction,
-    root_mean_square,
-    stretch_percent,
-    structure_gain,
-)
+from stemscale.reports.before_after import correct_images, stretch_percent, structure_gain
+from stemscale.reports.corrected_fov import MAX_FRAMES, fits_best, read_correction
 from stemscale.reports.lines import dips, telling_rows
-from stemscale.reports.store_view import read_store
+from stemscale.reports.plots.correction_figure import overlay, root_mean_square
+from stemscale.views.store_view import read_store
 
 SHAPE = (60, 96)
 Y, X = np.mgrid[: SHAPE[0], : SHAPE[1]].astype(float)

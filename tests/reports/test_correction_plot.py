@@ -8,10 +8,10 @@ from reports.builders import add_calibration, add_fov, new_store
 
 from stemscale.errors import SettingsError, StoreError
 from stemscale.reports import check_plot, plot_corrections
-from stemscale.reports.correction import read_correction
+from stemscale.reports.corrected_fov import read_correction
 from stemscale.reports.plots.correction_figure import correction_figure
-from stemscale.reports.store_view import read_store
 from stemscale.reports.style import figure_style
+from stemscale.views.store_view import read_store
 
 STARTS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 

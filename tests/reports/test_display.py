@@ -11,9 +11,10 @@ from reports.builders import (
     scene,
 )
 
-from stemscale.reports.display import grey_window, on_scale_of, prepare, smeared_place
-from stemscale.reports.pixels import choose_frame, read_shots
-from stemscale.reports.store_view import read_store
+from stemscale.reports.display import prepare, smeared_place
+from stemscale.reports.shots import choose_frame, read_shots
+from stemscale.views.grey_scale import grey_window, on_scale_of
+from stemscale.views.store_view import read_store
 
 
 def shots_of(path):
@@ -227,3 +228,12 @@ def test_prepare_names_what_the_images_are_matched_to(tmp_path):
     assert display.crop is not None
     rapid, slow = display.images
     assert np.median(rapid) == pytest.approx(np.median(slow), abs=0.2)
+
+
+def test_the_first_frame_of_an_output_that_grows_is_no_average(tmp_path):
+    store = new_store(tmp_path / "a.zarr")
+    add_fov(store)
+    add_filtered(store, n_frames=1, state="partial")
+    view = read_store(store)
+    assert "dlf" in [s.name for s in read_shots(view, view.fovs[0], frame=0).shots]
+    assert "dlf" not in [s.name for s in read_shots(view, view.fovs[0], frame=1).shots]

@@ -7,9 +7,10 @@ from PIL import Image
 from reports.builders import add_calibration, add_filtered, add_fov, new_store
 
 from stemscale.errors import SettingsError, StoreError
-from stemscale.reports import FileWritten, PartDone, Plot, report
+from stemscale.reports import FileWritten, PartDone, report
 from stemscale.reports.events import no_listener
 from stemscale.reports.folder import DPI, FigureFolder
+from stemscale.reports.plot import Plot
 
 
 def plot(name="line", fov="fov01", **more):

@@ -20,7 +20,8 @@ from reports.builders import (
 )
 
 from stemscale.errors import SettingsError, StoreError
-from stemscale.reports import report, write_report
+from stemscale.reports import report
+from stemscale.reports import report as write_report
 
 LOADS = re.compile(r"""(?:src|href|action|data|poster|srcset)\s*=\s*["']?(?!data:|#)[^"'>\s]+""")
 
@@ -192,6 +193,18 @@ def test_group_names_that_no_stemscale_writes_do_no_harm(tmp_path):
     assert "µ &lt;b&gt;" in page
 
 
+def test_scores_that_need_no_slow_scan_are_shown_without_one(tmp_path):
+    store = new_store(tmp_path / "a.zarr")
+    add_fov(store, slow=False)
+    add_filtered(store, psnr=None, psnr_rapid=None)
+    add_summary(store, ["fov01"], ["rapid", "dlf"], n_frames=[[0, 3]], upsnr_mean=[[np.nan, 29.3]])
+    page = page_of(store)
+    assert "No slow scan in this store" in page
+    assert "PSNR to the slow scan" not in page
+    assert "FOVs without a slow scan" in page
+    assert "29.3" in page
+
+
 @pytest.mark.parametrize("slow", [True, False])
 @pytest.mark.parametrize("calibrated", [True, False])
 @pytest.mark.parametrize("filtered", [True, False])
@@ -268,6 +281,15 @@ def test_failures_and_gaps_are_named(tmp_path):
     assert "fov01: the rapid frames were not ingested to the end" in page
     assert "no slow scan, hence no PSNR: fov02" in page
     assert "dlf: partial, 2 of 5, 2 failed" in page
+
+
+def test_no_name_means_all_fields_of_view_as_everywhere(tmp_path):
+    store = new_store(tmp_path / "a.zarr")
+    add_fov(store)
+    add_filtered(store)
+    page = page_of(store, fovs=[], filters=[])
+    assert "fov01" in page
+    assert "dlf" in page
 
 
 def test_many_fovs_are_shown_in_part_and_listed_in_whole(tmp_path):

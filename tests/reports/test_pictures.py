@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from stemscale.reports.pictures import png_uri, scale_bar
+from stemscale.reports.pictures import png_uri
+from stemscale.views.scale_bar import scale_bar
 
 
 def decoded(uri):

@@ -26,10 +26,9 @@ from stemscale.quality import (
     power_spectrum,
 )
 from stemscale.reports import ScoreRow, Statistic
-from stemscale.reports.correction import read_correction
+from stemscale.reports.corrected_fov import read_correction
 from stemscale.reports.display import prepare
 from stemscale.reports.in_situ import end_scores
-from stemscale.reports.pixels import read_shots
 from stemscale.reports.plots import FOV_PLOTS
 from stemscale.reports.plots.contours import contours_plot
 from stemscale.reports.plots.distortion import correction_plot, distortion_plot
@@ -40,9 +39,10 @@ from stemscale.reports.plots.line_profile import line_profile_plot
 from stemscale.reports.plots.scores import bands_plot, scores_plot
 from stemscale.reports.plots.series import series_plot
 from stemscale.reports.plots.spectra import running_mean, spectrum_cutoffs, spectrum_plot
-from stemscale.reports.store_view import read_store
+from stemscale.reports.shots import read_shots
 from stemscale.reports.style import figure_style, figure_text, looks
 from stemscale.store import FlaggedFrames
+from stemscale.views.store_view import read_store
 
 SHAPE = (96, 128)
 

@@ -3,7 +3,8 @@ import pytest
 from reports.builders import add_dcfi, add_filtered, add_fov, add_summary, new_store
 
 from stemscale.errors import StoreError
-from stemscale.reports import ScoreRow, score_table, type_label
+from stemscale.reports import ScoreRow, score_table
+from stemscale.reports.scores import type_label
 
 
 @pytest.fixture
@@ -150,6 +151,29 @@ def test_without_a_slow_scan_there_are_no_scores(tmp_path):
     add_filtered(path, psnr=None, psnr_rapid=None)
     add_summary(path, ["fov01"], ["rapid", "dlf"], n_frames=[[3, 3]], psnr_mean=[[np.nan] * 2])
     assert score_table(path) == []
+
+
+def test_scores_that_need_no_slow_scan_are_known_without_one(tmp_path):
+    """And stand apart: the numbers of frames beside a PSNR are those that it is over."""
+    path = new_store(tmp_path / "a.zarr")
+    for fov, slow in (("fov01", True), ("fov02", False)):
+        add_fov(path, fov, slow=slow)
+        add_filtered(path, fov, psnr=None, psnr_rapid=None)
+    nan = float("nan")
+    add_summary(
+        path,
+        ["fov01", "fov02"],
+        ["rapid", "dlf"],
+        n_frames=[[3, 3], [0, 3]],
+        psnr_mean=[[14, 16], [nan, nan]],
+        upsnr_mean=[[nan, 30], [nan, 29]],
+    )
+    rows = by_key(score_table(path))
+    assert set(rows) == {("all", "rapid"), ("all", "dlf"), ("no reference", "dlf")}
+    assert rows["all", "dlf"].n_frames == 3
+    apart = {s.score: s.mean for s in rows["no reference", "dlf"].statistics}
+    assert apart["upsnr"] == 29
+    assert np.isnan(apart["psnr"])
 
 
 def test_a_perfect_frame_scores_infinity(tmp_path):

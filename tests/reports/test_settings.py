@@ -2,7 +2,7 @@ import zarr
 from reports.builders import add_fov, new_store
 
 from stemscale.reports.settings import settings_table, sources
-from stemscale.reports.store_view import read_store
+from stemscale.views.store_view import read_store
 
 
 def test_equal_settings_are_listed_once_and_others_with_their_field_of_view(tmp_path):

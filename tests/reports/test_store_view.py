@@ -11,7 +11,7 @@ from reports.builders import (
 )
 
 from stemscale.errors import StoreError
-from stemscale.reports.store_view import read_store
+from stemscale.views.store_view import read_store
 
 
 def test_a_store_is_read_by_parts(tmp_path):

@@ -6,7 +6,7 @@ import time
 import pytest
 from reports.builders import add_filtered, add_fov, new_store
 
-from stemscale.reports import write_report
+from stemscale.reports import report as write_report
 
 pytestmark = pytest.mark.browser
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stemscale_cli.options import Json, Overwrite, Quiet, Store
+from stemscale_cli.options import Json, OneFov, Overwrite, Quiet, Store
 
 
 def export(
@@ -16,10 +16,7 @@ def export(
             "--to", metavar="OUT.{hspy,zspy,tif}", help="The file; its extension says which kind."
         ),
     ],
-    fov: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Field of view; needed where there are several."),
-    ] = None,
+    fov: OneFov = None,
     filtered: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Filtered frames of that name, not those recorded."),
@@ -36,9 +33,9 @@ def export(
     """
     from stemscale.exporting import export as run
     from stemscale_cli.output import plain, print_json, talk
-    from stemscale_cli.progress import bar, exporting
+    from stemscale_cli.progress import bar, frames_of
 
-    with bar(exporting, quiet=quiet or as_json, unit="frames") as listener:
+    with bar(frames_of("export"), quiet=quiet or as_json, unit="frames") as listener:
         done = run(
             store,
             to,

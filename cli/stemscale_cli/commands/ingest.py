@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
-from stemscale_cli.options import Json, Quiet, Store
+from stemscale_cli.options import Json, Quiet, Store, rapid_settings
 
 if TYPE_CHECKING:
     from stemscale.ingestion import IngestedFov, LogReport
@@ -169,11 +169,6 @@ def ingest(
     from stemscale_cli.output import print_json, talk
     from stemscale_cli.progress import bar, ingesting
 
-    rapid_settings = {
-        "pixel_size_nm": pixel_size,
-        "dwell_time_ns": dwell_time,
-        "flyback_time_us": flyback,
-    }
     common: Common = {
         "slow": slow,
         "fov": fov,
@@ -183,7 +178,7 @@ def ingest(
         "log_offset_s": log_offset,
         "log_how": log_join,
         "detector": detector,
-        "rapid_settings": rapid_settings,
+        "rapid_settings": rapid_settings(pixel_size, dwell_time, flyback),
         "slow_settings": {"pixel_size_nm": slow_pixel_size},
     }
     if watch:

@@ -5,7 +5,16 @@ from typing import Annotated, Any
 
 import typer
 
-from stemscale_cli.options import Json, Quiet, Store, UntilIdle
+from stemscale_cli.options import (
+    Force,
+    Json,
+    OutputName,
+    Quiet,
+    Store,
+    UntilIdle,
+    Workers,
+    rapid_settings,
+)
 
 
 def live(
@@ -26,12 +35,7 @@ def live(
             "none; or dcfi with --window.",
         ),
     ] = "live",
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Name of the output. [default: the word, or the file's stem]"
-        ),
-    ] = None,
+    name: OutputName = None,
     fov: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Name of the FOV. [default: made from SOURCE]"),
@@ -51,13 +55,7 @@ def live(
             help="A store whose distortion is carried over. [default: none is corrected]",
         ),
     ] = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="With --distortion STORE: carry it over although dwell time or flyback differ.",
-        ),
-    ] = False,
+    force: Force = False,
     window: Annotated[
         int | None, typer.Option(metavar="N", help="For dcfi: frames averaged around each.")
     ] = None,
@@ -83,9 +81,7 @@ def live(
         ),
     ] = 4,
     until_idle: UntilIdle = None,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Local worker processes. [default: one a core]")
-    ] = None,
+    workers: Workers = None,
     device: Annotated[
         str,
         typer.Option(metavar="auto|cpu|cuda", help="Where workers filter: cuda takes all GPUs."),
@@ -99,21 +95,16 @@ def live(
     If the computer cannot keep up, the newest frames come first, and nothing is lost.
     """
     from stemscale.workflows import live as run
-    from stemscale_cli.commands.process import (
+    from stemscale_cli.interrupt import stop_when_asked
+    from stemscale_cli.output import count, fields_of, plain, print_json, talk
+    from stemscale_cli.progress import bar, living
+    from stemscale_cli.run_page import (
         keeping_up,
         say_corrections,
         say_failures,
         say_what_is_outside,
     )
-    from stemscale_cli.interrupt import stop_when_asked
-    from stemscale_cli.output import count, plain, print_json, talk
-    from stemscale_cli.progress import bar, living
 
-    settings = {
-        "pixel_size_nm": pixel_size,
-        "dwell_time_ns": dwell_time,
-        "flyback_time_us": flyback,
-    }
     with (
         stop_when_asked() as stop,
         bar(living, quiet=quiet or as_json, unit="frames") as listener,
@@ -126,7 +117,7 @@ def live(
             fov=fov,
             slow=slow,
             detector=detector,
-            rapid_settings=settings,
+            rapid_settings=rapid_settings(pixel_size, dwell_time, flyback),
             block=block,
             distortion=distortion,
             force=force,
@@ -138,7 +129,7 @@ def live(
             listener=listener,
         )
     if as_json:
-        print_json({**_fields(done), "lost": done.lost})
+        print_json({**fields_of(done), "lost": done.lost})
     elif done.followed is None:
         typer.echo(f"{done.store}: no frames came")
     else:
@@ -155,7 +146,3 @@ def live(
             talk(f"{file} {why}: left out")
     if done.followed is not None:
         say_failures(done.followed)
-
-
-def _fields(done: Any) -> dict[str, Any]:
-    return {name: getattr(done, name) for name in done.__dataclass_fields__}

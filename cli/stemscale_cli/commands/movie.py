@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stemscale_cli.options import Json, Overwrite, Quiet, Store
+from stemscale_cli.options import Json, OneFov, Overwrite, Quiet, Store
 
 _LARGE_GIF = 20_000_000  # bytes
 
@@ -16,10 +16,7 @@ def movie(
         Path,
         typer.Option(metavar="FILE.{mp4,webm,gif}", help="The movie; its ending says which kind."),
     ],
-    fov: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Field of view; needed where there are several."),
-    ] = None,
+    fov: OneFov = None,
     filters: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,9 +73,9 @@ def movie(
     part = None if crop is None else _numbers("--crop", crop, ",", 4)
     from stemscale.movies import movie as run
     from stemscale_cli.output import count, plain, print_json, size, talk
-    from stemscale_cli.progress import bar, filming
+    from stemscale_cli.progress import bar, frames_of
 
-    with bar(filming, quiet=quiet or as_json, unit="frames") as listener:
+    with bar(frames_of("movie"), quiet=quiet or as_json, unit="frames") as listener:
         done = run(
             store,
             output,

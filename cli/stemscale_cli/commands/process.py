@@ -1,6 +1,5 @@
 """``stemscale process``."""
 
-from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,8 +8,10 @@ import typer
 
 from stemscale_cli.options import (
     ClusterFile,
+    Force,
     Fovs,
     Json,
+    OutputName,
     Overwrite,
     Quiet,
     Store,
@@ -18,6 +19,7 @@ from stemscale_cli.options import (
     TlsCert,
     TlsKey,
     UntilIdle,
+    Workers,
     tls_of,
 )
 
@@ -32,12 +34,7 @@ def process(
             "dcfi, gaussian, nlm, bm3d, lag, none.",
         ),
     ] = "standard",
-    name: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Name of the output. [default: the word, or the file's stem]"
-        ),
-    ] = None,
+    name: OutputName = None,
     distortion: Annotated[
         str | None,
         typer.Option(
@@ -46,13 +43,7 @@ def process(
             "[default: each FOV's own calibration]",
         ),
     ] = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="With --distortion STORE: carry it over although dwell time or flyback differ.",
-        ),
-    ] = False,
+    force: Force = False,
     interpolation: Annotated[
         str,
         typer.Option(
@@ -95,9 +86,7 @@ def process(
     tls_ca: TlsCa = None,
     tls_cert: TlsCert = None,
     tls_key: TlsKey = None,
-    workers: Annotated[
-        int | None, typer.Option(metavar="N", help="Local worker processes. [default: one a core]")
-    ] = None,
+    workers: Workers = None,
     device: Annotated[
         str,
         typer.Option(
@@ -142,6 +131,13 @@ def process(
     from stemscale_cli.interrupt import stop_when_asked
     from stemscale_cli.output import print_json, talk
     from stemscale_cli.progress import bar, processing
+    from stemscale_cli.run_page import (
+        keeping_up,
+        say_corrections,
+        say_failures,
+        say_what_is_outside,
+        show_plan,
+    )
 
     asked: dict[str, Any] = {
         "filter": filter,
@@ -162,7 +158,7 @@ def process(
             raise typer.BadParameter("--until-idle is for a series that grows: with --follow")
         check_place(scheduler, workers=workers, device=device, tls=tls, cluster_file=cluster)
         plan = plan_process(store, **asked, follow=follow)
-        _show_plan(plan, _workers(scheduler, workers), as_json=as_json)
+        show_plan(plan, _workers(scheduler, workers), as_json=as_json)
         return
     with (
         bar(processing, quiet=quiet or as_json, unit="frames") as listener,
@@ -201,122 +197,8 @@ def process(
     say_failures(done)
 
 
-def say_corrections(done: Any) -> None:
-    """Say which distortions were carried over, and where the filter does not fit."""
-    from stemscale_cli.output import talk
-
-    for words in dict.fromkeys(done.transfers.values()):
-        fovs = [name for name, said in done.transfers.items() if said == words]
-        talk(f"{', '.join(fovs)}: distortion {words}")
-    _warn(done.misfits)
-
-
-def keeping_up(done: Any) -> str:
-    """Say how a run kept up with series that grew."""
-    from stemscale_cli.output import count
-
-    if done.latency is None:
-        return "no frame came meanwhile"
-    parts = [f"{count(done.latency.frames, 'frame')} came meanwhile: {done.latency.words()}"]
-    if not done.kept_up:
-        parts.append(f"could not keep up at times: {done.most_behind} frames behind at most")
-    return "; ".join(parts)
-
-
-def say_failures(done: Any) -> None:
-    """Say which frames could not be made, and end with code 3 if there are any."""
-    from stemscale.store import listed_frames
-    from stemscale_cli.output import talk
-
-    for what, by_fov in (("failed", done.failed), ("have damaged raw data", done.damaged)):
-        for one, frames in by_fov.items():
-            why = f" ({done.reasons[one]})" if one in done.reasons else ""
-            talk(f"{one}: {len(frames)} frames {what}: {listed_frames(frames)}{why}")
-    if done.failed:
-        talk("the same command with --retry-failed tries those frames once more")
-    if done.damaged:
-        talk("ingest the same files again to bring raw data back; then run the same command again")
-    if done.failed or done.damaged:
-        raise typer.Exit(3)
-
-
 def _workers(scheduler: str, workers: int | None) -> tuple[int, int] | None:
     """Give local worker processes, and blocks in each at once; None where they are elsewhere."""
     from stemscale.clusters import local_workers
 
     return local_workers(workers) if scheduler == "local" else None
-
-
-def _show_plan(plan: Any, workers: tuple[int, int] | None, *, as_json: bool) -> None:
-    from stemscale_cli.output import count, print_json, size
-
-    rows = [
-        {
-            "fov": s.fov,
-            "frames": s.frames_todo,
-            "blocks": len(s.todo),
-            "frames_there_already": s.standing.done_frames,
-            "frames_failed_before": s.frames_failed,
-            "correction": s.correction,
-            "filter_misfit": s.misfit,
-        }
-        for s in plan.series
-    ]
-    if as_json:
-        totals = {
-            "store": plan.store,
-            "name": plan.name,
-            "tasks": plan.tasks,
-            "frames": plan.frames,
-            "bytes_read": plan.bytes_read,
-            "bytes_written": plan.bytes_written,
-            "bytes_per_task": plan.bytes_per_task,
-            "workers": None if workers is None else workers[0],
-            "tasks_per_worker": None if workers is None else workers[1],
-        }
-        print_json({**totals, "fovs": rows})
-        return
-    typer.echo(f"{plan.store}: filter {plan.choice.label}, to filtered/{plan.name}")
-    for row in rows:
-        why = {"there already": row["frames_there_already"], "failed": row["frames_failed_before"]}
-        skipped = "".join(f", {n} frames skipped ({word})" for word, n in why.items() if n)
-        typer.echo(
-            f"  {row['fov']}: {count(row['frames'], 'frame')} in {count(row['blocks'], 'block')}, "
-            f"correction {row['correction']}{skipped}"
-        )
-    typer.echo(
-        f"{count(plan.tasks, 'task')}, {count(plan.frames, 'frame')}; reads "
-        f"{size(plan.bytes_read)}, writes {size(plan.bytes_written)} before compression; "
-        f"about {size(plan.bytes_per_task)} a task"
-    )
-    if workers is not None:
-        processes, each = workers
-        typer.echo(
-            f"{count(processes, 'worker')} on this machine, {each} tasks in each at once: about "
-            f"{size(processes * each * plan.bytes_per_task)} beside the filter and Python itself"
-        )
-    _warn({s.fov: s.misfit for s in plan.series})
-
-
-def _warn(misfits: Mapping[str, Sequence[str]]) -> None:
-    """Say where series are unlike what the filter was trained for; FOVs alike, in one line."""
-    from stemscale_cli.output import talk
-
-    for sentence in dict.fromkeys(s for said in misfits.values() for s in said):
-        fovs = [name for name, said in misfits.items() if sentence in said]
-        talk(f"Warning: {', '.join(fovs)}: {sentence}")
-
-
-def say_what_is_outside(done: Any) -> None:
-    """Count the frames that the filter was not trained for, and say in which respects."""
-    from stemscale_cli.output import talk
-
-    for fov, flagged in done.out_of_range.items():
-        talk(f"{fov}: {flagged.words()}")
-    if done.out_of_range:
-        talk("compare them with --filter dcfi, or train on fields of view of your own")
-    elif done.learned and not done.judged:
-        talk(
-            "whether single frames lie outside what the filter was trained on is not known: its "
-            "card does not say what they were like; train it again with this version"
-        )

@@ -48,8 +48,9 @@ def report(
     The page holds everything it shows, needs no network, and prints well. Of many fields of view,
     the first six are shown in images, the first three in figures: choose others by --fov.
     """
-    from stemscale.reports import PICTURE_ENDINGS, FileWritten, checked_output, write_comparison
+    from stemscale.reports import PICTURE_ENDINGS, FileWritten, write_comparison
     from stemscale.reports import report as run
+    from stemscale.views import checked_output
     from stemscale_cli.output import print_json
     from stemscale_cli.progress import bar, counted
 
@@ -64,9 +65,9 @@ def report(
             else:
                 move(event)
 
-        page = run(store, output, figures, fovs=fov, filters=filter, listener=listen)
+        page = run(store, output, figures, fovs=fov or (), filters=filter or (), listener=listen)
     if picture is not None:
-        written.append(write_comparison(store, picture, fovs=fov, filters=filter))
+        written.append(write_comparison(store, picture, fovs=fov or (), filters=filter or ()))
     if as_json:
         print_json({"store": store, "page": page, "files": written})
         return

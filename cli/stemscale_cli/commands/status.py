@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from stemscale_cli.options import Json, Store
+from stemscale_cli.output import clock
 
 if TYPE_CHECKING:
     from stemscale.pipeline import SeriesStatus
@@ -56,7 +57,7 @@ def _row(series: "SeriesStatus") -> tuple[str, ...]:
         str(series.left),
         str(lost) if lost else "",
         "" if series.frames_per_s is None else f"{series.frames_per_s:.1f}",
-        "" if series.eta_s is None else _time(series.eta_s),
+        "" if series.eta_s is None else clock(series.eta_s),
         "" if series.psnr is None else f"{series.psnr:.2f} dB",
     )
 
@@ -68,10 +69,3 @@ def _drivers(found: "Sequence[SeriesStatus]") -> list[str]:
         + (f", dashboard {d['dashboard']}" if d.get("dashboard") else "")
         for d in drivers
     ]
-
-
-def _time(seconds: float) -> str:
-    """Write a time as people read it: 0:42, 12:05, 3:00:10."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

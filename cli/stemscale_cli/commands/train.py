@@ -126,7 +126,8 @@ def train(
     from stemscale_cli.progress import bar, training
 
     if plot is not None:
-        from stemscale.reports import CURVE_ENDINGS, checked_output
+        from stemscale.reports import CURVE_ENDINGS
+        from stemscale.views import checked_output
 
         for store in stores:
             checked_output(store, plot, CURVE_ENDINGS)

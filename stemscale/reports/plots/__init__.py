@@ -7,9 +7,8 @@ and folder take it from there.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
-from stemscale.reports.correction import fits_best, read_correction
+from stemscale.reports.corrected_fov import fits_best, read_correction
 from stemscale.reports.display import Display
-from stemscale.reports.pixels import FovShots
 from stemscale.reports.plot import Plot
 from stemscale.reports.plots.contours import contours_plot
 from stemscale.reports.plots.distortion import correction_plot, distortion_plot
@@ -22,8 +21,9 @@ from stemscale.reports.plots.scores import bands_plot, scores_plot
 from stemscale.reports.plots.series import series_plot
 from stemscale.reports.plots.spectra import spectrum_cutoffs, spectrum_plot
 from stemscale.reports.scores import ScoreRow
-from stemscale.reports.store_view import StoreView
+from stemscale.reports.shots import FovShots
 from stemscale.reports.style import figure_style
+from stemscale.views.store_view import StoreView
 
 FOV_PLOTS: tuple[Callable[[FovShots, Display], Plot | None], ...] = (
     images_plot,

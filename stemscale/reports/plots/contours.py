@@ -5,7 +5,6 @@ from matplotlib.colors import ListedColormap
 from scipy.ndimage import gaussian_filter
 
 from stemscale.reports.display import Crop, Display, on_grid
-from stemscale.reports.pixels import FloatImage, FovShots
 from stemscale.reports.plot import Plot, column, unit_column
 from stemscale.reports.plots.panels import (
     UNSEEN,
@@ -15,6 +14,7 @@ from stemscale.reports.plots.panels import (
     panel_grid,
     panel_title,
 )
+from stemscale.reports.shots import FloatImage, FovShots
 
 _LEVELS = 9
 _MOST_PX = 128

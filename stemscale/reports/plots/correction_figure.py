@@ -9,13 +9,15 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from stemscale.reports.correction import Correction, Images, overlay, root_mean_square
-from stemscale.reports.display import grey_window
+from stemscale.reports.before_after import Images
+from stemscale.reports.corrected_fov import CorrectedFov
 from stemscale.reports.lines import dips
 from stemscale.reports.plots.panels import add_scale_bar, no_ticks
 from stemscale.reports.style import figure_text
+from stemscale.views.grey_scale import grey_window
 
 FloatArray = npt.NDArray[np.float64]
+FloatImage = npt.NDArray[np.float64]
 
 DPI = 160
 _SIZE_IN = (11.5, 8.4)  # as A4 lies
@@ -27,12 +29,12 @@ _LETTERS_A_LINE = 150
 _QUANTILE = 0.995
 
 
-def correction_figure(correction: Correction) -> Figure:
+def correction_figure(correction: CorrectedFov) -> Figure:
     """Draw the distortion of one FOV, and its images before and after the correction.
 
     Parameters
     ----------
-    correction : Correction
+    correction : CorrectedFov
         As from `read_correction`.
 
     Returns
@@ -61,7 +63,7 @@ def correction_figure(correction: Correction) -> Figure:
     return figure
 
 
-def _heading(correction: Correction) -> str:
+def _heading(correction: CorrectedFov) -> str:
     method = figure_text(str(correction.line.attrs.get("method", "")) or "not known")
     parts = [figure_text(correction.fov.name, longest=40), f"method: {method}"]
     if correction.images is not None:
@@ -74,7 +76,7 @@ def _heading(correction: Correction) -> str:
     return "   ·   ".join(parts) + (f"\n{notes}" if notes else "")
 
 
-def _draw_images(figure: SubFigure, correction: Correction, images: Images) -> None:
+def _draw_images(figure: SubFigure, correction: CorrectedFov, images: Images) -> None:
     before, after, rest = figure.subplots(1, 3)
     before.set_title("a  before correction")
     after.set_title("b  after correction")
@@ -146,7 +148,7 @@ def _dress(
     add_scale_bar(axes, n_x, pixel_size_nm)
 
 
-def _draw_profiles(figure: SubFigure, correction: Correction, images: Images) -> None:
+def _draw_profiles(figure: SubFigure, correction: CorrectedFov, images: Images) -> None:
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
     x, unit = _along(images.after.shape[1], correction.pixel_size_nm)
     first, end = images.rows
@@ -185,7 +187,7 @@ def _along(count: int, pixel_size_nm: float | None) -> tuple[FloatArray, str]:
     return columns * pixel_size_nm, "nm"
 
 
-def _draw_map(figure: SubFigure, correction: Correction) -> None:
+def _draw_map(figure: SubFigure, correction: CorrectedFov) -> None:
     line = correction.line
     offset, stretch, doubt = figure.subplots(3, 1, sharex=True, height_ratios=[2.4, 1.1, 1.1])
     columns = np.arange(line.source_x.size)
@@ -262,3 +264,39 @@ def _say(axes: Axes, text: str, *, keep_frame: bool = False) -> None:
     axes.text(
         0.5, 0.5, text, ha="center", va="center", color=_SOFT, transform=axes.transAxes, wrap=True
     )
+
+
+def overlay(
+    rapid: FloatImage, slow: FloatImage, *, dark_lines: bool, window: tuple[float, float]
+) -> FloatImage:
+    """Lay two images over each other in two colours that colour-blind readers tell apart.
+
+    Parameters
+    ----------
+    rapid, slow : ndarray, shape (y, x)
+        On one scale; NaN = not seen.
+    dark_lines : bool
+        Whether lines are darker than their surroundings: then the colours are swapped, so that
+        the lines of the rapid scan come out orange either way.
+    window : tuple of float
+        Intensities of black and white.
+
+    Returns
+    -------
+    ndarray, shape (y, x, 4)
+        RGBA from 0 to 1: lines of the rapid scan alone orange, of the slow scan alone blue, grey
+        where both agree, transparent where either is not seen.
+    """
+    black, white = window
+    one, other = (np.clip((i - black) / (white - black), 0, 1) for i in (rapid, slow))
+    if dark_lines:
+        one, other = other, one
+    seen = np.isfinite(rapid) & np.isfinite(slow)
+    rgba = np.stack([one, (one + other) / 2, other, np.ones(one.shape)], axis=-1)
+    return np.where(seen[..., None], rgba, 0.0)
+
+
+def root_mean_square(image: FloatImage) -> float:
+    """Return the root mean square of what is seen of an image; NaN of one that is not seen."""
+    seen = image[np.isfinite(image)]
+    return float(np.sqrt(np.mean(seen**2))) if seen.size else float("nan")

@@ -6,25 +6,25 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from stemscale.reports.correction import Correction
+from stemscale.reports.corrected_fov import CorrectedFov
 from stemscale.reports.lines import dips
 from stemscale.reports.plot import Plot
 from stemscale.reports.plots.correction_figure import correction_figure
 from stemscale.reports.plots.panels import WIDTH_IN
-from stemscale.reports.store_view import CalibrationView, FovView
 from stemscale.reports.style import figure_text, legend_above, looks
+from stemscale.views.store_view import CalibrationView, FovView
 
 FloatArray = npt.NDArray[np.float64]
 
 _MAX_LEGEND = 8
 
 
-def correction_plot(correction: Correction) -> Plot:
+def correction_plot(correction: CorrectedFov) -> Plot:
     """Draw what the correction of one FOV did: overlays, what is left, profiles, the map.
 
     Parameters
     ----------
-    correction : Correction
+    correction : CorrectedFov
         As from `read_correction`.
 
     Returns
@@ -114,7 +114,7 @@ def _uncertainty(calibration: CalibrationView) -> FloatArray:
     return std
 
 
-def _numbers(correction: Correction) -> dict[str, npt.NDArray[np.generic]]:
+def _numbers(correction: CorrectedFov) -> dict[str, npt.NDArray[np.generic]]:
     line, images = correction.line, correction.images
     columns = np.arange(line.source_x.size)
     found: dict[str, npt.NDArray[np.generic]] = {

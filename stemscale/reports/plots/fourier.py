@@ -7,9 +7,9 @@ from matplotlib.patches import Ellipse
 
 from stemscale.quality import power_spectrum
 from stemscale.reports.display import Display, on_grid
-from stemscale.reports.pixels import FloatImage, FovShots
 from stemscale.reports.plot import Plot, column
 from stemscale.reports.plots.panels import panel_grid, panel_title, show_image
+from stemscale.reports.shots import FloatImage, FovShots
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from stemscale.reports.display import Display, prepare
 from stemscale.reports.in_situ import EndScore, end_scores
-from stemscale.reports.pixels import FovShots, Shot, choose_frame, read_shots
 from stemscale.reports.plot import Column, Plot
 from stemscale.reports.plots.panels import WIDE_IN, no_ticks, show_image
-from stemscale.reports.store_view import FovView, StoreView
+from stemscale.reports.shots import FovShots, Shot, choose_frame, read_shots
 from stemscale.reports.style import figure_text
+from stemscale.views.store_view import FovView, StoreView
 
 _MOST_FILTERS = 3  # rows below the rapid one; the last ones, which are the learned
 _TITLE_IN = 0.5

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from stemscale.reports.display import Display
-from stemscale.reports.pixels import FovShots, Shot
 from stemscale.reports.plot import Plot
 from stemscale.reports.plots.panels import panel_grid, panel_title, show_image
+from stemscale.reports.shots import FovShots, Shot
 
 ORANGE = "#e69f00"  # of the magnified square, as on the page
 

@@ -11,9 +11,9 @@ from stemscale.errors import SeriesError
 from stemscale.quality import min_max_scale, remove_background
 from stemscale.reports.display import Display, on_grid
 from stemscale.reports.lines import Dips, dips, has_dark_lines, telling_rows
-from stemscale.reports.pixels import FloatImage, FovShots, Shot
 from stemscale.reports.plot import Plot, column, unit_column
 from stemscale.reports.plots.panels import WIDE_IN, along_nm, groups_of
+from stemscale.reports.shots import FloatImage, FovShots, Shot
 from stemscale.reports.style import Look, figure_text, looks, one_legend
 
 FloatArray = npt.NDArray[np.float64]

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 from matplotlib.transforms import ScaledTranslation
 
-from stemscale.reports.pictures import scale_bar
-from stemscale.reports.pixels import FloatImage, Shot
+from stemscale.reports.shots import FloatImage, Shot
 from stemscale.reports.style import figure_text
+from stemscale.views.scale_bar import scale_bar
 
 WIDE_IN = 11.5  # as A4 lies
 WIDTH_IN = 5.2  # two beside each other on a page of 1280 px

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from stemscale.errors import SeriesError
 from stemscale.quality import ResidualTest, residual_test
-from stemscale.reports.pixels import FovShots
 from stemscale.reports.plot import Plot, column, unit_column
 from stemscale.reports.plots.panels import (
     MOST_IN_A_ROW,
@@ -18,9 +17,10 @@ from stemscale.reports.plots.panels import (
     along_nm,
     no_ticks,
 )
-from stemscale.reports.store_view import StoreView
+from stemscale.reports.shots import FovShots
 from stemscale.reports.stretches import Stretch, read_stretches
 from stemscale.reports.style import figure_text
+from stemscale.views.store_view import StoreView
 
 _CLEAREST = 6.0  # standard deviations
 _MOST_BINS = 128  # a side, of the numbers

@@ -9,12 +9,13 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stemscale.reports.pixels import rapid_psnr_by_frame
 from stemscale.reports.plot import Plot, column
 from stemscale.reports.plots.panels import WIDE_IN, WIDTH_IN
 from stemscale.reports.scores import RAPID, type_label
-from stemscale.reports.store_view import DONE, FovView
+from stemscale.reports.shots import rapid_psnr_by_frame
 from stemscale.reports.style import Look, figure_text, looks, one_legend
+from stemscale.store import DONE
+from stemscale.views.store_view import FovView
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -10,11 +10,11 @@ from scipy.ndimage import uniform_filter1d
 
 from stemscale.quality import agreement_cutoff, horizontal_profile
 from stemscale.reports.display import Display, on_grid
-from stemscale.reports.pixels import FovShots, Shot
 from stemscale.reports.plot import Plot, column
 from stemscale.reports.plots.fourier import LEAST_PX
 from stemscale.reports.plots.line_profile import FILTERS_A_PANEL, look_name
 from stemscale.reports.plots.panels import WIDE_IN, groups_of
+from stemscale.reports.shots import FovShots, Shot
 from stemscale.reports.style import Look, figure_text, looks, one_legend
 
 FloatArray = npt.NDArray[np.float64]

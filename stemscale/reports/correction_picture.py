@@ -6,11 +6,11 @@ from pathlib import Path
 from matplotlib.backends.backend_pdf import PdfPages
 
 from stemscale.errors import StoreError
-from stemscale.reports.correction import fits_best, read_correction
-from stemscale.reports.output import checked_output, write_at_once
+from stemscale.reports.corrected_fov import fits_best, read_correction
 from stemscale.reports.plots.correction_figure import DPI, correction_figure
-from stemscale.reports.store_view import FovView, StoreView, read_store
-from stemscale.reports.style import figure_style
+from stemscale.reports.style import UNDATED, figure_style, save_figure
+from stemscale.views.output import checked_output, write_at_once
+from stemscale.views.store_view import FovView, StoreView, read_store
 
 PLOT_ENDINGS = (".png", ".svg", ".pdf")
 
@@ -38,7 +38,7 @@ def check_plot(store: str | Path, output: Path) -> Path:
     return checked_output(store, output, PLOT_ENDINGS)
 
 
-def plot_corrections(store: str | Path, output: Path, *, fovs: Sequence[str] | None = None) -> Path:
+def plot_corrections(store: str | Path, output: Path, *, fovs: Sequence[str] = ()) -> Path:
     """Draw the distortion of calibrated FOVs, and their images before and after its correction.
 
     Parameters
@@ -65,7 +65,7 @@ def plot_corrections(store: str | Path, output: Path, *, fovs: Sequence[str] | N
     """
     check_plot(store, output)
     view = read_store(store)
-    chosen = [f for f in fits_best(view.fovs) if fovs is None or f.name in fovs]
+    chosen = [f for f in fits_best(view.fovs) if not fovs or f.name in fovs]
     if not chosen:
         raise StoreError(f"{store} has no calibration to draw: run `stemscale calibrate` first")
     ending = output.suffix.lower().lstrip(".")
@@ -74,16 +74,11 @@ def plot_corrections(store: str | Path, output: Path, *, fovs: Sequence[str] | N
             write_at_once(output, lambda path: _write_pages(view, chosen, path))
         else:
             figure = correction_figure(read_correction(view, chosen[0]))
-            plain = {"Date": None, "Creator": None} if ending == "svg" else {"Software": None}
-            write_at_once(
-                output,
-                lambda path: figure.savefig(path, format=ending, dpi=DPI, metadata=plain),
-            )
+            write_at_once(output, lambda path: save_figure(figure, path, ending, dpi=DPI))
     return output
 
 
 def _write_pages(view: StoreView, fovs: Sequence[FovView], path: Path) -> None:
-    plain = {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None}
-    with PdfPages(path, metadata=plain) as pages:
+    with PdfPages(path, metadata=UNDATED["pdf"]) as pages:
         for fov in fovs:  # one at a time: a store may have many
             pages.savefig(correction_figure(read_correction(view, fov)), dpi=DPI)

@@ -10,17 +10,23 @@ import numpy.typing as npt
 from stemscale.distortion import SeriesWarp
 from stemscale.errors import CorrectionLostError, StemscaleError
 from stemscale.pipeline.correction import Correction, find_correction
-from stemscale.reports.scores import rapid_scores
-from stemscale.reports.store_view import (
+from stemscale.store import (
     DONE,
+    AcquisitionStore,
+    calibration_group,
+    filtered_group,
+    rapid_group,
+    slow_group,
+)
+from stemscale.views.store_view import (
     UNREADABLE,
     FilterView,
     FovView,
     StoreView,
     first_line,
+    longest_scored,
     open_group,
 )
-from stemscale.store import AcquisitionStore
 
 FloatImage = npt.NDArray[np.float64]
 
@@ -88,11 +94,10 @@ def choose_frame(fov: FovView) -> int:
 
 def rapid_psnr_by_frame(fov: FovView) -> dict[int, float]:
     """Return the PSNR of the rapid frames [dB] by frame number, where it is known."""
-    found = per_frame_filters(fov)
-    values = rapid_scores(found)
-    if values is None:
+    source = longest_scored(per_frame_filters(fov))
+    if source is None:
         return {}
-    source = max((f for f in found if "psnr_rapid" in f.scores), key=lambda f: f.shape[0])
+    values = source.done_scores("psnr_rapid")
     numbers = source.frame_numbers[source.status == DONE]
     return {int(n): float(v) for n, v in zip(numbers, values, strict=True) if np.isfinite(v)}
 
@@ -150,7 +155,7 @@ def per_frame_filters(fov: FovView) -> list[FilterView]:
     list of FilterView
         In the order of the store.
     """
-    return [f for f in fov.filters if f.shape[0] > 1 or fov.shape[0] == 1]
+    return [f for f in fov.filters if not f.is_average or fov.shape[0] == 1]
 
 
 def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
@@ -165,7 +170,7 @@ def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
             note="distortion corrected",
             psnr_db=psnr,
         )
-    with open_group(view.path, f"{fov.name}/rapid") as group:
+    with open_group(view.path, rapid_group(fov.name)) as group:
         image = _image(group["frames"].isel(frame=frame))
     size, note = fov.pixel_size_nm, "as recorded"
     filtered_shapes = {f.shape[1:] for f in fov.filters}
@@ -215,7 +220,7 @@ def _stored_average(view: StoreView, fov: FovView) -> Shot | None:
     if fov.calibration is None or not fov.calibration.has_dcfi:
         return None
     size = fov.pixel_size_nm
-    with open_group(view.path, f"{fov.name}/calibration") as group:
+    with open_group(view.path, calibration_group(fov.name)) as group:
         return Shot(
             role="dcfi",
             name="DCFI",
@@ -227,23 +232,22 @@ def _stored_average(view: StoreView, fov: FovView) -> Shot | None:
 
 
 def _filtered(view: StoreView, fov: FovView, filtered: FilterView, frame: int) -> Shot | None:
-    whole_series = filtered.shape[0] == 1
-    at = np.flatnonzero((filtered.frame_numbers == frame) | whole_series)
+    at = np.flatnonzero((filtered.frame_numbers == frame) | filtered.is_average)
     if at.size == 0 or filtered.status[at[0]] != DONE:
         return None
     index = int(at[0])
-    with open_group(view.path, f"{fov.name}/filtered/{filtered.name}") as group:
+    with open_group(view.path, filtered_group(fov.name, filtered.name)) as group:
         image = _image(group["frames"].isel(frame=index))
     psnr = filtered.scores.get("psnr")
     is_dcfi = filtered.kind == "dcfi"
-    note = f"average of {fov.shape[0]} frames" if is_dcfi and whole_series else ""
+    note = f"average of {fov.shape[0]} frames" if filtered.is_average else ""
     return Shot(
         role="dcfi" if is_dcfi else "filtered",
         name="DCFI" if filtered.name == "dcfi" else filtered.name,
         image=image,
         pixel_size_nm=filtered.pixel_size_nm or fov.pixel_size_nm,
         note="was trained on this FOV" if filtered.trained_on else note,
-        is_average=whole_series and fov.shape[0] > 1,
+        is_average=filtered.is_average and fov.shape[0] > 1,
         psnr_db=None if psnr is None or not np.isfinite(psnr[index]) else float(psnr[index]),
     )
 
@@ -251,7 +255,7 @@ def _filtered(view: StoreView, fov: FovView, filtered: FilterView, frame: int) -
 def _slow(view: StoreView, fov: FovView) -> Shot | None:
     if fov.slow is None:
         return None
-    with open_group(view.path, f"{fov.name}/slow") as group:
+    with open_group(view.path, slow_group(fov.name)) as group:
         image = _image(group["image"])
     return Shot(
         role="slow",

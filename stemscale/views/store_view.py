@@ -13,20 +13,22 @@ import zarr
 from stemscale.acquisition import positive
 from stemscale.errors import StoreError
 from stemscale.store import (
-    FRAME_STATUS,
+    DONE,
+    PENDING,
     SUMMARY,
     FlaggedFrames,
+    calibration_group,
+    filtered_group,
     flagged_frames,
     natural_order,
+    rapid_group,
+    slow_group,
     store_path,
     zarr_store,
 )
 
 FloatArray = npt.NDArray[np.float64]
 
-PENDING, DONE, FAILED, DAMAGED = (
-    FRAME_STATUS[name] for name in ("pending", "done", "failed", "damaged_input")
-)
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, IndexError)
 """What zarr and xarray raise on damaged data; a report names the part and goes on."""
 
@@ -87,12 +89,13 @@ class FilterView:
     status: npt.NDArray[np.int64]  # (frame,)
     frame_numbers: npt.NDArray[np.int64]  # (frame,) of the rapid series
     scores: Mapping[str, FloatArray]  # psnr, psnr_rapid: (frame,) [dB]
+    is_average: bool = False  # one image of the whole series
     flagged: FlaggedFrames | None = None  # frames outside what the filter was trained on
     distortion: str = ""  # how it was corrected, in words
 
     @property
     def kind(self) -> str:
-        """Tell ``dcfi``, ``none``, ``bm3d`` or ``learned``."""
+        """Tell ``dcfi``, ``none``, ``bm3d``, ``learned`` or ``other``."""
         if self.card is not None or self.label.endswith(".safetensors"):
             return "learned"
         return self.label if self.label in ("dcfi", "none", "bm3d") else "other"
@@ -100,6 +103,11 @@ class FilterView:
     def count(self, status: int) -> int:
         """Count the frames of one status."""
         return int(np.count_nonzero(self.status == status))
+
+    def done_scores(self, score: str) -> FloatArray:
+        """Give one of the scores, of the frames that are done."""
+        done: FloatArray = self.scores[score][self.status == DONE]
+        return done
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -151,6 +159,18 @@ class StoreView:
     def only(self, names: Sequence[str]) -> Self:
         """Leave out all FOVs but those named."""
         return replace(self, fovs=tuple(f for f in self.fovs if f.name in names))
+
+
+def makes_average(attrs: Mapping[Any, Any], n_frames: int) -> bool:
+    """Tell by attributes and length of filtered frames whether they are one image of all frames."""
+    # one frame alone may also be the first of a series that grows
+    return attrs.get("filter") == "dcfi" and attrs.get("window") is None and n_frames == 1
+
+
+def longest_scored(filters: Sequence[FilterView]) -> FilterView | None:
+    """Choose the longest output that has the PSNR of the rapid frames, or None without one."""
+    scored = [f for f in filters if "psnr_rapid" in f.scores]
+    return max(scored, key=lambda f: f.shape[0], default=None)
 
 
 def read_store(path: str | Path, *, only: Container[str] | None = None) -> StoreView:
@@ -242,18 +262,18 @@ def first_line(error: BaseException) -> str:
 
 
 def _read_fov(path: str, group: Any, name: str, problems: list[str]) -> FovView:
-    rapid = open_group(path, f"{name}/rapid")
+    rapid = open_group(path, rapid_group(name))
     frames = rapid["frames"]
     n_frames, n_y, n_x = (int(n) for n in frames.shape)
     filters = []
     if "filtered" in group:
         for filter_name in sorted(group["filtered"].group_keys(), key=natural_order):
             try:
-                filters.append(_read_filter(path, f"{name}/filtered/{filter_name}", filter_name))
+                filters.append(_read_filter(path, filtered_group(name, filter_name), filter_name))
             except UNREADABLE as error:
                 problems.append(f"{name}/filtered/{filter_name}: {first_line(error)}")
-    slow = _open_if_there(path, f"{name}/slow", group, problems)
-    calibration = _open_if_there(path, f"{name}/calibration", group, problems)
+    slow = _open_if_there(path, slow_group(name), group, problems)
+    calibration = _open_if_there(path, calibration_group(name), group, problems)
     time = _per_frame(rapid, "time")
     return FovView(
         name=name,
@@ -268,7 +288,7 @@ def _read_fov(path: str, group: Any, name: str, problems: list[str]) -> FovView:
         time=time,
         temperature=_per_frame(rapid, "temperature"),
         slow=None if slow is None or "image" not in slow else _slow_view(slow),
-        calibration=_calibration_view(calibration, f"{name}/calibration", problems),
+        calibration=_calibration_view(calibration, calibration_group(name), problems),
         filters=tuple(filters),
         settings=dict(rapid.attrs),
     )
@@ -339,6 +359,7 @@ def _read_filter(path: str, group: str, name: str) -> FilterView:
             for score in ("psnr", "psnr_rapid")
             if (values := _per_frame(found, score)) is not None
         },
+        is_average=makes_average(found.attrs, n_frames),
         flagged=flagged_frames(found),
         distortion=str(found.attrs.get("distortion", "")),
     )
