@@ -147,8 +147,6 @@ def train(
     checkpoint = path.with_name(path.name + ".checkpoint")
     if resume and not checkpoint.is_file():
         raise TrainingError(f"{checkpoint} does not exist, so there is nothing to resume")
-    if overwrite and not resume:
-        checkpoint.unlink(missing_ok=True)
     parent = None if start_from is None else load_filter(find_filter(start_from))
     if parent is not None:
         if width is not None or frames_in is not None or equalize:
@@ -182,6 +180,8 @@ def train(
         )
         about.append(_about(store, fov))
         listener(FovDone(fov=fov, step="read", done=i, total=len(chosen)))
+    if overwrite and not resume:  # not before all else is known to be right
+        checkpoint.unlink(missing_ok=True)
     made = train_filter(
         training,
         recipe=recipe,
