@@ -41,6 +41,7 @@ from stemscale.store import (
     frames_per_block,
     natural_order,
     rapid_group,
+    store_path,
 )
 
 logger = logging.getLogger(__name__)
@@ -251,11 +252,11 @@ def _tasks(store: AcquisitionStore, fov: _Fov, truth: str | Path | None) -> Iter
     beside = [f for f in fov.filters if f.beside]
     apart = 1 + max((f.halo for f in beside), default=0)
     shared: dict[str, Any] = {
-        "store": str(store.path),
+        "store": str(store.path.absolute()),  # workers may be in another folder
         "fov": fov.name,
         "group": f"{fov.name}/scoring",
         "apart": apart,
-        "truth": None if truth is None else str(truth),
+        "truth": None if truth is None else str(store_path(truth).absolute()),
         "run": run,
     }
     for number, start in enumerate(starts):
