@@ -8,7 +8,7 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from stemscale.acquisition import Image
-from stemscale.distortion import DistortionMap, Warp, integrate_frames
+from stemscale.distortion import DistortionMap, Warp, integrate_frames, nominal_source
 from stemscale.distortion.shift import shift_image
 from stemscale.errors import DistortionError
 from stemscale.pipeline.calibration import load_map
@@ -21,7 +21,6 @@ from stemscale.reports.store_view import (
     FovView,
     StoreView,
     first_line,
-    nominal_source,
     open_group,
 )
 from stemscale.store import AcquisitionStore
