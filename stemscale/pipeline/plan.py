@@ -36,6 +36,8 @@ Simulated at 24 electrons a pixel, filtered frames differ from those with the us
 the noise at most; with 8 by 0.8 %, with 4 by 1.2 %, with 1 by 3.8 %.
 """
 
+UNCORRECTED = "none (as asked)"
+
 _SCALE_FRAMES = 64
 _WORKING_COPIES = 4  # of a block as float32: read, corrected, in the network, filtered
 
@@ -476,7 +478,7 @@ def _correction(
         found = load_calibration(store, fov)
         return found, "none (no calibration)" if found is None else f"own, by {found.method}", None
     if str(distortion) == "none":
-        return None, "none (as asked)", None
+        return None, UNCORRECTED, None
     transfer = carry_over(rapid, distortion, what=f"{store.path}: {fov}", force=force)
     return transfer.calibration, transfer.words(), transfer
 
