@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stemscale.pipeline.calibrate import calibrate
-    from stemscale.pipeline.compact import CompactedSeries, compact
+    from stemscale.pipeline.compact import compact
     from stemscale.pipeline.events import (
         BlockDone,
         BlockFailed,
         Following,
-        FovDone,
         FramesAligned,
-        FramesCompacted,
         Listener,
         Ready,
         RunStarted,
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
         no_listener,
     )
     from stemscale.pipeline.info import info
-    from stemscale.pipeline.plan import ProcessPlan, plan_process
+    from stemscale.pipeline.plan import plan_process
     from stemscale.pipeline.process import process
     from stemscale.pipeline.status import SeriesStatus, status
     from stemscale.pipeline.summarize import summarize
@@ -38,13 +36,9 @@ if TYPE_CHECKING:
 __all__ = [
     "BlockDone",
     "BlockFailed",
-    "CompactedSeries",
     "Following",
-    "FovDone",
     "FramesAligned",
-    "FramesCompacted",
     "Listener",
-    "ProcessPlan",
     "ProcessSummary",
     "Ready",
     "RunStarted",
@@ -65,8 +59,6 @@ __all__ = [
 ]
 
 _MODULES = {
-    "CompactedSeries": "compact",
-    "ProcessPlan": "plan",
     "ProcessSummary": "summary",
     "SeriesStatus": "status",
     "plan_process": "plan",

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from distributed import Client
 from numpy.typing import NDArray
 
-from stemscale.acquisition import Frames, Image, compare_scans
+from stemscale.acquisition import Image, compare_scans
 from stemscale.distortion import (
     Dcfi,
     DistortionMap,
@@ -148,7 +148,7 @@ def _averages(
         middle = frames.shape[0] // 2
         require_unsaturated(frames.read(middle, middle + 1)[0], f"{fov}: rapid frame {middle}")
         averages[fov] = average_series(store, fov, client=client, listener=listener)
-        listener(FovDone(fov=fov, step="average", done=i, total=len(fovs)))
+        listener(FovDone(fov=fov, done=i, total=len(fovs)))
     return averages
 
 
@@ -172,7 +172,7 @@ def _calibrate_setting(
     maps, unlike = _estimate_those_alike(averages, slow, leaders, method, fit)
     left_out = {f: unlike[leader.get(f, f)] for f in group if leader.get(f, f) in unlike}
     leaders = list(maps)
-    listener(FovDone(fov=group[-1], step="estimate", done=len(group), total=len(group)))
+    listener(FovDone(fov=group[-1], done=len(group), total=len(group)))
     shared = shared_map(list(maps.values()))
     ratio = _pixel_ratio(store, group[0], shared)
     found = []
@@ -277,19 +277,6 @@ def _estimate(
 def _corrected(average: Dcfi, distortion: DistortionMap) -> Image:
     image: Image = Warp(distortion)(average.image[None])[0]
     return image
-
-
-def blocks_of(store: AcquisitionStore, fov: str) -> Iterator[Frames]:
-    """Read the rapid frames of a FOV block by block.
-
-    Yields
-    ------
-    ndarray, shape (frame, y, x)
-        As recorded.
-    """
-    frames = store.frames(rapid_group(fov))
-    for index in range(frames.n_blocks):
-        yield frames.read(*frames.bounds(index))
 
 
 def _can_estimate(store: AcquisitionStore, fov: str, asked_for: bool) -> bool:

@@ -135,16 +135,11 @@ def _mean(values: NDArray[Any]) -> NDArray[Any]:
     return middle
 
 
-def grow(
-    store: AcquisitionStore,
-    series: SeriesPlan,
-    coordinates: Mapping[str, Any],
-    given_up: Mapping[int, str] | None = None,
-) -> None:
+def grow(store: AcquisitionStore, series: SeriesPlan, coordinates: Mapping[str, Any]) -> None:
     """Make room for frames that the series got since; safe to be done again when cut short."""
     store.write_dataset(series.group, xr.Dataset(coords=coordinates))
     store.frames(series.group).resize(series.n_frames)
-    finish(store, series, given_up or {})  # what is known of every frame has the new length, too
+    finish(store, series, {})  # what is known of every frame has the new length, too
 
 
 def finish(store: AcquisitionStore, series: SeriesPlan, given_up: Mapping[int, str]) -> None:

@@ -328,8 +328,8 @@ def _plan_series(
             f"one, or leave it out for one average of all"
         )
     n_frames = 1 if choice.whole_series else length
-    if n_frames == 1 and choice.whole_series:
-        settings = replace(settings, frame_time_s=None, dwell_time_ns=settings.dwell_time_ns)
+    if choice.whole_series:
+        settings = replace(settings, frame_time_s=None)
     group = filtered_group(fov, name)
     # what a growing series began with stays, or frames made before and after would not match
     kept = {} if overwrite else earlier_run(store, group) or {}

@@ -102,8 +102,6 @@ class ScoreTask:
         Whether to make the tests of a whole stretch as well: ring correlation, residual.
     run : str
         Names this run: what a worker knows of another one is old.
-    epoch : int
-        None: nothing is written.
     """
 
     store: str
@@ -118,7 +116,6 @@ class ScoreTask:
     truth: str | None
     probe: bool
     run: str
-    epoch: int = 0
 
     @property
     def frames(self) -> int:

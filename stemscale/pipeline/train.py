@@ -179,7 +179,7 @@ def train(
             )
         )
         about.append(_about(store, fov))
-        listener(FovDone(fov=fov, step="read", done=i, total=len(chosen)))
+        listener(FovDone(fov=fov, done=i, total=len(chosen)))
     if overwrite and not resume:  # not before all else is known to be right
         checkpoint.unlink(missing_ok=True)
     made = train_filter(
