@@ -12,6 +12,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Image, compare_scans
+from stemscale.clusters import check_workers
 from stemscale.distortion import (
     Dcfi,
     DistortionMap,
@@ -28,7 +29,6 @@ from stemscale.errors import DistortionError, SettingsError, ViewError
 from stemscale.pipeline.average import average_series, averaging
 from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.pipeline.events import FovDone, Listener, no_listener
-from stemscale.pipeline.plan import check_workers
 from stemscale.quality import zncc
 from stemscale.store import AcquisitionStore, rapid_group, slow_group
 

@@ -57,7 +57,7 @@ def lay_out(store: AcquisitionStore, series: SeriesPlan, choice: FilterChoice) -
     earlier = earlier_run(store, series.group)
     if earlier is not None and earlier.get("fingerprint") == series.run["fingerprint"]:
         store.set_attrs(series.group, {"state": "partial"})
-        if restore_ledger(store, series.output):
+        if restore_ledger(store, series):
             keep_distortion(ledger, series.distortion)
             keep_parameters(ledger, store.attrs(series.group).get("filter_parameters"))
         if _length(store, series.group) < series.n_frames:

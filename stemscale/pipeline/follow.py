@@ -22,22 +22,16 @@ from stemscale.errors import (
     StoreError,
     StoreUnavailableError,
 )
+from stemscale.pipeline.asked import Asked
 from stemscale.pipeline.block import process_block, warm_up
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, Ready, Waiting
 from stemscale.pipeline.filtered import frame_columns, grow, lay_out
-from stemscale.pipeline.filters import choose_filter
 from stemscale.pipeline.followed import Followed, FollowedSeries
 from stemscale.pipeline.growing import RawSeries
 from stemscale.pipeline.ledger_files import keep_filter
 from stemscale.pipeline.performance import reporting
-from stemscale.pipeline.plan import (
-    FOLLOW_SCALE_FRAMES,
-    ProcessPlan,
-    check_asked,
-    check_follows,
-    plan_process,
-)
+from stemscale.pipeline.plan import FOLLOW_SCALE_FRAMES, ProcessPlan, plan_asked
 from stemscale.pipeline.summary import (
     ProcessSummary,
     command_of,
@@ -97,13 +91,12 @@ class Waits:
 
 def follow(
     store: str | Path,
+    asked: Asked,
     place: AbstractContextManager[Client],
     waits: Waits,
     listener: Listener,
     *,
-    fovs: Sequence[str] = (),
     report_file: Path | None = None,
-    **asked: Any,
 ) -> ProcessSummary:
     """Filter series while they grow; the workers are ready before the first frame comes.
 
@@ -111,16 +104,14 @@ def follow(
     ----------
     store : str or Path
         May be made later.
+    asked : Asked
+        Of which FOVs: by default of all that there are once there is one.
     place : context manager
         Of the client.
     waits : Waits
     listener : callable
-    fovs : sequence of str
-        By default all that there are once there is one.
     report_file : Path, optional
         For Dask's account of tasks and workers.
-    **asked
-        As for `plan_process`.
 
     Returns
     -------
@@ -134,9 +125,9 @@ def follow(
         As for `plan_process`.
     """
     path = store_path(store)
-    choice = choose_filter(asked["filter"], window=asked["window"], weighted=asked["weighted"])
-    check_follows(choice, drift=asked["drift"])
-    check_asked(choice, **{n: asked[n] for n in ("name", "distortion", "force", "interpolation")})
+    choice = asked.choice()
+    asked.check_follows(choice)
+    asked.check(choice)
     if choice.file is not None and choice.sha256 is not None:
         ledger_root(path).parent.mkdir(parents=True, exist_ok=True)
         keep_filter(path, choice.file, choice.sha256)
@@ -144,8 +135,8 @@ def follow(
         client.run(warm_up, str(path.absolute()), choice.sha256, _USUAL_SHAPE)
         listener(Ready(dashboard=attach(client)))
         since_ns = time.time_ns()
-        there = await_frames(path, fovs, waits, listener)
-        plan = _patiently(lambda: plan_process(store, **asked, fovs=there, follow=True))
+        there = await_frames(path, asked.fovs, waits, listener)
+        plan = _patiently(lambda: plan_asked(store, replace(asked, fovs=there), follow=True))
         return follow_plan(
             plan, client, waits, listener, since_ns=since_ns, report_file=report_file
         )

@@ -19,6 +19,7 @@ from stemscale.dashboard import attach
 from stemscale.denoising import find_devices
 from stemscale.distortion import Interpolation
 from stemscale.errors import ProcessingError, SettingsError, StoreUnavailableError
+from stemscale.pipeline.asked import Asked
 from stemscale.pipeline.block import BlockTask, process_block
 from stemscale.pipeline.drift import find_drift
 from stemscale.pipeline.engine import run_blocks
@@ -34,7 +35,7 @@ from stemscale.pipeline.ledger_files import (
     load_parameters,
 )
 from stemscale.pipeline.performance import check_report_file, reporting
-from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, check_workers, plan_process
+from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, plan_asked
 from stemscale.pipeline.summary import (
     ProcessSummary,
     command_of,
@@ -128,23 +129,22 @@ def process(
     ProcessingError
         If ``follow`` waits for frames in vain.
     """
-    asked: dict[str, Any] = {
-        "filter": filter,
-        "name": name,
-        "fovs": fovs,
-        "distortion": distortion,
-        "force": force,
-        "interpolation": interpolation,
-        "window": window,
-        "weighted": weighted,
-        "drift": drift,
-        "overwrite": overwrite,
-        "retry_failed": retry_failed,
-    }
+    asked = Asked(
+        filter=filter,
+        name=name,
+        fovs=fovs,
+        distortion=distortion,
+        force=force,
+        interpolation=interpolation,
+        window=window,
+        weighted=weighted,
+        drift=drift,
+        overwrite=overwrite,
+        retry_failed=retry_failed,
+    )
     if until_idle_s is not None and not (follow and until_idle_s > 0):
         raise SettingsError(f"--until-idle {until_idle_s:g}: seconds above 0, with --follow")
-    plan = None if follow else plan_process(store, **asked)
-    check_workers(workers)
+    plan = None if follow else plan_asked(store, asked)
     jobs = check_place(
         scheduler,
         workers=workers,
@@ -163,7 +163,7 @@ def process(
                 scheduler, workers=workers, devices=find_devices(device), tls=tls, jobs=jobs
             )
         )
-        return follow_series(store, place, waits, listener, report_file=report_file, **asked)
+        return follow_series(store, asked, place, waits, listener, report_file=report_file)
     devices = find_devices(device) if plan.choice.kind == "file" else ("cpu",)
     return run_plan(
         plan,

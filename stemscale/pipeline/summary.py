@@ -9,7 +9,7 @@ from distributed import Client
 
 from stemscale.pipeline.events import RunStarted
 from stemscale.pipeline.latency import Latency
-from stemscale.pipeline.plan import UNCORRECTED, ProcessPlan, SeriesPlan
+from stemscale.pipeline.plan import ProcessPlan, SeriesPlan
 from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
@@ -148,19 +148,19 @@ def summarize_run(
 
 def command_of(plan: ProcessPlan) -> str:
     """Write the command as the store's history keeps it."""
+    asked = plan.asked
     parts = [f"process --filter {plan.choice.label} --name {plan.name}"]
-    if plan.choice.window is not None:
-        parts.append(f"--window {plan.choice.window}")
-    parts += ["--weighted"] * plan.choice.weighted
-    parts += ["--drift"] * any(s.run.get("drift") for s in plan.series)
+    if asked.window is not None:
+        parts.append(f"--window {asked.window}")
+    parts += ["--weighted"] * asked.weighted + ["--drift"] * asked.drift
     transfer = next((s.transfer for s in plan.series if s.transfer is not None), None)
     if transfer is not None:
         forced = any(s.transfer is not None and s.transfer.forced for s in plan.series)
         parts.append(f"--distortion {transfer.store}" + " --force" * forced)
-    elif any(s.correction.startswith(UNCORRECTED) for s in plan.series):
+    elif asked.distortion is not None:
         parts.append("--distortion none")
-    chosen = {s.run["interpolation"] for s in plan.series} - {None, "linear"}
-    parts += [f"--interpolation {name}" for name in chosen]
+    if asked.interpolation != "linear":
+        parts.append(f"--interpolation {asked.interpolation}")
     return " ".join(parts)
 
 
