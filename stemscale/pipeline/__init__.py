@@ -25,11 +25,11 @@ if TYPE_CHECKING:
         no_listener,
     )
     from stemscale.pipeline.info import info
+    from stemscale.pipeline.outcome import ProcessSummary
     from stemscale.pipeline.plan import plan_process
     from stemscale.pipeline.process import process
     from stemscale.pipeline.status import SeriesStatus, status
     from stemscale.pipeline.summarize import summarize
-    from stemscale.pipeline.summary import ProcessSummary
     from stemscale.pipeline.train import train
     from stemscale.pipeline.verify import verify
 
@@ -59,7 +59,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "ProcessSummary": "summary",
+    "ProcessSummary": "outcome",
     "SeriesStatus": "status",
     "plan_process": "plan",
 }

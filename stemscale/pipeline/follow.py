@@ -1,7 +1,6 @@
 """Filter series while they grow: one run, with one cluster, that keeps up with the microscope."""
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,6 @@ from stemscale.errors import (
     StemscaleError,
     StoreConflictError,
     StoreError,
-    StoreUnavailableError,
 )
 from stemscale.pipeline.asked import Asked
 from stemscale.pipeline.block import process_block, warm_up
@@ -30,16 +28,9 @@ from stemscale.pipeline.filtered import frame_columns, grow, lay_out
 from stemscale.pipeline.followed import Followed, FollowedSeries
 from stemscale.pipeline.growing import RawSeries
 from stemscale.pipeline.ledger_files import keep_filter
-from stemscale.pipeline.performance import reporting
+from stemscale.pipeline.outcome import ProcessSummary, summarize_run
 from stemscale.pipeline.plan import FOLLOW_SCALE_FRAMES, ProcessPlan, plan_asked
-from stemscale.pipeline.summary import (
-    ProcessSummary,
-    command_of,
-    hold_series,
-    started,
-    summarize_run,
-)
-from stemscale.pipeline.telling import telling
+from stemscale.pipeline.run import command_of, hold_series, running, verb_of, with_picture
 from stemscale.store import (
     AcquisitionStore,
     StorePath,
@@ -247,13 +238,16 @@ def follow_plan(
         followed = [FollowedSeries(store, s, since_ns=since_ns) for s in plan.series]
         shown = [_Shown(store, one) for one in followed]
         store.consolidate()  # so that viewers find the groups
-        run = secrets.token_hex(8)
+        counts = {"clipped": 0, "masked": 0}
         began = time.perf_counter()
-        listener(started(plan, client, about["dashboard"]))
-        with (
-            reporting(client, report_file, command=command_of(plan)),
-            telling(client, plan, run, listener) as told,
-        ):
+        with running(
+            client,
+            plan,
+            listener,
+            dashboard=about["dashboard"],
+            report_file=report_file,
+            close=lambda: _close(store, plan, followed),
+        ) as (run, told):
             source = Followed(
                 str(plan.store.absolute()),
                 followed,
@@ -263,23 +257,12 @@ def follow_plan(
                 publish=shown,
                 listener=told,
             )
-            counts = {"clipped": 0, "masked": 0}
-            try:
-                for task, record in run_blocks(
-                    client,
-                    process_block,
-                    source,
-                    told,
-                    verb="denoise",
-                    pictured=lambda task: replace(task, picture=True),
-                ):
-                    source.made(task, record)
-                    if not isinstance(record, str):
-                        counts = {n: c + record.counts.get(n, 0) for n, c in counts.items()}
-            except (KeyboardInterrupt, ProcessingError):
-                with suppress(OSError, StoreUnavailableError):
-                    _close(store, plan, followed)
-                raise
+            for task, record in run_blocks(
+                client, process_block, source, told, verb=verb_of(plan), pictured=with_picture
+            ):
+                source.made(task, record)
+                if not isinstance(record, str):
+                    counts = {n: c + record.counts.get(n, 0) for n, c in counts.items()}
         seconds = time.perf_counter() - began
         plan = _close(store, plan, followed)
     return summarize_run(

@@ -1,13 +1,11 @@
 """Filter every frame of a store that is not filtered yet, as a graph of tasks on Dask."""
 
 import logging
-import secrets
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import replace
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from stemscale.clusters import Jobs, Tls, check_place, connect
 from stemscale.dashboard import attach
 from stemscale.denoising import find_devices
 from stemscale.distortion import Interpolation
-from stemscale.errors import ProcessingError, SettingsError, StoreUnavailableError
+from stemscale.errors import SettingsError
 from stemscale.pipeline.asked import Asked
 from stemscale.pipeline.block import BlockTask, process_block
 from stemscale.pipeline.drift import find_drift
@@ -34,22 +32,14 @@ from stemscale.pipeline.ledger_files import (
     load_drift,
     load_parameters,
 )
-from stemscale.pipeline.performance import check_report_file, reporting
+from stemscale.pipeline.outcome import ProcessSummary, summarize_run
+from stemscale.pipeline.performance import check_report_file
 from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, plan_asked
-from stemscale.pipeline.summary import (
-    ProcessSummary,
-    command_of,
-    hold_series,
-    started,
-    summarize_run,
-)
-from stemscale.pipeline.telling import telling
+from stemscale.pipeline.run import command_of, hold_series, running, verb_of, with_picture
 from stemscale.pipeline.tuning import find_parameters
 from stemscale.store import FRAME_STATUS, AcquisitionStore, block_bounds
 
 logger = logging.getLogger(__name__)
-
-_VERBS = {"none": "correct", "dcfi": "average"}  # of tasks, as Dask's pages name them
 
 
 def process(
@@ -243,31 +233,28 @@ def run_plan(
                 keep_drift(store.ledger(series.group), shifts)
             _tune(store, series, plan)
         began = time.perf_counter()
-        try:
-            if client is not None:
-                listener(started(plan, client, about["dashboard"]))
-                run = secrets.token_hex(8)
-                with (
-                    reporting(client, report_file, command=command_of(plan)),
-                    telling(client, plan, run, listener) as told,
+        if client is not None:
+            with running(
+                client,
+                plan,
+                listener,
+                dashboard=about["dashboard"],
+                report_file=report_file,
+                close=lambda: _close(store, plan, epochs, given_up),
+            ) as (run, told):
+                for task, record in run_blocks(
+                    client,
+                    process_block,
+                    _tasks(plan, epochs, run),
+                    told,
+                    verb=verb_of(plan),
+                    pictured=with_picture,
                 ):
-                    for task, record in run_blocks(
-                        client,
-                        process_block,
-                        _tasks(plan, epochs, run),
-                        told,
-                        verb=_VERBS.get(plan.choice.kind, "denoise"),
-                        pictured=lambda task: replace(task, picture=True),
-                    ):
-                        if isinstance(record, str):
-                            given_up[task.group][task.block] = record
-                        else:
-                            counts.update(record.counts)
-                            counts["frames"] += record.status.count(good)
-        except (KeyboardInterrupt, ProcessingError):
-            with suppress(OSError, StoreUnavailableError):  # it may be the store that ends this
-                _close(store, plan, epochs, given_up)
-            raise
+                    if isinstance(record, str):
+                        given_up[task.group][task.block] = record
+                    else:
+                        counts.update(record.counts)
+                        counts["frames"] += record.status.count(good)
         seconds = time.perf_counter() - began
         _close(store, plan, epochs, given_up)
         if not epochs and not store.is_consolidated():  # a run killed when only this was left
