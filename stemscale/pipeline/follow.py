@@ -21,7 +21,7 @@ from stemscale.errors import (
     StoreError,
 )
 from stemscale.pipeline.asked import Asked
-from stemscale.pipeline.block import process_block, warm_up
+from stemscale.pipeline.block import process_block
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, Ready, Waiting
 from stemscale.pipeline.filtered import frame_columns, grow, lay_out
@@ -31,6 +31,7 @@ from stemscale.pipeline.ledger_files import keep_filter
 from stemscale.pipeline.outcome import ProcessSummary, summarize_run
 from stemscale.pipeline.plan import FOLLOW_SCALE_FRAMES, ProcessPlan, plan_asked
 from stemscale.pipeline.run import command_of, hold_series, running, verb_of, with_picture
+from stemscale.pipeline.worker_filters import warm_up
 from stemscale.store import (
     AcquisitionStore,
     StorePath,

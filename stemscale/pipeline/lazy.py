@@ -1,7 +1,6 @@
 """Filtered frames that are made when they are looked at: `process` without a store."""
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from stemscale.distortion import INTERPOLATIONS, DistortionMap, Interpolation
 from stemscale.errors import FilterError, SeriesError, SettingsError
 from stemscale.pipeline.calibration import read_calibration
 from stemscale.pipeline.filters import FilterChoice, choose_filter
+from stemscale.pipeline.once import once
 from stemscale.pipeline.pixels import FloatFrames, PixelWork, store_frame
 
 _SCALE_FRAMES = 64  # that a series' scale is taken from, as in `process`
@@ -156,7 +156,7 @@ class _Recipe:
         return self._made[0]
 
 
-@lru_cache(maxsize=4)
+@once(most=4)
 def _loaded(file: str, sha256: str) -> Filter:
     del sha256  # another one is another filter, under the same name
     return load_filter(Path(file))
