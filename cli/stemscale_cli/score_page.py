@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from stemscale.pipeline.score_names import HEADINGS, UNIT_LABELS
+from stemscale.quality.score_names import HEADINGS, UNIT_LABELS
 
 if TYPE_CHECKING:
     import xarray as xr

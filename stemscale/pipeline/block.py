@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
+from stemscale.corrections import load_distortion, load_drift
 from stemscale.denoising import SeenFrames, SeriesScale
 from stemscale.distortion import integrate_frames
 from stemscale.errors import (
@@ -21,7 +22,7 @@ from stemscale.errors import (
 )
 from stemscale.pipeline.clock import Clock
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.pipeline.ledger_files import load_distortion, load_drift, load_parameters
+from stemscale.pipeline.ledger_files import load_parameters
 from stemscale.pipeline.once import once
 from stemscale.pipeline.pixels import FloatFrames, PixelWork, as_seen, store_frame
 from stemscale.pipeline.telling import tell_block

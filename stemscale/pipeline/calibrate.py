@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stemscale.acquisition import Image, compare_scans
 from stemscale.clusters import check_workers
+from stemscale.corrections import Calibration, save_calibration
 from stemscale.distortion import (
     Dcfi,
     DistortionMap,
@@ -27,7 +28,6 @@ from stemscale.distortion import (
 )
 from stemscale.errors import DistortionError, SettingsError, ViewError
 from stemscale.pipeline.average import average_series, averaging
-from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.pipeline.events import FovDone, Listener, no_listener
 from stemscale.quality import zncc
 from stemscale.store import AcquisitionStore, rapid_group, slow_group

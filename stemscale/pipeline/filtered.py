@@ -8,15 +8,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from stemscale.acquisition import image_coordinates
+from stemscale.corrections import keep_distortion, keep_drift, load_drift, shift_variables
 from stemscale.denoising import RESPECTS
-from stemscale.pipeline.calibration import shift_variables
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.pipeline.ledger_files import (
-    keep_distortion,
-    keep_drift,
-    keep_parameters,
-    load_drift,
-)
+from stemscale.pipeline.ledger_files import keep_parameters
 from stemscale.pipeline.plan import SeriesPlan
 from stemscale.pipeline.standing import earlier_run, restore_ledger
 from stemscale.store import (

@@ -10,10 +10,10 @@ import xarray as xr
 from dask.delayed import delayed
 
 from stemscale.acquisition import Frames, ScanSettings, image_coordinates
+from stemscale.corrections import read_calibration
 from stemscale.denoising import Filter, SeriesScale, load_filter, series_scale
 from stemscale.distortion import INTERPOLATIONS, DistortionMap, Interpolation
 from stemscale.errors import FilterError, SeriesError, SettingsError
-from stemscale.pipeline.calibration import read_calibration
 from stemscale.pipeline.filters import FilterChoice, choose_filter
 from stemscale.pipeline.once import once
 from stemscale.pipeline.pixels import FloatFrames, PixelWork, store_frame

@@ -8,18 +8,17 @@ from typing import Any
 import numpy as np
 
 from stemscale.acquisition import ScanSettings
+from stemscale.corrections import Calibration, Transfer, carry_over, load_calibration
 from stemscale.denoising import SeriesScale, series_scale
 from stemscale.distortion import DistortionMap, Interpolation
 from stemscale.errors import SettingsError, StoreError
 from stemscale.pipeline.asked import Asked
-from stemscale.pipeline.calibration import Calibration, load_calibration
 from stemscale.pipeline.drift import drift_recipe
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.pipeline.growing import frames_recorded
 from stemscale.pipeline.misfit import find_misfit
 from stemscale.pipeline.run_record import run_record
 from stemscale.pipeline.standing import Output, Standing, earlier_run, find_standing
-from stemscale.pipeline.transfer import Transfer, carry_over
 from stemscale.pipeline.tuning import tuning_recipe
 from stemscale.store import (
     AcquisitionStore,

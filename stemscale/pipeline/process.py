@@ -13,6 +13,7 @@ import xarray as xr
 from distributed import Client
 
 from stemscale.clusters import Jobs, Tls, check_place, connect
+from stemscale.corrections import keep_drift, load_drift
 from stemscale.dashboard import attach
 from stemscale.denoising import find_devices
 from stemscale.distortion import Interpolation
@@ -25,13 +26,7 @@ from stemscale.pipeline.events import Listener, no_listener
 from stemscale.pipeline.filtered import finish, frame_columns, lay_out
 from stemscale.pipeline.follow import Waits
 from stemscale.pipeline.follow import follow as follow_series
-from stemscale.pipeline.ledger_files import (
-    keep_drift,
-    keep_filter,
-    keep_parameters,
-    load_drift,
-    load_parameters,
-)
+from stemscale.pipeline.ledger_files import keep_filter, keep_parameters, load_parameters
 from stemscale.pipeline.outcome import ProcessSummary, summarize_run
 from stemscale.pipeline.performance import check_report_file
 from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, plan_asked

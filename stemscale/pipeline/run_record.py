@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from stemscale.acquisition import ScanSettings
+from stemscale.corrections import Calibration, fingerprint
 from stemscale.denoising import SeriesScale
 from stemscale.distortion import Interpolation
-from stemscale.pipeline.calibration import Calibration, fingerprint
 from stemscale.pipeline.filters import FilterChoice
 
 

@@ -13,9 +13,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
+from stemscale.corrections import map_of
 from stemscale.distortion import Warp
 from stemscale.errors import DamagedDataError, SeriesError, StoreError
-from stemscale.pipeline.correction import map_of
 from stemscale.pipeline.once import once
 from stemscale.pipeline.pixels import FloatFrames, as_seen
 from stemscale.quality import (

@@ -14,6 +14,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from stemscale.clusters import Tls, check_place, connect
+from stemscale.corrections import fingerprint, map_of
 from stemscale.distortion import DistortionMap
 from stemscale.errors import (
     CorrectionLostError,
@@ -21,8 +22,6 @@ from stemscale.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from stemscale.pipeline.calibration import fingerprint
-from stemscale.pipeline.correction import map_of
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, ScoringStarted, no_listener
 from stemscale.pipeline.filters import FilterChoice

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stemscale.acquisition import Image
 from stemscale.clusters import usable_cores
+from stemscale.corrections import load_calibration, load_shifts
 from stemscale.denoising import (
     Filter,
     Recipe,
@@ -26,7 +27,6 @@ from stemscale.denoising import (
 from stemscale.distortion import DistortionMap, Warp, match_views
 from stemscale.errors import DistortionError, SettingsError, TrainingError
 from stemscale.pipeline.average import average_series
-from stemscale.pipeline.calibration import load_calibration, load_shifts
 from stemscale.pipeline.events import FovDone, Listener, TrainingStep, no_listener
 from stemscale.shipped import find_filter
 from stemscale.store import AcquisitionStore, calibration_group, rapid_group, slow_group

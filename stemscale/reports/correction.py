@@ -8,10 +8,10 @@ import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
 from stemscale.acquisition import Image
+from stemscale.corrections import load_map
 from stemscale.distortion import DistortionMap, Warp, integrate_frames, nominal_source
 from stemscale.distortion.shift import shift_image
 from stemscale.errors import DistortionError
-from stemscale.pipeline.calibration import load_map
 from stemscale.quality import remove_background, zncc
 from stemscale.reports.lines import has_dark_lines, telling_rows
 from stemscale.reports.pixels import FloatImage

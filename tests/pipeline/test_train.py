@@ -14,11 +14,11 @@ from builders import write_image, write_stack
 from pipeline.builders import scene
 
 import stemscale
+from stemscale.corrections import load_calibration
 from stemscale.denoising import denoise_frames, load_filter, series_scale
 from stemscale.distortion import Warp
 from stemscale.errors import SettingsError, StemscaleError, TrainingError
 from stemscale.pipeline import TrainingStep
-from stemscale.pipeline.calibration import load_calibration
 from stemscale.reports import plot_learning_curve
 from stemscale.store import AcquisitionStore
 

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stemscale.pipeline.correction import map_of
+from stemscale.corrections import map_of
 from stemscale.store import AcquisitionStore
 
 FloatArray = NDArray[np.float64]
