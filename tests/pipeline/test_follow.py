@@ -414,8 +414,12 @@ def test_tasks_bear_the_verb_of_their_filter(follow, client):
         prefix = dask_scheduler.task_prefixes.get("correct fov01")
         return 0 if prefix is None else sum(prefix.state_counts.values())
 
+    def write(grower):
+        grower.add(series(5))
+        grower.finish()
+
     before = client.run_on_scheduler(begun)
-    follow(lambda grower: grower.add(series(5)), filter="none")
+    follow(write, filter="none")
     assert client.run_on_scheduler(begun) > before
 
 
