@@ -10,7 +10,7 @@ from rich import box
 from rich.markup import escape  # names and units may have square brackets
 from rich.table import Table
 
-from stemscale.pipeline.score_names import HEADINGS, UNIT_LABELS
+from stemscale.quality.score_names import HEADINGS, UNIT_LABELS
 from stemscale_cli.terminal_page import page_console, print_page
 
 if TYPE_CHECKING:

@@ -123,6 +123,7 @@ def check_place(
     SettingsError
         If options do not go with the scheduler, or a file is not what it should be.
     """
+    check_workers(workers)
     _check_together(scheduler, tls=tls, has_file=cluster_file is not None)
     if scheduler != "local" and (workers is not None or device != "auto"):
         raise SettingsError(
@@ -132,6 +133,18 @@ def check_place(
     if tls is not None:
         tls.security()
     return None if cluster_file is None else _READERS[scheduler](cluster_file)
+
+
+def check_workers(workers: int | None) -> None:
+    """Accept a number of worker processes.
+
+    Raises
+    ------
+    SettingsError
+        If it is not at least 1.
+    """
+    if workers is not None and workers < 1:
+        raise SettingsError(f"--workers is {workers}, but must be at least 1")
 
 
 def _check_together(scheduler: str, *, tls: Tls | None, has_file: bool) -> None:

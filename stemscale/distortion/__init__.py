@@ -9,7 +9,7 @@ from stemscale.distortion.dcfi import (
     integrate_frames,
     rolling_dcfi,
 )
-from stemscale.distortion.distortion_map import DistortionMap, shared_map
+from stemscale.distortion.distortion_map import DistortionMap, nominal_source, shared_map
 from stemscale.distortion.drift import DriftSearch, estimate_shifts
 from stemscale.distortion.group import FrameGroup, align_group
 from stemscale.distortion.interpolation import INTERPOLATIONS, Interpolation
@@ -41,6 +41,7 @@ __all__ = [
     "group_bounds",
     "integrate_frames",
     "match_views",
+    "nominal_source",
     "require_unsaturated",
     "rolling_dcfi",
     "shared_map",

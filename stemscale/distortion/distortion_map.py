@@ -137,6 +137,24 @@ class DistortionMap:
         return replace(self, source_x=self.source_x + shift_x, source_y=self.source_y + shift_y)
 
 
+def nominal_source(count: int, pixel_ratio: float) -> FloatArray:
+    """Return where pixels of the corrected grid lie on the rapid frame if nothing is distorted.
+
+    Parameters
+    ----------
+    count : int
+        Pixels along an axis of the corrected grid.
+    pixel_ratio : float
+        Nominal size of a corrected pixel over that of a rapid one.
+
+    Returns
+    -------
+    ndarray of float64, shape (count,)
+        [rapid px]; pixel centres are at integers, so both grids begin at -0.5.
+    """
+    return (np.arange(count, dtype=np.float64) + 0.5) * pixel_ratio - 0.5
+
+
 def shared_map(maps: Sequence[DistortionMap]) -> DistortionMap:
     """Return the map of a scan setting, for a series that has no slow scan of its own.
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from stemscale.corrections import Correction, find_correction
 from stemscale.distortion import SeriesWarp
 from stemscale.errors import CorrectionLostError
-from stemscale.pipeline.correction import Correction, find_correction
 from stemscale.store import AcquisitionStore, rapid_group
 
 

@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stemscale.pipeline.calibrate import calibrate
-    from stemscale.pipeline.compact import CompactedSeries, compact
+    from stemscale.pipeline.compact import compact
     from stemscale.pipeline.events import (
         BlockDone,
         BlockFailed,
         Following,
-        FovDone,
         FramesAligned,
-        FramesCompacted,
         Listener,
         Ready,
         RunStarted,
@@ -27,24 +25,20 @@ if TYPE_CHECKING:
         no_listener,
     )
     from stemscale.pipeline.info import info
-    from stemscale.pipeline.plan import ProcessPlan, plan_process
+    from stemscale.pipeline.outcome import ProcessSummary
+    from stemscale.pipeline.plan import plan_process
     from stemscale.pipeline.process import process
     from stemscale.pipeline.status import SeriesStatus, status
     from stemscale.pipeline.summarize import summarize
-    from stemscale.pipeline.summary import ProcessSummary
     from stemscale.pipeline.train import train
     from stemscale.pipeline.verify import verify
 
 __all__ = [
     "BlockDone",
     "BlockFailed",
-    "CompactedSeries",
     "Following",
-    "FovDone",
     "FramesAligned",
-    "FramesCompacted",
     "Listener",
-    "ProcessPlan",
     "ProcessSummary",
     "Ready",
     "RunStarted",
@@ -65,9 +59,7 @@ __all__ = [
 ]
 
 _MODULES = {
-    "CompactedSeries": "compact",
-    "ProcessPlan": "plan",
-    "ProcessSummary": "summary",
+    "ProcessSummary": "outcome",
     "SeriesStatus": "status",
     "plan_process": "plan",
 }

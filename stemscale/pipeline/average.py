@@ -145,7 +145,7 @@ def average_series(
     DamagedDataError
         If frames cannot be read.
     ProcessingError
-        If a task fails three times.
+        If a task fails again and again, see `run_blocks`.
     StoreConflictError
         If another run aligns the same FOV.
 

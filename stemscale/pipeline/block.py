@@ -2,20 +2,17 @@
 
 import copy
 import errno
-import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache, wraps
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
-from stemscale.clusters import worker_device
-from stemscale.denoising import Filter, SeenFrames, SeriesScale, denoise_frames, load_filter
+from stemscale.corrections import load_distortion, load_drift
+from stemscale.denoising import SeenFrames, SeriesScale
 from stemscale.distortion import integrate_frames
 from stemscale.errors import (
     DamagedDataError,
@@ -23,15 +20,13 @@ from stemscale.errors import (
     StemscaleError,
     StoreUnavailableError,
 )
+from stemscale.pipeline.clock import Clock
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.pipeline.ledger_files import (
-    filter_file,
-    load_distortion,
-    load_drift,
-    load_parameters,
-)
+from stemscale.pipeline.ledger_files import load_parameters
+from stemscale.pipeline.once import once
 from stemscale.pipeline.pixels import FloatFrames, PixelWork, store_frame
 from stemscale.pipeline.telling import tell_block
+from stemscale.pipeline.worker_filters import worker_filter
 from stemscale.quality import PaperScore
 from stemscale.store import (
     FRAME_STATUS,
@@ -47,10 +42,7 @@ from stemscale.store import (
     fill_value,
     is_on_disk,
     rapid_group,
-    store_path,
 )
-
-T = TypeVar("T")
 
 _REWRITTEN_S = 5.0  # within which a raw block that is written with more frames is there again
 _LOOK_AGAIN_S = 0.02
@@ -235,7 +227,7 @@ class _Work:
         self.slow: Image | None = slow.astype(np.float64) if slow is not None and on_grid else None
         self._paper_score = None if self.slow is None else PaperScore(self.slow)
         sha256 = self.choice.sha256
-        filter = None if sha256 is None else _filter(str(filter_file(self.store.path, sha256)))
+        filter = None if sha256 is None else worker_filter(self.store.path, sha256)
         self._scale = None if run["scale"] is None else SeriesScale(**run["scale"])
         distortion = load_distortion(self.ledger)
         drift = load_drift(self.ledger) if run.get("drift") else None
@@ -302,7 +294,7 @@ class _Work:
 
 
 def _make(work: _Work, start: int, stop: int) -> _Made:
-    clock = _Clock()
+    clock = Clock()
     if work.choice.whole_series:
         filtered, of_input, crcs = _whole_dcfi(work, clock)
     else:
@@ -331,7 +323,7 @@ def _make(work: _Work, start: int, stop: int) -> _Made:
 
 
 def _frame_by_frame(
-    work: _Work, start: int, stop: int, clock: "_Clock"
+    work: _Work, start: int, stop: int, clock: Clock
 ) -> tuple[Iterable[FloatFrames], dict[str, list[Any]], list[int]]:
     halo = work.choice.halo
     first, last = max(0, start - halo), min(work.input.shape[0], stop + halo)
@@ -349,7 +341,7 @@ def _frame_by_frame(
     return filtered, scores, crcs
 
 
-def _corrected(work: _Work, frames: Frames, first: int, clock: "_Clock") -> Iterator[FloatFrames]:
+def _corrected(work: _Work, frames: Frames, first: int, clock: Clock) -> Iterator[FloatFrames]:
     """Correct frames, few at a time: what follows finds them in the cache."""
     for i in range(0, len(frames), work.pixels.at_once):
         with clock("correct"):
@@ -358,7 +350,7 @@ def _corrected(work: _Work, frames: Frames, first: int, clock: "_Clock") -> Iter
 
 
 def _whole_dcfi(
-    work: _Work, clock: "_Clock"
+    work: _Work, clock: Clock
 ) -> tuple[Iterable[FloatFrames], dict[str, list[Any]], list[int]]:
     """Average the whole series into one frame; psnr_rapid is then the mean over its frames."""
     rapid: dict[str, list[Any]] = {}
@@ -419,80 +411,7 @@ def _mean(values: NDArray[np.float64]) -> Any:
     return [_finite(v) for v in mean] if mean.ndim else _finite(float(mean))
 
 
-class _Clock:
-    """Seconds by step; a step within a step counts for the inner one only."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._stack: list[tuple[str, float]] = []
-
-    def __call__(self, step: str) -> "_Clock":
-        self._switch()
-        self._stack.append((step, time.perf_counter()))
-        return self
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        self._switch()
-        self._stack.pop()
-        if self._stack:
-            self._stack[-1] = (self._stack[-1][0], time.perf_counter())
-
-    def _switch(self) -> None:
-        if self._stack:
-            step, since = self._stack[-1]
-            now = time.perf_counter()
-            self.seconds[step] = self.seconds.get(step, 0.0) + now - since
-            self._stack[-1] = (step, now)
-
-
-def _once(function: Callable[..., T]) -> Callable[..., T]:
-    """Cache per process; threads of a worker that ask for the same thing wait for it."""
-    cached = lru_cache(maxsize=2)(function)
-    lock = threading.Lock()
-
-    @wraps(function)
-    def locked(*args: Any) -> T:
-        with lock:
-            return cached(*args)
-
-    return locked
-
-
-@_once
-def _filter(file: str) -> Filter:
-    """Load a filter by the name of its file, which is its content hash."""
-    if "://" not in file:
-        return load_filter(file)
-    with tempfile.NamedTemporaryFile(suffix=".safetensors") as here:
-        here.write(store_path(file).read_bytes())
-        here.flush()
-        return load_filter(here.name)
-
-
-def warm_up(store: str, sha256: str | None, shape: tuple[int, int]) -> None:
-    """Load a filter and run it once, so that the first frame need not wait for that.
-
-    Parameters
-    ----------
-    store : str
-        Path of the store; what is in it does not matter.
-    sha256 : str or None
-        Of the filter, as `keep_filter` kept it; None: there is nothing to load.
-    shape : tuple of int
-        (y, x) of the frames to come.
-    """
-    if sha256 is None:
-        return
-    loaded = _filter(str(filter_file(store_path(store), sha256)))
-    frames = np.zeros((loaded.network.settings.frames_in, *shape), dtype=np.float32)
-    scale = SeriesScale(center=0.0, spread=1.0)
-    denoise_frames(frames, loaded, scale=scale, which=slice(0, 1), device=worker_device())
-
-
-@_once
+@once(most=2)
 def _work(store: str, fov: str, group: str, fingerprint: str, epoch: int, growing: bool) -> _Work:
     del epoch  # since the last run, the series may have grown
     be_brief()

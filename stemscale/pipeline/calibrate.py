@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,9 @@ import numpy as np
 from distributed import Client
 from numpy.typing import NDArray
 
-from stemscale.acquisition import Frames, Image, ScanSettings
+from stemscale.acquisition import Image, compare_scans
+from stemscale.clusters import check_workers
+from stemscale.corrections import Calibration, save_calibration
 from stemscale.distortion import (
     Dcfi,
     DistortionMap,
@@ -20,22 +22,19 @@ from stemscale.distortion import (
     fit_spline,
     fit_strips,
     match_views,
+    nominal_source,
     require_unsaturated,
     shared_map,
 )
 from stemscale.errors import DistortionError, SettingsError, ViewError
 from stemscale.pipeline.average import average_series, averaging
-from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.pipeline.events import FovDone, Listener, no_listener
-from stemscale.pipeline.plan import check_workers
 from stemscale.quality import zncc
 from stemscale.store import AcquisitionStore, rapid_group, slow_group
 
 logger = logging.getLogger(__name__)
 
 METHODS = ("spline", "strips")
-
-_Setting = tuple[object, ...]  # what the distortion depends on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,13 +134,10 @@ def calibrate(
             f"ingest one with --slow, or process with --distortion STORE of one that has"
         )
     done = []
-    of_fov = _scan_settings(target)
-    rest = {f: of_fov[f] for f in target.fovs() if f not in chosen}
     ready = averaging(target, chosen, workers=workers) if client is None else nullcontext(client)
     with ready as client:
         averages = _averages(target, chosen, client, listener)
-    for (setting, _), group in _by_setting(target, chosen, of_fov).items():
-        others = [f for f, of_other in rest.items() if of_other == setting]
+    for group, others in _by_setting(target, chosen):
         of_group = {f: averages[f] for f in group}
         done += _calibrate_setting(target, of_group, others, method, fit, listener)
     estimated = " ".join(c.fov for c in done if c.estimated)
@@ -159,7 +155,7 @@ def _averages(
         middle = frames.shape[0] // 2
         require_unsaturated(frames.read(middle, middle + 1)[0], f"{fov}: rapid frame {middle}")
         averages[fov] = average_series(store, fov, client=client, listener=listener)
-        listener(FovDone(fov=fov, step="average", done=i, total=len(fovs)))
+        listener(FovDone(fov=fov, done=i, total=len(fovs)))
     return averages
 
 
@@ -183,7 +179,7 @@ def _calibrate_setting(
     maps, unlike = _estimate_those_alike(averages, slow, leaders, method, fit)
     left_out = {f: unlike[leader.get(f, f)] for f in group if leader.get(f, f) in unlike}
     leaders = list(maps)
-    listener(FovDone(fov=group[-1], step="estimate", done=len(group), total=len(group)))
+    listener(FovDone(fov=group[-1], done=len(group), total=len(group)))
     shared = shared_map(list(maps.values()))
     ratio = _pixel_ratio(store, group[0], shared)
     found = []
@@ -196,9 +192,7 @@ def _calibrate_setting(
             method=method,
             source=" ".join(leaders),
         )
-        result = _result(
-            fov, calibration.distortion, averages.get(fov), slow.get(fov), estimated=fov in maps
-        )
+        result = _result(fov, calibration, averages.get(fov), slow.get(fov), estimated=fov in maps)
         result = replace(result, left_out=left_out.get(fov))
         save_calibration(
             store,
@@ -292,19 +286,6 @@ def _corrected(average: Dcfi, distortion: DistortionMap) -> Image:
     return image
 
 
-def blocks_of(store: AcquisitionStore, fov: str) -> Iterator[Frames]:
-    """Read the rapid frames of a FOV block by block.
-
-    Yields
-    ------
-    ndarray, shape (frame, y, x)
-        As recorded.
-    """
-    frames = store.frames(rapid_group(fov))
-    for index in range(frames.n_blocks):
-        yield frames.read(*frames.bounds(index))
-
-
 def _can_estimate(store: AcquisitionStore, fov: str, asked_for: bool) -> bool:
     if not store.has(slow_group(fov)):
         return False
@@ -318,38 +299,40 @@ def _can_estimate(store: AcquisitionStore, fov: str, asked_for: bool) -> bool:
 
 
 def _by_setting(
-    store: AcquisitionStore, fovs: Sequence[str], of_fov: Mapping[str, _Setting]
-) -> dict[tuple[_Setting, tuple[int, int]], list[str]]:
-    groups: dict[tuple[_Setting, tuple[int, int]], list[str]] = defaultdict(list)
-    for fov in fovs:
-        slow_shape = store.settings(slow_group(fov)).shape
-        groups[of_fov[fov], slow_shape].append(fov)
-    return groups
+    store: AcquisitionStore, chosen: Sequence[str]
+) -> list[tuple[list[str], list[str]]]:
+    """Give FOVs that are calibrated together, and those that get their map, each of them once."""
+    first = _first_of_setting(store)
+    groups: dict[tuple[str, tuple[int, int]], list[str]] = defaultdict(list)
+    for fov in chosen:
+        groups[first[fov], store.settings(slow_group(fov)).shape].append(fov)
+    others: dict[tuple[str, tuple[int, int]], list[str]] = {key: [] for key in groups}
+    for fov in store.fovs():
+        able = [key for key in groups if key[0] == first[fov]]
+        if fov in chosen or not able:
+            continue
+        slow = store.settings(slow_group(fov)).shape if store.has(slow_group(fov)) else None
+        # onto its own slow scan's grid if it can be, else onto the one that most have
+        others[max(able, key=lambda k: (k[1] == slow, len(groups[k])))].append(fov)
+    return [(groups[key], others[key]) for key in groups]
 
 
-def _scan_settings(store: AcquisitionStore) -> dict[str, _Setting]:
-    """Return the setting of each FOV: frame size, dwell time, flyback.
+def _first_of_setting(store: AcquisitionStore) -> dict[str, str]:
+    """Name for each FOV the first one of its scan setting.
 
     A dwell time or flyback that a FOV's file does not tell is taken to be that of the others, if
     these have but one.
     """
-    found = {f: _setting(store.settings(rapid_group(f))) for f in store.fovs()}
-    for fov, setting in found.items():
-        if None in setting:
-            agreeing = {
-                other
-                for other in found.values()
-                if None not in other
-                and all(a in (None, b) for a, b in zip(setting, other, strict=True))
-            }
-            if len(agreeing) == 1:
-                found[fov] = agreeing.pop()
-    return found
-
-
-def _setting(settings: ScanSettings) -> _Setting:
-    dwell = settings.dwell_time_ns
-    return (*settings.shape, None if dwell is None else round(dwell, 1), settings.flyback_time_us)
+    scans = {f: store.settings(rapid_group(f)) for f in store.fovs()}
+    unknown = {f: compare_scans(s, s).unknown for f, s in scans.items()}
+    first: dict[str, str] = {}
+    for fov in sorted(scans, key=lambda f: len(unknown[f])):  # those that tell all come first
+        known = dict.fromkeys(first.values())
+        alike = [f for f in known if not compare_scans(scans[fov], scans[f]).different]
+        whole = [f for f in alike if not unknown[f]]
+        same = [f for f in alike if unknown[f] == unknown[fov]]
+        first[fov] = whole[0] if len(whole) == 1 else next(iter(same), fov)
+    return first
 
 
 def _pixel_ratio(store: AcquisitionStore, fov: str, distortion: DistortionMap) -> float:
@@ -361,19 +344,19 @@ def _pixel_ratio(store: AcquisitionStore, fov: str, distortion: DistortionMap) -
 
 def _result(
     fov: str,
-    distortion: DistortionMap,
+    calibration: Calibration,
     average: Dcfi | None,
     slow: NDArray[np.float64] | None,
     *,
     estimated: bool,
 ) -> CalibratedFov:
     before = after = float("nan")
+    distortion = calibration.distortion
     if slow is not None and average is not None:
         after = zncc(_corrected(average, distortion), slow)
         if slow.shape == average.image.shape:
             before = zncc(average.image, slow)
-    n_x = distortion.shape[1]
-    nominal = np.arange(n_x) * distortion.rapid_shape[1] / n_x
+    nominal = nominal_source(distortion.shape[1], calibration.pixel_ratio)
     departure = distortion.source_x.mean(axis=0) - nominal
     return CalibratedFov(
         fov=fov,

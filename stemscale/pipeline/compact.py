@@ -14,7 +14,7 @@ from typing import Any
 from stemscale.errors import DamagedDataError, SettingsError, StoreConflictError, StoreError
 from stemscale.pipeline.events import FramesCompacted, Listener, no_listener
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.pipeline.plan import fingerprinted
+from stemscale.pipeline.run_record import fingerprinted
 from stemscale.pipeline.standing import Output, RawBlocks, records_of_copy
 from stemscale.store import (
     AcquisitionStore,

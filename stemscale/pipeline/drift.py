@@ -9,9 +9,9 @@ import numpy as np
 from distributed import Client
 from numpy.typing import NDArray
 
+from stemscale.corrections import load_shifts
 from stemscale.distortion import DriftSearch
 from stemscale.pipeline.average import average_series
-from stemscale.pipeline.calibration import load_shifts
 from stemscale.pipeline.events import Listener
 from stemscale.store import AcquisitionStore, block_checksums, rapid_group, slow_group
 

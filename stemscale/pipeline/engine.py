@@ -56,10 +56,6 @@ class Task(Protocol):
     def frames(self) -> int:
         """Frames in it."""
 
-    @property
-    def epoch(self) -> int:
-        """Of the lease under which this may be written."""
-
 
 class Record(Protocol):
     """What came of a task, without a pixel."""

@@ -192,14 +192,11 @@ class FovDone:
     ----------
     fov : str
         Field of view.
-    step : str
-        What was done: "average", "estimate", "verify", "read".
     done, total : int
         How many of how many.
     """
 
     fov: str
-    step: str
     done: int
     total: int
 

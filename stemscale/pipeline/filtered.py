@@ -8,15 +8,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from stemscale.acquisition import image_coordinates
+from stemscale.corrections import keep_distortion, keep_drift, load_drift, shift_variables
 from stemscale.denoising import RESPECTS
-from stemscale.pipeline.calibration import shift_variables
 from stemscale.pipeline.filters import FilterChoice
-from stemscale.pipeline.ledger_files import (
-    keep_distortion,
-    keep_drift,
-    keep_parameters,
-    load_drift,
-)
+from stemscale.pipeline.ledger_files import keep_parameters
 from stemscale.pipeline.plan import SeriesPlan
 from stemscale.pipeline.standing import earlier_run, restore_ledger
 from stemscale.store import (
@@ -57,7 +52,7 @@ def lay_out(store: AcquisitionStore, series: SeriesPlan, choice: FilterChoice) -
     earlier = earlier_run(store, series.group)
     if earlier is not None and earlier.get("fingerprint") == series.run["fingerprint"]:
         store.set_attrs(series.group, {"state": "partial"})
-        if restore_ledger(store, series.output):
+        if restore_ledger(store, series):
             keep_distortion(ledger, series.distortion)
             keep_parameters(ledger, store.attrs(series.group).get("filter_parameters"))
         if _length(store, series.group) < series.n_frames:
@@ -135,16 +130,11 @@ def _mean(values: NDArray[Any]) -> NDArray[Any]:
     return middle
 
 
-def grow(
-    store: AcquisitionStore,
-    series: SeriesPlan,
-    coordinates: Mapping[str, Any],
-    given_up: Mapping[int, str] | None = None,
-) -> None:
+def grow(store: AcquisitionStore, series: SeriesPlan, coordinates: Mapping[str, Any]) -> None:
     """Make room for frames that the series got since; safe to be done again when cut short."""
     store.write_dataset(series.group, xr.Dataset(coords=coordinates))
     store.frames(series.group).resize(series.n_frames)
-    finish(store, series, given_up or {})  # what is known of every frame has the new length, too
+    finish(store, series, {})  # what is known of every frame has the new length, too
 
 
 def finish(store: AcquisitionStore, series: SeriesPlan, given_up: Mapping[int, str]) -> None:

@@ -1,7 +1,6 @@
 """Filter series while they grow: one run, with one cluster, that keeps up with the microscope."""
 
 import logging
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,32 +19,19 @@ from stemscale.errors import (
     StemscaleError,
     StoreConflictError,
     StoreError,
-    StoreUnavailableError,
 )
-from stemscale.pipeline.block import process_block, warm_up
+from stemscale.pipeline.asked import Asked
+from stemscale.pipeline.block import process_block
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, Ready, Waiting
 from stemscale.pipeline.filtered import frame_columns, grow, lay_out
-from stemscale.pipeline.filters import choose_filter
 from stemscale.pipeline.followed import Followed, FollowedSeries
 from stemscale.pipeline.growing import RawSeries
 from stemscale.pipeline.ledger_files import keep_filter
-from stemscale.pipeline.performance import reporting
-from stemscale.pipeline.plan import (
-    FOLLOW_SCALE_FRAMES,
-    ProcessPlan,
-    check_asked,
-    check_follows,
-    plan_process,
-)
-from stemscale.pipeline.summary import (
-    ProcessSummary,
-    command_of,
-    hold_series,
-    started,
-    summarize_run,
-)
-from stemscale.pipeline.telling import telling
+from stemscale.pipeline.outcome import ProcessSummary, summarize_run
+from stemscale.pipeline.plan import FOLLOW_SCALE_FRAMES, ProcessPlan, plan_asked
+from stemscale.pipeline.run import command_of, hold_series, running, verb_of, with_picture
+from stemscale.pipeline.worker_filters import warm_up
 from stemscale.store import (
     AcquisitionStore,
     StorePath,
@@ -97,13 +83,12 @@ class Waits:
 
 def follow(
     store: str | Path,
+    asked: Asked,
     place: AbstractContextManager[Client],
     waits: Waits,
     listener: Listener,
     *,
-    fovs: Sequence[str] = (),
     report_file: Path | None = None,
-    **asked: Any,
 ) -> ProcessSummary:
     """Filter series while they grow; the workers are ready before the first frame comes.
 
@@ -111,16 +96,14 @@ def follow(
     ----------
     store : str or Path
         May be made later.
+    asked : Asked
+        Of which FOVs: by default of all that there are once there is one.
     place : context manager
         Of the client.
     waits : Waits
     listener : callable
-    fovs : sequence of str
-        By default all that there are once there is one.
     report_file : Path, optional
         For Dask's account of tasks and workers.
-    **asked
-        As for `plan_process`.
 
     Returns
     -------
@@ -134,9 +117,9 @@ def follow(
         As for `plan_process`.
     """
     path = store_path(store)
-    choice = choose_filter(asked["filter"], window=asked["window"], weighted=asked["weighted"])
-    check_follows(choice, drift=asked["drift"])
-    check_asked(choice, **{n: asked[n] for n in ("name", "distortion", "force", "interpolation")})
+    choice = asked.choice()
+    asked.check_follows(choice)
+    asked.check(choice)
     if choice.file is not None and choice.sha256 is not None:
         ledger_root(path).parent.mkdir(parents=True, exist_ok=True)
         keep_filter(path, choice.file, choice.sha256)
@@ -144,8 +127,8 @@ def follow(
         client.run(warm_up, str(path.absolute()), choice.sha256, _USUAL_SHAPE)
         listener(Ready(dashboard=attach(client)))
         since_ns = time.time_ns()
-        there = await_frames(path, fovs, waits, listener)
-        plan = _patiently(lambda: plan_process(store, **asked, fovs=there, follow=True))
+        there = await_frames(path, asked.fovs, waits, listener)
+        plan = _patiently(lambda: plan_asked(store, replace(asked, fovs=there), follow=True))
         return follow_plan(
             plan, client, waits, listener, since_ns=since_ns, report_file=report_file
         )
@@ -256,13 +239,16 @@ def follow_plan(
         followed = [FollowedSeries(store, s, since_ns=since_ns) for s in plan.series]
         shown = [_Shown(store, one) for one in followed]
         store.consolidate()  # so that viewers find the groups
-        run = secrets.token_hex(8)
+        counts = {"clipped": 0, "masked": 0}
         began = time.perf_counter()
-        listener(started(plan, client, about["dashboard"]))
-        with (
-            reporting(client, report_file, command=command_of(plan)),
-            telling(client, plan, run, listener) as told,
-        ):
+        with running(
+            client,
+            plan,
+            listener,
+            dashboard=about["dashboard"],
+            report_file=report_file,
+            close=lambda: _close(store, plan, followed),
+        ) as (run, told):
             source = Followed(
                 str(plan.store.absolute()),
                 followed,
@@ -272,23 +258,12 @@ def follow_plan(
                 publish=shown,
                 listener=told,
             )
-            counts = {"clipped": 0, "masked": 0}
-            try:
-                for task, record in run_blocks(
-                    client,
-                    process_block,
-                    source,
-                    told,
-                    verb="denoise",
-                    pictured=lambda task: replace(task, picture=True),
-                ):
-                    source.made(task, record)
-                    if not isinstance(record, str):
-                        counts = {n: c + record.counts.get(n, 0) for n, c in counts.items()}
-            except (KeyboardInterrupt, ProcessingError):
-                with suppress(OSError, StoreUnavailableError):
-                    _close(store, plan, followed)
-                raise
+            for task, record in run_blocks(
+                client, process_block, source, told, verb=verb_of(plan), pictured=with_picture
+            ):
+                source.made(task, record)
+                if not isinstance(record, str):
+                    counts = {n: c + record.counts.get(n, 0) for n, c in counts.items()}
         seconds = time.perf_counter() - began
         plan = _close(store, plan, followed)
     return summarize_run(

@@ -97,3 +97,13 @@ class RawSeries:
     def _room(self) -> int:
         node = read_node(self._store.path, f"{self._group}/frames")
         return 0 if node is None else int(node["shape"][0])
+
+
+def frames_recorded(store: AcquisitionStore, fov: str, output: str) -> int:
+    """Count the frames that a growing series has by now, from the records of its blocks."""
+    group = rapid_group(fov)
+    n_frames = max((r.stop for r in store.ledger(group).records().values()), default=0)
+    if store.has(f"{output}/frames"):  # a ragged last block has no record while it is rewritten
+        n_frames = max(n_frames, store.frames(output).shape[0])
+    whole = store.frames(group).shape[0]
+    return whole if store.attrs(group).get("state") == "complete" else min(n_frames, whole)

@@ -1,7 +1,6 @@
 """Filtered frames that are made when they are looked at: `process` without a store."""
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,12 @@ import xarray as xr
 from dask.delayed import delayed
 
 from stemscale.acquisition import Frames, ScanSettings, image_coordinates
+from stemscale.corrections import read_calibration
 from stemscale.denoising import Filter, SeriesScale, load_filter, series_scale
 from stemscale.distortion import INTERPOLATIONS, DistortionMap, Interpolation
 from stemscale.errors import FilterError, SeriesError, SettingsError
-from stemscale.pipeline.calibration import read_calibration
 from stemscale.pipeline.filters import FilterChoice, choose_filter
+from stemscale.pipeline.once import once
 from stemscale.pipeline.pixels import FloatFrames, PixelWork, store_frame
 
 _SCALE_FRAMES = 64  # that a series' scale is taken from, as in `process`
@@ -163,7 +163,7 @@ class _Recipe:
         return self._made[0]
 
 
-@lru_cache(maxsize=4)
+@once(most=4)
 def _loaded(file: str, sha256: str) -> Filter:
     del sha256  # another one is another filter, under the same name
     return load_filter(Path(file))

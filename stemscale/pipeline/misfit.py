@@ -3,11 +3,11 @@
 import logging
 
 from stemscale.acquisition import ScanSettings
+from stemscale.corrections import Calibration
 from stemscale.denoising import SeenFrames, SeriesScale
 from stemscale.denoising.misfit import explain_misfit
 from stemscale.denoising.training_ranges import relative_noise
 from stemscale.distortion import Interpolation, Warp
-from stemscale.pipeline.calibration import Calibration
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.store import AcquisitionStore
 

@@ -1,7 +1,5 @@
 """What `process` will do, known before a pixel is touched: blocks, bytes, what is skipped."""
 
-import hashlib
-import json
 from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,15 +8,17 @@ from typing import Any
 import numpy as np
 
 from stemscale.acquisition import ScanSettings
+from stemscale.corrections import Calibration, Transfer, carry_over, load_calibration
 from stemscale.denoising import SeriesScale, series_scale
-from stemscale.distortion import INTERPOLATIONS, DistortionMap, Interpolation
+from stemscale.distortion import DistortionMap, Interpolation
 from stemscale.errors import SettingsError, StoreError
-from stemscale.pipeline.calibration import Calibration, fingerprint, load_calibration
+from stemscale.pipeline.asked import Asked
 from stemscale.pipeline.drift import drift_recipe
-from stemscale.pipeline.filters import FilterChoice, choose_filter, output_name
+from stemscale.pipeline.filters import FilterChoice
+from stemscale.pipeline.growing import frames_recorded
 from stemscale.pipeline.misfit import find_misfit
+from stemscale.pipeline.run_record import run_record
 from stemscale.pipeline.standing import Output, Standing, earlier_run, find_standing
-from stemscale.pipeline.transfer import Transfer, carry_over
 from stemscale.pipeline.tuning import tuning_recipe
 from stemscale.store import (
     AcquisitionStore,
@@ -41,25 +41,13 @@ _WORKING_COPIES = 4  # of a block as float32: read, corrected, in the network, f
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SeriesPlan:
+class SeriesPlan(Output):
     """What is to be made of one FOV.
 
     Attributes
     ----------
-    fov : str
-        Field of view.
-    group : str
-        Where the frames go.
     settings : ScanSettings
         Of the frames to be written.
-    n_frames : int
-        Frames to be written in all.
-    block : int
-        Frames in a block.
-    halo : int
-        Neighbours needed on either side of a frame.
-    standing : Standing
-        What is there already, and which blocks are to be made.
     dtype : str
         Of a pixel.
     distortion : DistortionMap or None
@@ -68,28 +56,29 @@ class SeriesPlan:
         In words, for the plan and the attributes.
     transfer : Transfer or None
         Where the map is from, if from another store.
-    run : dict
-        What is recorded in the ledger; the ``fingerprint`` tells it from any other run.
     trained_on : bool or None
         Whether the filter has seen this FOV in training; None for filters that do not learn.
+    standing : Standing
+        What is there already, and which blocks are to be made.
     misfit : tuple of str
         Where the series is clearly unlike what the filter was trained for, in sentences.
     """
 
-    fov: str
-    group: str
     settings: ScanSettings
-    n_frames: int
-    block: int
-    halo: int
-    standing: Standing
     dtype: str
     distortion: DistortionMap | None
     correction: str
     transfer: Transfer | None
-    run: dict[str, Any]
     trained_on: bool | None
+    standing: Standing = Standing(todo=(), failed={})  # noqa: RUF009 (frozen)
     misfit: tuple[str, ...] = ()
+
+    def looked_at(self, store: AcquisitionStore, asked: Asked) -> "SeriesPlan":
+        """See what there is of it by now."""
+        standing = find_standing(
+            store, self, overwrite=asked.overwrite, retry_failed=asked.retry_failed
+        )
+        return replace(self, standing=standing)
 
     @property
     def todo(self) -> tuple[int, ...]:
@@ -106,18 +95,6 @@ class SeriesPlan:
         """Frames that an earlier run gave up, and this one leaves alone."""
         return self.frames_of(self.standing.failed)
 
-    @property
-    def output(self) -> Output:
-        """What is written."""
-        return Output(
-            fov=self.fov,
-            group=self.group,
-            run=self.run,
-            n_frames=self.n_frames,
-            block=self.block,
-            halo=self.halo,
-        )
-
     def frames_of(self, blocks: Collection[int]) -> int:
         """Count the frames of some blocks."""
         last = block_count(self.n_frames, self.block) - 1
@@ -133,6 +110,8 @@ class ProcessPlan:
     ----------
     store : Path or ObjectPath
         The store.
+    asked : Asked
+        What the plan is for.
     choice : FilterChoice
         The filter.
     name : str
@@ -143,32 +122,21 @@ class ProcessPlan:
         Uncompressed [byte].
     bytes_per_task : int
         Largest working memory of one task [byte], without the network's own.
-    overwrite, retry_failed : bool
-        As asked.
     """
 
     store: StorePath
+    asked: Asked
     choice: FilterChoice
     name: str
     series: tuple[SeriesPlan, ...]
     bytes_read: int
     bytes_written: int
     bytes_per_task: int
-    overwrite: bool
-    retry_failed: bool
 
     def as_it_stands(self, store: AcquisitionStore, groups: Container[str]) -> "ProcessPlan":
         """Look once more at what there is of some groups, before the work begins."""
-
-        def looked(series: SeriesPlan) -> SeriesPlan:
-            if series.group not in groups:
-                return series
-            standing = find_standing(
-                store, series.output, overwrite=self.overwrite, retry_failed=self.retry_failed
-            )
-            return replace(series, standing=standing)
-
-        return replace(self, series=tuple(looked(s) for s in self.series))
+        series = (s.looked_at(store, self.asked) if s.group in groups else s for s in self.series)
+        return replace(self, series=tuple(series))
 
     @property
     def tasks(self) -> int:
@@ -258,29 +226,32 @@ def plan_process(
     >>> plan.frames, plan.bytes_read  # 24 frames of 64 x 64 px of 16 bit
     (24, 196608)
     """
-    target = AcquisitionStore(store)
-    choice = choose_filter(filter, window=window, weighted=weighted)
-    name = check_asked(
-        choice, name=name, distortion=distortion, force=force, interpolation=interpolation
+    asked = Asked(
+        filter=filter,
+        name=name,
+        fovs=fovs,
+        distortion=distortion,
+        force=force,
+        interpolation=interpolation,
+        window=window,
+        weighted=weighted,
+        drift=drift,
+        overwrite=overwrite,
+        retry_failed=retry_failed,
     )
-    if drift and choice.whole_series:
-        raise SettingsError("--drift is for series: --filter dcfi aligns its frames by itself")
+    return plan_asked(store, asked, follow=follow)
+
+
+def plan_asked(store: str | Path, asked: Asked, *, follow: bool = False) -> ProcessPlan:
+    """Do what `plan_process` does, of what is asked together."""
+    target = AcquisitionStore(store)
+    choice = asked.choice()
+    name = asked.check(choice)
     if follow:
-        check_follows(choice, drift=drift)
+        asked.check_follows(choice)
     series = tuple(
-        _plan_series(
-            target,
-            fov,
-            choice,
-            name,
-            (distortion, force),
-            interpolation,
-            drift=drift,
-            overwrite=overwrite,
-            retry_failed=retry_failed,
-            follow=follow,
-        )
-        for fov in target.require_fovs(list(fovs))
+        _plan_series(target, fov, asked, choice, name, follow=follow)
+        for fov in target.require_fovs(list(asked.fovs))
     )
     read = written = largest = 0
     for plan in series:
@@ -294,28 +265,23 @@ def plan_process(
         largest = max(largest, in_task * max(pixels_in, pixels_out) * 4 * _WORKING_COPIES)
     return ProcessPlan(
         store=target.path,
+        asked=asked,
         choice=choice,
         name=name,
         series=series,
         bytes_read=read,
         bytes_written=written,
         bytes_per_task=largest,
-        overwrite=overwrite,
-        retry_failed=retry_failed,
     )
 
 
 def _plan_series(
     store: AcquisitionStore,
     fov: str,
+    asked: Asked,
     choice: FilterChoice,
     name: str,
-    distortion: tuple[str | Path | None, bool],
-    interpolation: Interpolation,
     *,
-    drift: bool,
-    overwrite: bool,
-    retry_failed: bool,
     follow: bool,
 ) -> SeriesPlan:
     rapid = store.settings(rapid_group(fov))
@@ -325,7 +291,7 @@ def _plan_series(
             f"{store.path}: {fov} was not ingested to its end: ingest it again, or "
             f"filter it as it grows, with --follow"
         )
-    calibration, correction, transfer = _correction(store, fov, rapid, *distortion)
+    calibration, correction, transfer = _correction(store, fov, rapid, asked)
     settings = rapid if calibration is None else calibration.corrected_settings(rapid)
     frames = store.frames(rapid_group(fov))
     length = frames.shape[0]
@@ -337,58 +303,54 @@ def _plan_series(
             f"one, or leave it out for one average of all"
         )
     n_frames = 1 if choice.whole_series else length
-    if n_frames == 1 and choice.whole_series:
-        settings = replace(settings, frame_time_s=None, dwell_time_ns=settings.dwell_time_ns)
+    if choice.whole_series:
+        settings = replace(settings, frame_time_s=None)
     group = filtered_group(fov, name)
     # what a growing series began with stays, or frames made before and after would not match
-    kept = {} if overwrite else earlier_run(store, group) or {}
+    kept = {} if asked.overwrite else earlier_run(store, group) or {}
     scale = _scale(
         store, fov, choice, kept, min(length, FOLLOW_SCALE_FRAMES if follow else _SCALE_FRAMES)
     )
     usual = frames.block if follow else frames_per_block(n_frames, *settings.shape)
     block = kept.get("block") or min(frames.block, usual)
-    recipe = drift_recipe(store, fov) if drift else None
-    tuning = tuning_recipe(store, fov, choice, settings.shape)
-    run = _run(
+    recipe = drift_recipe(store, fov) if asked.drift else None
+    run = run_record(
         choice,
-        calibration,
-        interpolation,
-        recipe,
-        tuning,
-        scale,
-        settings,
-        length,
-        block,
-        str(frames.dtype),
+        calibration=calibration,
+        interpolation=asked.interpolation,
+        drift=recipe,
+        tuning=tuning_recipe(store, fov, choice, settings.shape),
+        scale=scale,
+        settings=settings,
+        n_frames=length,
+        block=block,
+        dtype=str(frames.dtype),
     )
-    if recipe is not None:
-        correction += "; drift"
-    output = Output(fov=fov, group=group, run=run, n_frames=n_frames, block=block, halo=choice.halo)
-    return SeriesPlan(
+    plan = SeriesPlan(
         fov=fov,
         group=group,
-        settings=settings,
+        run=run,
         n_frames=n_frames,
         block=block,
         halo=choice.halo,
-        standing=find_standing(store, output, overwrite=overwrite, retry_failed=retry_failed),
+        settings=settings,
         dtype=str(frames.dtype),
         distortion=None if calibration is None else calibration.distortion,
-        correction=correction,
+        correction=correction if recipe is None else f"{correction}; drift",
         transfer=transfer,
-        run=run,
         trained_on=_trained_on(choice, about),
-        misfit=find_misfit(
-            store,
-            fov,
-            choice,
-            settings=rapid,
-            calibration=calibration,
-            interpolation=interpolation,
-            scale=scale,
-            n_frames=length,
-        ),
+    ).looked_at(store, asked)
+    misfit = find_misfit(
+        store,
+        fov,
+        choice,
+        settings=rapid,
+        calibration=calibration,
+        interpolation=asked.interpolation,
+        scale=scale,
+        n_frames=length,
     )
+    return replace(plan, misfit=misfit)
 
 
 def _scale(
@@ -405,128 +367,21 @@ def _scale(
     return series_scale(store.first_frames(fov, count))
 
 
-def check_asked(
-    choice: FilterChoice,
-    *,
-    name: str | None,
-    distortion: str | Path | None,
-    force: bool,
-    interpolation: str,
-) -> str:
-    """Refuse what cannot be, whatever the series; a run that waits for frames asks before.
-
-    Parameters
-    ----------
-    choice : FilterChoice
-    name, distortion, force, interpolation
-        As for `plan_process`.
-
-    Returns
-    -------
-    str
-        Name of the output.
-
-    Raises
-    ------
-    SettingsError
-        If the interpolation or the name cannot be, or there is nothing to force.
-    StoreError
-        If there is no store with the distortion.
-    """
-    if interpolation not in INTERPOLATIONS:
-        raise SettingsError(
-            f"interpolation {interpolation!r} is unknown: choose one of {', '.join(INTERPOLATIONS)}"
-        )
-    is_other = distortion is not None and str(distortion) != "none"
-    if force and not is_other:
-        raise SettingsError("--force is for a distortion of another scan: with --distortion STORE")
-    if distortion is not None and is_other:
-        AcquisitionStore(distortion)
-    return output_name(choice, name)
-
-
-def check_follows(choice: FilterChoice, *, drift: bool) -> None:
-    """Refuse what cannot be made of a series while it grows.
-
-    Raises
-    ------
-    SettingsError
-        If it needs the whole series, or a slow scan that is taken after it.
-    """
-    why = {
-        choice.whole_series: "averages the whole series: give --window N for a rolling average",
-        choice.classical: "is tuned on the series and its slow scan",
-        drift: "with --drift needs the whole series",
-    }.get(True)
-    if why is not None:
-        raise SettingsError(
-            f"--filter {choice.label} {why}: it cannot follow one that grows; run `stemscale "
-            f"process` without --follow once it is complete"
-        )
-
-
-def frames_recorded(store: AcquisitionStore, fov: str, output: str) -> int:
-    """Count the frames that a growing series has by now, from the records of its blocks."""
-    group = rapid_group(fov)
-    n_frames = max((r.stop for r in store.ledger(group).records().values()), default=0)
-    if store.has(f"{output}/frames"):  # a ragged last block has no record while it is rewritten
-        n_frames = max(n_frames, store.frames(output).shape[0])
-    whole = store.frames(group).shape[0]
-    return whole if store.attrs(group).get("state") == "complete" else min(n_frames, whole)
-
-
 def _correction(
     store: AcquisitionStore,
     fov: str,
     rapid: ScanSettings,
-    distortion: str | Path | None,
-    force: bool,
+    asked: Asked,
 ) -> tuple[Calibration | None, str, Transfer | None]:
     """Find the map that corrects a FOV, and say where it is from."""
-    if distortion is None:
+    if asked.distortion is None:
         found = load_calibration(store, fov)
         return found, "none (no calibration)" if found is None else f"own, by {found.method}", None
-    if str(distortion) == "none":
+    if str(asked.distortion) == "none":
         return None, "none (as asked)", None
-    transfer = carry_over(rapid, distortion, what=f"{store.path}: {fov}", force=force)
+    what = f"{store.path}: {fov}"
+    transfer = carry_over(rapid, asked.distortion, what=what, force=asked.force)
     return transfer.calibration, transfer.words(), transfer
-
-
-def _run(
-    choice: FilterChoice,
-    calibration: Calibration | None,
-    interpolation: Interpolation,
-    drift: dict[str, Any] | None,
-    tuning: dict[str, Any] | None,
-    scale: SeriesScale | None,
-    settings: ScanSettings,
-    n_frames: int,
-    block: int,
-    dtype: str,
-) -> dict[str, Any]:
-    """Everything that the pixels of the output depend on, but for the input blocks themselves."""
-    run: dict[str, Any] = {
-        "filter": choice.to_run(),
-        "distortion": None if calibration is None else fingerprint(calibration.distortion),
-        "interpolation": interpolation if calibration is not None or drift else None,
-        "scale": None if scale is None else {"center": scale.center, "spread": scale.spread},
-        "shape": list(settings.shape),
-        "dtype": dtype,
-        "block": block,
-        "whole_series": n_frames if choice.whole_series else None,
-    }
-    if drift is not None:
-        run["drift"] = drift
-    if tuning is not None:
-        run["tuning"] = tuning
-    return fingerprinted(run)
-
-
-def fingerprinted(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what is recorded of a run with the fingerprint that tells it from any other."""
-    known = {k: v for k, v in run.items() if k != "fingerprint"}
-    content = json.dumps(known, sort_keys=True).encode()
-    return {**known, "fingerprint": hashlib.sha256(content).hexdigest()}
 
 
 def _trained_on(choice: FilterChoice, about: dict[str, Any]) -> bool | None:
@@ -536,16 +391,3 @@ def _trained_on(choice: FilterChoice, about: dict[str, Any]) -> bool | None:
     seen = [*(choice.card.get("fovs") or []), *before.get("fovs", [])]
     hashes = {f.get("content_hash") for f in seen if isinstance(f, dict)}
     return about.get("content_hash") in hashes
-
-
-def check_workers(workers: int | None) -> int | None:
-    """Accept a number of worker processes.
-
-    Raises
-    ------
-    SettingsError
-        If it is not at least 1.
-    """
-    if workers is not None and workers < 1:
-        raise SettingsError(f"--workers is {workers}, but must be at least 1")
-    return workers

@@ -1,13 +1,11 @@
 """Filter every frame of a store that is not filtered yet, as a graph of tasks on Dask."""
 
 import logging
-import secrets
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import ExitStack, nullcontext, suppress
-from dataclasses import replace
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,12 @@ import xarray as xr
 from distributed import Client
 
 from stemscale.clusters import Jobs, Tls, check_place, connect
+from stemscale.corrections import keep_drift, load_drift
 from stemscale.dashboard import attach
 from stemscale.denoising import find_devices
 from stemscale.distortion import Interpolation
-from stemscale.errors import ProcessingError, SettingsError, StoreUnavailableError
+from stemscale.errors import SettingsError
+from stemscale.pipeline.asked import Asked
 from stemscale.pipeline.block import BlockTask, process_block
 from stemscale.pipeline.drift import find_drift
 from stemscale.pipeline.engine import run_blocks
@@ -26,29 +26,15 @@ from stemscale.pipeline.events import Listener, no_listener
 from stemscale.pipeline.filtered import finish, frame_columns, lay_out
 from stemscale.pipeline.follow import Waits
 from stemscale.pipeline.follow import follow as follow_series
-from stemscale.pipeline.ledger_files import (
-    keep_drift,
-    keep_filter,
-    keep_parameters,
-    load_drift,
-    load_parameters,
-)
-from stemscale.pipeline.performance import check_report_file, reporting
-from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, check_workers, plan_process
-from stemscale.pipeline.summary import (
-    ProcessSummary,
-    command_of,
-    hold_series,
-    started,
-    summarize_run,
-)
-from stemscale.pipeline.telling import telling
+from stemscale.pipeline.ledger_files import keep_filter, keep_parameters, load_parameters
+from stemscale.pipeline.outcome import ProcessSummary, summarize_run
+from stemscale.pipeline.performance import check_report_file
+from stemscale.pipeline.plan import ProcessPlan, SeriesPlan, plan_asked
+from stemscale.pipeline.run import command_of, hold_series, running, verb_of, with_picture
 from stemscale.pipeline.tuning import find_parameters
 from stemscale.store import FRAME_STATUS, AcquisitionStore, block_bounds
 
 logger = logging.getLogger(__name__)
-
-_VERBS = {"none": "correct", "dcfi": "average"}  # of tasks, as Dask's pages name them
 
 
 def process(
@@ -137,23 +123,22 @@ def process(
     >>> summary.state, summary.frames, summary.frames_skipped
     ('complete', 0, 24)
     """
-    asked: dict[str, Any] = {
-        "filter": filter,
-        "name": name,
-        "fovs": fovs,
-        "distortion": distortion,
-        "force": force,
-        "interpolation": interpolation,
-        "window": window,
-        "weighted": weighted,
-        "drift": drift,
-        "overwrite": overwrite,
-        "retry_failed": retry_failed,
-    }
+    asked = Asked(
+        filter=filter,
+        name=name,
+        fovs=fovs,
+        distortion=distortion,
+        force=force,
+        interpolation=interpolation,
+        window=window,
+        weighted=weighted,
+        drift=drift,
+        overwrite=overwrite,
+        retry_failed=retry_failed,
+    )
     if until_idle_s is not None and not (follow and until_idle_s > 0):
         raise SettingsError(f"--until-idle {until_idle_s:g}: seconds above 0, with --follow")
-    plan = None if follow else plan_process(store, **asked)
-    check_workers(workers)
+    plan = None if follow else plan_asked(store, asked)
     jobs = check_place(
         scheduler,
         workers=workers,
@@ -172,7 +157,7 @@ def process(
                 scheduler, workers=workers, devices=find_devices(device), tls=tls, jobs=jobs
             )
         )
-        return follow_series(store, place, waits, listener, report_file=report_file, **asked)
+        return follow_series(store, asked, place, waits, listener, report_file=report_file)
     devices = find_devices(device) if plan.choice.kind == "file" else ("cpu",)
     return run_plan(
         plan,
@@ -252,31 +237,28 @@ def run_plan(
                 keep_drift(store.ledger(series.group), shifts)
             _tune(store, series, plan)
         began = time.perf_counter()
-        try:
-            if client is not None:
-                listener(started(plan, client, about["dashboard"]))
-                run = secrets.token_hex(8)
-                with (
-                    reporting(client, report_file, command=command_of(plan)),
-                    telling(client, plan, run, listener) as told,
+        if client is not None:
+            with running(
+                client,
+                plan,
+                listener,
+                dashboard=about["dashboard"],
+                report_file=report_file,
+                close=lambda: _close(store, plan, epochs, given_up),
+            ) as (run, told):
+                for task, record in run_blocks(
+                    client,
+                    process_block,
+                    _tasks(plan, epochs, run),
+                    told,
+                    verb=verb_of(plan),
+                    pictured=with_picture,
                 ):
-                    for task, record in run_blocks(
-                        client,
-                        process_block,
-                        _tasks(plan, epochs, run),
-                        told,
-                        verb=_VERBS.get(plan.choice.kind, "denoise"),
-                        pictured=lambda task: replace(task, picture=True),
-                    ):
-                        if isinstance(record, str):
-                            given_up[task.group][task.block] = record
-                        else:
-                            counts.update(record.counts)
-                            counts["frames"] += record.status.count(good)
-        except (KeyboardInterrupt, ProcessingError):
-            with suppress(OSError, StoreUnavailableError):  # it may be the store that ends this
-                _close(store, plan, epochs, given_up)
-            raise
+                    if isinstance(record, str):
+                        given_up[task.group][task.block] = record
+                    else:
+                        counts.update(record.counts)
+                        counts["frames"] += record.status.count(good)
         seconds = time.perf_counter() - began
         _close(store, plan, epochs, given_up)
         if not epochs and not store.is_consolidated():  # a run killed when only this was left

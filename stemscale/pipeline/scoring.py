@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,9 +13,10 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
+from stemscale.corrections import map_of
 from stemscale.distortion import Warp
 from stemscale.errors import DamagedDataError, SeriesError, StoreError
-from stemscale.pipeline.correction import map_of
+from stemscale.pipeline.once import once
 from stemscale.pipeline.pixels import FloatFrames
 from stemscale.quality import (
     HALVES_THRESHOLD,
@@ -103,8 +103,6 @@ class ScoreTask:
         Whether to make the tests of a whole stretch as well: ring correlation, residual.
     run : str
         Names this run: what a worker knows of another one is old.
-    epoch : int
-        None: nothing is written.
     """
 
     store: str
@@ -119,7 +117,6 @@ class ScoreTask:
     truth: str | None
     probe: bool
     run: str
-    epoch: int = 0
 
     @property
     def frames(self) -> int:
@@ -170,7 +167,7 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
         If there is no such series, or its server is away. Damaged frames are told as problems.
     """
     began = time.perf_counter()
-    work = _known(task)
+    work = _known(task.run, task.store, task.fov, task.truth)
     found: list[tuple[str, int, dict[str, FloatArray]]] = []
     probed: dict[str, dict[str, float]] = {}
     problems: list[str] = []
@@ -237,6 +234,7 @@ class _Fov:
         self.store, self.fov = AcquisitionStore(store), fov
         self.rapid = self.store.frames(rapid_group(fov))
         self._warps: list[Warp | None] = []
+        self._lock = threading.Lock()
         slow = self.store.slow_image(fov)
         grid = slow_group(fov) if slow is not None else rapid_group(fov)
         self._pixel_size_nm = self.store.settings(grid).pixel_size_nm
@@ -255,7 +253,7 @@ class _Fov:
         return frames.astype(np.float32) if warp is None else warp(frames)
 
     def _warp(self) -> Warp | None:
-        with _lock:  # read once, and only where rapid frames are
+        with self._lock:  # read once, and only where rapid frames are
             if not self._warps:
                 distortion = map_of(self.store, self.fov)
                 self._warps.append(None if distortion is None else Warp(distortion))
@@ -392,17 +390,8 @@ def _range(frames: FloatFrames) -> float:
     return float(high - low)
 
 
-_lock = threading.Lock()
-_works: OrderedDict[tuple[str, ...], _Fov] = OrderedDict()
-
-
-def _known(task: ScoreTask) -> _Fov:
+@once(most=_KEPT)
+def _known(run: str, store: str, fov: str, truth: str | None) -> _Fov:
     """Give what is known of a FOV; made once a worker, as two blocks of one FOV share most."""
-    key = (task.run, task.store, task.fov)
-    with _lock:
-        if key not in _works:
-            _works[key] = _Fov(task.store, task.fov, task.truth)
-            while len(_works) > _KEPT:
-                _works.popitem(last=False)
-        _works.move_to_end(key)
-        return _works[key]
+    del run  # since the last run, the store may have changed
+    return _Fov(store, fov, truth)

@@ -42,7 +42,8 @@ class SeriesStatus:
     eta_s : float or None
         Time left at that rate [s].
     psnr : float or None
-        Mean over the frames made, against the slow scan [dB].
+        Mean over the frames made so far, against the slow scan [dB]; None of a complete series, of
+        which the store itself tells.
     driver : dict or None
         Of a running one: ``pid``, ``host``, ``started``, and the ``dashboard``.
     """

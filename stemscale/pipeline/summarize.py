@@ -14,6 +14,7 @@ from distributed import Client
 from numpy.typing import NDArray
 
 from stemscale.clusters import Tls, check_place, connect
+from stemscale.corrections import fingerprint, map_of
 from stemscale.distortion import DistortionMap
 from stemscale.errors import (
     CorrectionLostError,
@@ -21,8 +22,6 @@ from stemscale.errors import (
     StoreError,
     StoreUnavailableError,
 )
-from stemscale.pipeline.calibration import fingerprint
-from stemscale.pipeline.correction import map_of
 from stemscale.pipeline.engine import run_blocks
 from stemscale.pipeline.events import Listener, ScoringStarted, no_listener
 from stemscale.pipeline.filters import FilterChoice
@@ -41,6 +40,7 @@ from stemscale.store import (
     frames_per_block,
     natural_order,
     rapid_group,
+    store_path,
 )
 
 logger = logging.getLogger(__name__)
@@ -260,11 +260,11 @@ def _tasks(store: AcquisitionStore, fov: _Fov, truth: str | Path | None) -> Iter
     beside = [f for f in fov.filters if f.beside]
     apart = 1 + max((f.halo for f in beside), default=0)
     shared: dict[str, Any] = {
-        "store": str(store.path),
+        "store": str(store.path.absolute()),  # workers may be in another folder
         "fov": fov.name,
         "group": f"{fov.name}/scoring",
         "apart": apart,
-        "truth": None if truth is None else str(truth),
+        "truth": None if truth is None else str(store_path(truth).absolute()),
         "run": run,
     }
     for number, start in enumerate(starts):

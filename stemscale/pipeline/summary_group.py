@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stemscale.pipeline.score_names import AT_THE_END, LONG_NAMES, OF_STRETCHES, UNITS
 from stemscale.pipeline.scoring import RAPID
 from stemscale.quality import PAPER_BANDS, decibels, mean_and_std
+from stemscale.quality.score_names import AT_THE_END, LONG_NAMES, OF_STRETCHES, UNITS
 from stemscale.store import (
     SUMMARY,
     AcquisitionStore,

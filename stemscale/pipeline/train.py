@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from stemscale.acquisition import Image
 from stemscale.clusters import usable_cores
+from stemscale.corrections import load_calibration, load_shifts
 from stemscale.denoising import (
     Filter,
     Recipe,
@@ -26,7 +27,6 @@ from stemscale.denoising import (
 from stemscale.distortion import DistortionMap, Warp, match_views
 from stemscale.errors import DistortionError, SettingsError, TrainingError
 from stemscale.pipeline.average import average_series
-from stemscale.pipeline.calibration import load_calibration, load_shifts
 from stemscale.pipeline.events import FovDone, Listener, TrainingStep, no_listener
 from stemscale.shipped import find_filter
 from stemscale.store import AcquisitionStore, calibration_group, rapid_group, slow_group
@@ -147,8 +147,6 @@ def train(
     checkpoint = path.with_name(path.name + ".checkpoint")
     if resume and not checkpoint.is_file():
         raise TrainingError(f"{checkpoint} does not exist, so there is nothing to resume")
-    if overwrite and not resume:
-        checkpoint.unlink(missing_ok=True)
     parent = None if start_from is None else load_filter(find_filter(start_from))
     if parent is not None:
         if width is not None or frames_in is not None or equalize:
@@ -181,7 +179,9 @@ def train(
             )
         )
         about.append(_about(store, fov))
-        listener(FovDone(fov=fov, step="read", done=i, total=len(chosen)))
+        listener(FovDone(fov=fov, done=i, total=len(chosen)))
+    if overwrite and not resume:  # not before all else is known to be right
+        checkpoint.unlink(missing_ok=True)
     made = train_filter(
         training,
         recipe=recipe,

@@ -92,7 +92,7 @@ def verify(store: str | Path, *, listener: Listener = no_listener) -> Verificati
             found = list(_read(target, group, name, unfinished=group in contents.unfinished))
             blocks += len(found) if name == "frames" else 0
             damage += filter(None, found)
-        listener(FovDone(fov=fov, step="verify", done=i, total=len(by_fov)))
+        listener(FovDone(fov=fov, done=i, total=len(by_fov)))
     damage += filter(None, (array_damage(target, group, name) for group, name in summary))
     return Verification(
         store=target.path,

@@ -6,11 +6,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from stemscale.distortion import DistortionMap, Warp
+from stemscale.distortion import DistortionMap, Warp, nominal_source
 from stemscale.errors import DistortionError
 from stemscale.quality import remove_background
 from stemscale.reports.lines import has_dark_lines, telling_rows
-from stemscale.views.store_view import nominal_source
 
 FloatArray = npt.NDArray[np.float64]
 FloatImage = npt.NDArray[np.float64]

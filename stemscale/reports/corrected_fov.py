@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 
 from stemscale.acquisition import Image
+from stemscale.corrections import load_map, load_shifts
 from stemscale.distortion import integrate_frames
 from stemscale.distortion.shift import shift_image
-from stemscale.pipeline.calibration import load_map, load_shifts
 from stemscale.quality import zncc
 from stemscale.reports.before_after import Images, correct_images, stretch_percent
 from stemscale.reports.shots import FloatImage

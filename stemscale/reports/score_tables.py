@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stemscale.pipeline.score_names import HEADINGS, UNIT_LABELS
+from stemscale.quality.score_names import HEADINGS, UNIT_LABELS
 from stemscale.reports.in_situ import EndScore
 from stemscale.reports.scores import (
     AFTER,

@@ -7,9 +7,9 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
+from stemscale.corrections import Correction, find_correction
 from stemscale.distortion import SeriesWarp
 from stemscale.errors import CorrectionLostError, StemscaleError
-from stemscale.pipeline.correction import Correction, find_correction
 from stemscale.store import (
     DONE,
     AcquisitionStore,

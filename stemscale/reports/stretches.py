@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stemscale.corrections import fingerprint
 from stemscale.distortion import Warp
-from stemscale.pipeline.calibration import fingerprint
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.reports.shots import FovShots, correction_of, per_frame_filters
 from stemscale.store import DONE, AcquisitionStore, filtered_group, rapid_group

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from stemscale.pipeline.correction import Correction
+from stemscale.corrections import Correction
 
 if TYPE_CHECKING:
     from stemscale.distortion import SeriesWarp

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from stemscale.corrections import Correction, find_correction
 from stemscale.errors import StemscaleError, StoreError
-from stemscale.pipeline.correction import Correction, find_correction
 from stemscale.store import (
     DONE,
     OUT_OF_RANGE_FLAG,

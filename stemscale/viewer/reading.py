@@ -7,13 +7,13 @@ from collections.abc import Hashable
 import numpy as np
 import numpy.typing as npt
 
+from stemscale.corrections import Correction
 from stemscale.errors import (
     CorrectionLostError,
     DamagedDataError,
     StemscaleError,
     StoreUnavailableError,
 )
-from stemscale.pipeline.correction import Correction
 from stemscale.store import (
     AcquisitionStore,
     FramesArray,

@@ -58,20 +58,14 @@ class CalibrationView:
     @property
     def departure_px(self) -> FloatArray:
         """Columns (x,) by which the rapid frame lies off a scan without distortion [rapid px]."""
+        from stemscale.distortion import nominal_source  # torch takes a second
+
         return self.source_x - nominal_source(self.source_x.size, self.pixel_ratio)
 
     @property
     def carried_over(self) -> bool:
         """Whether the map was estimated on other FOVs only (row C7)."""
         return bool(self.attrs.get("carried_over", False))
-
-
-def nominal_source(count: int, pixel_ratio: float) -> FloatArray:
-    """Return where ``count`` pixels lie on the rapid frame if nothing is distorted [rapid px].
-
-    Pixel centres are at integers, so both grids begin at -0.5.
-    """
-    return (np.arange(count, dtype=np.float64) + 0.5) * pixel_ratio - 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

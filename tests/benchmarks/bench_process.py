@@ -41,12 +41,12 @@ from numpy.typing import NDArray
 
 import stemscale
 from stemscale.clusters import connect
+from stemscale.corrections import Calibration, save_calibration
 from stemscale.denoising import Filter, find_recipe, load_filter, save_filter
 from stemscale.denoising.filter_file import architecture_card
 from stemscale.denoising.unet import UNet
 from stemscale.distortion import DistortionMap
 from stemscale.filter_card import FORMAT_VERSION
-from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.shipped import SHIPPED, find_filter
 from stemscale.store import AcquisitionStore
 

@@ -26,8 +26,8 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 from stemscale.acquisition import ScanSettings
+from stemscale.corrections import Calibration, save_calibration
 from stemscale.distortion import DistortionMap
-from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.store import AcquisitionStore, block_bounds, frames_per_block
 
 FOV = "fov01"

@@ -9,7 +9,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 
 import stemscale
 from stemscale.acquisition import image_coordinates
-from stemscale.pipeline.ledger_files import keep_distortion, keep_drift
+from stemscale.corrections import keep_distortion, keep_drift
 from stemscale.store import (
     AcquisitionStore,
     commit_block,

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from movies.builders import add_filtered, new_series, panels_of, read_movie, scene
 
-from stemscale.distortion import DistortionMap, Warp
-from stemscale.movies import movie
-from stemscale.pipeline.calibration import (
+from stemscale.corrections import (
     Calibration,
     fingerprint,
     save_calibration,
     shift_variables,
 )
+from stemscale.distortion import DistortionMap, Warp
+from stemscale.movies import movie
 from stemscale.store import AcquisitionStore, ledger_root
 
 SHAPE = (96, 128)

@@ -6,7 +6,7 @@ import xarray as xr
 from pipeline.builders import known_map, two_fovs
 
 from stemscale.clusters import connect
-from stemscale.pipeline.calibration import Calibration, save_calibration
+from stemscale.corrections import Calibration, save_calibration
 from stemscale.store import AcquisitionStore
 
 

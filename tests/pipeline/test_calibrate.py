@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from builders import write_image, write_stack
 from distortion.builders import beam_path, make_scan
+from scipy.ndimage import map_coordinates
 
 import stemscale
 from stemscale.distortion import require_unsaturated
@@ -22,7 +23,16 @@ PATH = beam_path(np.random.default_rng(5), N)
 def store(tmp_path):
     """Make a store, one FOV at a time."""
 
-    def add(fov, *, frames=None, dwell_time_ns=100, flyback_time_us=25, seed=20):
+    def add(
+        fov,
+        *,
+        frames=None,
+        dwell_time_ns=100,
+        flyback_time_us=25,
+        seed=20,
+        with_slow=True,
+        slow_pixel_nm=2.0,
+    ):
         scan = make_scan(seed, N, frames=8, path=PATH)
         rng = np.random.default_rng(seed)
         if frames is None:
@@ -30,10 +40,18 @@ def store(tmp_path):
         known = {"dwell_time_ns": dwell_time_ns, "flyback_time_us": flyback_time_us}
         known = {k: v for k, v in known.items() if v is not None}
         write_stack(tmp_path / "rapid.tif", np.clip(frames, 0, 65535).astype("uint16"), **known)
-        slow = np.clip(scan.slow, 0, 65535).astype("uint16")
-        write_image(tmp_path / "slow.tif", slow, dwell_time_ns=50_000)
+        ratio = slow_pixel_nm / 2.0
+        at = (np.arange(round(N / max(ratio, 1))) + 0.5) * ratio - 0.5
+        slow = np.clip(map_coordinates(scan.slow, np.meshgrid(at, at, indexing="ij")), 0, 65535)
+        write_image(
+            tmp_path / "slow.tif",
+            slow.astype("uint16"),
+            dwell_time_ns=50_000,
+            pixel_size_nm=slow_pixel_nm,
+        )
         out = tmp_path / "store.zarr"
-        stemscale.ingest(out, tmp_path / "rapid.tif", slow=tmp_path / "slow.tif", fov=fov)
+        given = {"slow": tmp_path / "slow.tif"} if with_slow else {}
+        stemscale.ingest(out, tmp_path / "rapid.tif", fov=fov, **given)
         return out
 
     return add
@@ -60,6 +78,32 @@ def test_fovs_of_two_flybacks_are_calibrated_apart(store):
         "long",
         "unknown",
     ]
+
+
+def test_a_flyback_that_differs_by_its_rounding_is_the_same(store):
+    store("slow", seed=20, flyback_time_us=25.00)
+    out = store("rapid", seed=21, flyback_time_us=25.01, with_slow=False)
+    assert [c.fov for c in calibrate(out, workers=1)] == ["slow", "rapid"]
+
+
+def test_a_fov_is_given_one_map_where_slow_scans_are_of_several_sizes(store):
+    """That of the size which most have."""
+    store("coarse", seed=20, slow_pixel_nm=4.0)
+    store("fine1", seed=20)
+    store("fine2", seed=21)
+    out = store("none", seed=22, with_slow=False)
+    assert sorted(c.fov for c in calibrate(out, workers=1)) == ["coarse", "fine1", "fine2", "none"]
+    assert estimated_on(out, "none") == "fine1 fine2"
+
+
+def test_another_pixel_size_of_the_slow_scan_is_no_distortion(store):
+    store("alike", seed=20)
+    out = store("finer", seed=20, slow_pixel_nm=1.9)
+    alike, finer = (
+        next(c for c in calibrate(out, fovs=[fov], workers=1) if c.fov == fov)
+        for fov in ("alike", "finer")
+    )
+    assert finer.span_px == pytest.approx(alike.span_px, abs=1.0)
 
 
 def test_saturated_rapid_frames_are_refused_by_name(store):

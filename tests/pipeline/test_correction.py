@@ -9,11 +9,16 @@ from builders import write_stack
 from pipeline.builders import known_map, scene
 
 import stemscale
+from stemscale.corrections import (
+    find_correction,
+    fingerprint,
+    load_calibration,
+    map_of,
+    save_calibration,
+)
 from stemscale.distortion import Warp
 from stemscale.errors import CorrectionLostError, DamagedDataError
 from stemscale.movies.panels import open_panels
-from stemscale.pipeline.calibration import fingerprint, load_calibration, save_calibration
-from stemscale.pipeline.correction import find_correction, map_of
 from stemscale.reports.shots import read_shots
 from stemscale.store import AcquisitionStore, ledger_root
 from stemscale.viewer.library import Library

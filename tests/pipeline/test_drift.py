@@ -7,10 +7,10 @@ from builders import write_image, write_stack
 from distortion.builders import make_series
 
 import stemscale
+from stemscale.corrections import Calibration, save_calibration
 from stemscale.distortion import DistortionMap, Warp, integrate_frames
 from stemscale.errors import SettingsError, StoreConflictError
 from stemscale.pipeline import FramesAligned
-from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.store import AcquisitionStore
 
 pytestmark = pytest.mark.cluster

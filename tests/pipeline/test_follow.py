@@ -409,6 +409,20 @@ def test_killed_it_goes_on_where_it_was_and_ctrl_c_ends_it_in_order(path, filter
         assert (opened.frame_status == 1).all()
 
 
+def test_tasks_bear_the_verb_of_their_filter(follow, client):
+    def begun(dask_scheduler):
+        prefix = dask_scheduler.task_prefixes.get("correct fov01")
+        return 0 if prefix is None else sum(prefix.state_counts.values())
+
+    def write(grower):
+        grower.add(series(5))
+        grower.finish()
+
+    before = client.run_on_scheduler(begun)
+    follow(write, filter="none")
+    assert client.run_on_scheduler(begun) > before
+
+
 def test_a_series_of_few_frames_is_filtered_as_it_is(follow):
     done, _ = follow(lambda grower: grower.add(series(5)), until_idle_s=1.0)
     assert done.frames == 5

@@ -73,6 +73,22 @@ def test_a_processed_store_opens_in_plain_xarray_without_a_warning(calibrated, c
             assert "process --filter none" in tree.attrs["history"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"filter": "none", "distortion": "none"}, "--filter none --name none --distortion none"),
+        ({"filter": "none", "drift": True}, "--filter none --name none --drift"),
+        (
+            {"filter": "dcfi", "window": 3, "weighted": True},
+            "--filter dcfi --name dcfi --window 3 --weighted",
+        ),
+    ],
+)
+def test_the_history_holds_the_command_that_makes_the_same_frames(calibrated, client, asked, words):
+    stemscale.process(calibrated, **asked, client=client)
+    assert f"process {words} on fov01 fov02" in AcquisitionStore(calibrated).attrs("")["history"]
+
+
 def test_a_finished_run_is_not_done_again(calibrated, client):
     stemscale.process(calibrated, filter="none", client=client)
     again = stemscale.process(calibrated, filter="none", client=client)

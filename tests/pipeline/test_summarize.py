@@ -173,6 +173,14 @@ def test_worker_processes_find_what_threads_find(filtered, client):
     xr.testing.assert_allclose(here, there, rtol=1e-4)
 
 
+def test_workers_in_another_folder_find_store_and_truth(calibrated, client, monkeypatch):
+    monkeypatch.chdir(calibrated.parent)  # the workers stay where they were started
+    add_truth(calibrated, calibrated.parent / "truth.zarr")
+    summary = stemscale.summarize(calibrated.name, truth="truth.zarr", client=client)
+    assert summary.attrs["problems"] == []
+    assert np.isfinite(scores_in(calibrated, "fov01", "rapid")["psnr_truth"].values).all()
+
+
 def test_psnr_that_process_did_not_keep_is_worked_out(filtered):
     expected = stemscale.summarize(filtered)
     store = AcquisitionStore(filtered)

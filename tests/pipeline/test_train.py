@@ -14,11 +14,11 @@ from builders import write_image, write_stack
 from pipeline.builders import scene
 
 import stemscale
+from stemscale.corrections import load_calibration
 from stemscale.denoising import denoise_frames, load_filter, series_scale
 from stemscale.distortion import Warp
-from stemscale.errors import SettingsError, TrainingError
+from stemscale.errors import SettingsError, StemscaleError, TrainingError
 from stemscale.pipeline import TrainingStep
-from stemscale.pipeline.calibration import load_calibration
 from stemscale.reports import plot_learning_curve
 from stemscale.store import AcquisitionStore
 
@@ -133,6 +133,15 @@ def test_an_interrupted_training_goes_on_and_another_is_refused(calibrated, tmp_
     one, other = (load_filter(f).network.state_dict() for f in (undisturbed, output))
     assert all(torch.equal(one[k], other[k]) for k in one)
     assert not (tmp_path / "f.safetensors.checkpoint").exists()
+
+
+@pytest.mark.parametrize("wrong", [{"fovs": ["typo"]}, {"width": None, "start_from": "typo"}])
+def test_a_training_that_is_refused_leaves_the_checkpoint(calibrated, tmp_path, wrong):
+    checkpoint = tmp_path / "f.safetensors.checkpoint"
+    checkpoint.write_bytes(b"hours of work")
+    with pytest.raises(StemscaleError, match="typo"):
+        card_of(calibrated, tmp_path, overwrite=True, **wrong)
+    assert checkpoint.read_bytes() == b"hours of work"
 
 
 def test_a_killed_training_goes_on_from_its_last_epoch(calibrated, tmp_path):

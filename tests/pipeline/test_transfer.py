@@ -11,8 +11,8 @@ from builders import write_stack
 from pipeline.builders import RAPID_SHAPE, known_map, scene
 
 import stemscale
+from stemscale.corrections import Calibration, save_calibration
 from stemscale.distortion import DistortionMap
-from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.store import AcquisitionStore
 from stemscale_cli.app import main
 

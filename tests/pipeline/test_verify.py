@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pipeline.builders import BLOCK, N_FRAMES, known_map, scene
 
 import stemscale
+from stemscale.corrections import Calibration, save_calibration
 from stemscale.errors import StoreError
 from stemscale.pipeline import RunStarted
-from stemscale.pipeline.calibration import Calibration, save_calibration
 from stemscale.store import AcquisitionStore, ledger_root
 
 pytestmark = pytest.mark.cluster

@@ -253,7 +253,7 @@ def test_the_map_of_another_store_is_taken_from_the_run(tmp_path):
     columns, rows = group["source_x"][:][None], group["source_y"][:][:, None]
     add_filtered(path, distortion_transfer={"store": "other.zarr", "fingerprint": "x"})
     distortion = DistortionMap(source_x=columns, source_y=rows, rapid_shape=(48, 64))
-    from stemscale.pipeline.ledger_files import keep_distortion
+    from stemscale.corrections import keep_distortion
 
     keep_distortion(store.ledger("fov01/filtered/dlf"), distortion)
     store.delete("fov01/calibration")

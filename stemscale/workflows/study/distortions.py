@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from stemscale.corrections import map_of
 from stemscale.errors import StoreError
-from stemscale.pipeline.correction import map_of
 from stemscale.store import AcquisitionStore
 from stemscale.workflows.study.plan import IDEAL, MULTI, Study
 

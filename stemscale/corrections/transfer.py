@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from stemscale.acquisition import ScanComparison, ScanSettings, compare_scans
+from stemscale.corrections.calibration import Calibration, fingerprint, load_calibration, load_map
 from stemscale.distortion import DistortionMap, shared_map
 from stemscale.errors import SeriesError, StoreError
-from stemscale.pipeline.calibration import Calibration, fingerprint, load_calibration, load_map
 from stemscale.store import AcquisitionStore, StorePath, calibration_group
 
 _SIZE = ("n_x", "n_y")

@@ -1,22 +1,19 @@
-"""What a run of `process` did, for those who asked for it and for the history of the store."""
+"""What a run of `process` did, for those who asked for it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from distributed import Client
 
-from stemscale.pipeline.events import RunStarted
 from stemscale.pipeline.latency import Latency
-from stemscale.pipeline.plan import ProcessPlan, SeriesPlan
+from stemscale.pipeline.plan import ProcessPlan
 from stemscale.store import (
     FRAME_STATUS,
     AcquisitionStore,
     FlaggedFrames,
     StorePath,
     flagged_frames,
-    hold_lease,
 )
 
 
@@ -143,32 +140,4 @@ def summarize_run(
         seconds=seconds,
         state="complete" if complete else "partial",
         **more,
-    )
-
-
-def command_of(plan: ProcessPlan) -> str:
-    """Write the command as the store's history keeps it."""
-    parts = [f"process --filter {plan.choice.label} --name {plan.name}"]
-    transfer = next((s.transfer for s in plan.series if s.transfer is not None), None)
-    if transfer is not None:
-        forced = any(s.transfer is not None and s.transfer.forced for s in plan.series)
-        parts.append(f"--distortion {transfer.store}" + " --force" * forced)
-    chosen = {s.run["interpolation"] for s in plan.series} - {None, "linear"}
-    parts += [f"--interpolation {name}" for name in chosen]
-    return " ".join(parts)
-
-
-def hold_series(store: AcquisitionStore, series: SeriesPlan, about: Mapping[str, Any]) -> Any:
-    """Be the only driver that writes a series, see `hold_lease`."""
-    file = store.ledger(series.group).lease_file
-    return hold_lease(file, what=f"{store.path}/{series.group}", about=about)
-
-
-def started(plan: ProcessPlan, client: Client, dashboard: str) -> RunStarted:
-    """Say that a run begins."""
-    return RunStarted(
-        frames=plan.frames,
-        blocks=plan.tasks,
-        workers=len(client.nthreads()),
-        dashboard=dashboard,
     )

@@ -105,9 +105,9 @@ class Correction:
         StoreError
             If it is damaged.
         """
-        from stemscale.pipeline.calibration import fingerprint, load_map
-        from stemscale.pipeline.ledger_files import load_distortion
-        from stemscale.pipeline.transfer import find_again
+        from stemscale.corrections.calibration import fingerprint, load_map
+        from stemscale.corrections.kept import load_distortion
+        from stemscale.corrections.transfer import find_again
 
         if "distortion" not in self.undone:
             return None
@@ -141,7 +141,7 @@ class Correction:
         )
 
     def _read_drift(self) -> NDArray[np.float64] | None:
-        from stemscale.pipeline.ledger_files import load_drift
+        from stemscale.corrections.kept import load_drift
 
         if "drift" not in self.undone or self.group is None:
             return None
