@@ -68,7 +68,7 @@ def _departure(study: Study, names: Sequence[str], what: str) -> Departure:
     found = [
         _distances(study, name, fov)
         for name in names
-        for fov in AcquisitionStore(study.store(name)).fovs
+        for fov in AcquisitionStore(study.store(name)).fovs()
     ]
     before, after = np.transpose(found)
     return Departure(
