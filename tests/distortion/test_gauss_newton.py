@@ -1,6 +1,7 @@
 import numpy as np
 
-from stemscale.distortion.gauss_newton import Offsets, State, along_rows, place_of
+from stemscale.distortion.gauss_newton import Offsets, State, place_of
+from stemscale.distortion.prediction import along_rows
 
 
 def _state(views=2, degree=0):

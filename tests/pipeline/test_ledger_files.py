@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 
+from stemscale.corrections import (
+    keep_distortion,
+    keep_drift,
+    load_distortion,
+    load_drift,
+)
 from stemscale.distortion import DistortionMap
 from stemscale.pipeline.ledger_files import (
     filter_file,
-    keep_distortion,
-    keep_drift,
     keep_filter,
     keep_parameters,
-    load_distortion,
-    load_drift,
     load_parameters,
 )
 from stemscale.store import Ledger
