@@ -189,7 +189,8 @@ class AcquisitionStore:
         group : str
             Path of the group.
         decode : bool
-            Whether times become dates and fill values NaN; without, as they are stored.
+            Whether times become dates and fill values NaN; without, as they are stored, and
+            without indexes.
 
         Raises
         ------
@@ -211,12 +212,14 @@ class AcquisitionStore:
                 with warnings.catch_warnings():
                     # a zarr.json that is just being replaced
                     warnings.filterwarnings("ignore", r"Object at \..*\.tmp is not recognized")
-                    found: xr.Dataset = xr.open_zarr(
+                    found = xr.open_dataset(
                         zarr_store(self.path),
+                        engine="zarr",
                         group=group,
                         consolidated=False,
                         chunks=None,
                         decode_cf=decode,
+                        create_default_indexes=decode,  # xarray imports Dask and pint for them
                     )
                 break
             except ValueError:  # sizes are at odds for a moment where a series grows
