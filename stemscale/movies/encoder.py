@@ -1,6 +1,7 @@
 """Grey pictures go into ffmpeg one by one; a movie file comes out."""
 
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -76,7 +77,7 @@ class Encoder:
         self._file = file
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 closed in __exit__
         command = [
-            *(_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"),
+            *(find_ffmpeg(), "-hide_banner", "-loglevel", "error", "-nostdin", "-y"),
             *("-f", "rawvideo", "-pix_fmt", "gray", "-video_size", f"{shape[1]}x{shape[0]}"),
             *("-framerate", f"{fps:.6f}", "-i", "pipe:0", "-an"),
             *("-g", str(max(1, round(_KEY_FRAMES_S * fps)))),
@@ -149,15 +150,29 @@ class Encoder:
         return ProcessingError(f"the movie cannot be written to {self._file.parent}: {why}")
 
 
-def _ffmpeg() -> str:
-    from imageio_ffmpeg import get_ffmpeg_exe
+def find_ffmpeg() -> str:
+    """Find the program that makes movies: of the extra ``movie``, else the machine's own.
 
+    Returns
+    -------
+    str
+        Its path.
+
+    Raises
+    ------
+    ProcessingError
+        If there is none.
+    """
     try:
+        from imageio_ffmpeg import get_ffmpeg_exe
+
         return str(get_ffmpeg_exe())
-    except RuntimeError as error:
+    except (ImportError, RuntimeError) as error:
+        if own := shutil.which("ffmpeg"):
+            return own
         raise ProcessingError(
-            "imageio-ffmpeg has no ffmpeg for this machine: install one, or name it in "
-            "IMAGEIO_FFMPEG_EXE"
+            "a movie needs the program ffmpeg, which is not installed: pip install "
+            "'stemscale[movie]', or install ffmpeg itself"
         ) from error
 
 

@@ -16,7 +16,7 @@ from stemscale.movies.canvas import Canvas, PanelLook
 from stemscale.movies.columns import frame_column
 from stemscale.movies.contrast import Contrast, GreyImage, fix_contrast
 from stemscale.movies.crop import Crop, checked_crop
-from stemscale.movies.encoder import ENDINGS, Encoder
+from stemscale.movies.encoder import ENDINGS, Encoder, find_ffmpeg
 from stemscale.movies.panels import Panel, choose_filters, choose_fov, open_panels
 from stemscale.movies.stamps import make_stamps
 from stemscale.movies.timeline import Timeline, plan_timeline
@@ -169,7 +169,7 @@ def movie(
     DamagedDataError
         If what the store knows of its blocks or frames is damaged.
     ProcessingError
-        If ffmpeg fails; no file is left behind, and one that was there stays.
+        If there is no ffmpeg, or it fails; no file is left behind, and one that was there stays.
 
     Notes
     -----
@@ -178,6 +178,7 @@ def movie(
     and one that is read.
     """
     path = _checked_path(store, Path(output), fps, overwrite)
+    find_ffmpeg()  # or say that there is none before the series is read
     source = AcquisitionStore(store)
     name = choose_fov(source, fov)
     panels, n_frames = open_panels(source, name, choose_filters(source, name, filters), raw=raw)

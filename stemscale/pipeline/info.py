@@ -106,7 +106,8 @@ def _fov(
     about, attrs = store.attrs(fov), store.attrs(group)
     settings = ScanSettings.from_attrs(attrs, frames.shape[1:])
     with store.dataset(group, decode=False) as dataset:
-        small = dataset.drop_vars("frames", errors="ignore")
+        # the coordinates of dimensions would become indexes, which takes importing Dask and pint
+        small = dataset.drop_vars(["frames", *dataset.dims], errors="ignore")
         per_frame = _per_frame(xr.decode_cf(small, decode_timedelta=False))
     found = {
         **_array(store, frames, attrs, sizes),

@@ -200,7 +200,8 @@ class AcquisitionStore:
         group : str
             Path of the group.
         decode : bool
-            Whether times become dates and fill values NaN; without, as they are stored.
+            Whether times become dates and fill values NaN; without, as they are stored, and
+            without indexes.
 
         Raises
         ------
@@ -218,12 +219,14 @@ class AcquisitionStore:
 
     def _open_dataset(self, group: str, decode: bool) -> xr.Dataset:
         def open_once() -> xr.Dataset:
-            found: xr.Dataset = xr.open_zarr(
+            found: xr.Dataset = xr.open_dataset(
                 zarr_store(self.path),
+                engine="zarr",
                 group=group,
                 consolidated=False,
                 chunks=None,
                 decode_cf=decode,
+                create_default_indexes=decode,  # xarray imports Dask and pint for them
             )
             return found
 

@@ -1,6 +1,5 @@
 """How pixels are stored: codecs, fill values, the layout of ``frames``."""
 
-import copy
 from collections.abc import Iterable
 from typing import Any
 
@@ -122,8 +121,10 @@ def _encode_fill(fill: int | float, dtype: np.dtype[Any]) -> Any:
 
 def at_length(array: zarr.Array[Any], length: int) -> zarr.Array[Any]:
     """Give an array as if its first axis had another length, which nobody else sees."""
-    inner = copy.copy(array.async_array)
-    metadata = inner.metadata
-    assert isinstance(metadata, ArrayV3Metadata)
-    object.__setattr__(inner, "metadata", metadata.update_shape((length, *array.shape[1:])))
+    there = array.async_array
+    assert isinstance(there.metadata, ArrayV3Metadata)
+    metadata = there.metadata.update_shape((length, *array.shape[1:]))
+    # made anew: since Zarr 3.2 an array keeps more of its shape than its metadata
+    inner = zarr.AsyncArray(metadata, there.store_path, there.config)
+    object.__setattr__(inner, "codec_pipeline", there.codec_pipeline)
     return zarr.Array(inner)

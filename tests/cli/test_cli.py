@@ -51,16 +51,26 @@ def test_help_lists_every_verb():
     assert all(f"  {verb} " in done.stdout for verb in VERBS)
 
 
-def test_help_imports_nothing_heavy():
+HEAVY = "torch dask distributed skimage matplotlib bokeh h5py rsciio pint sparse tifffile"
+HEAVIER_THAN_HELP = f"{HEAVY} numpy scipy pandas xarray zarr rich"
+
+
+@pytest.mark.parametrize(
+    ("args", "heavy"),
+    [("--help", HEAVIER_THAN_HELP), ("--version", HEAVIER_THAN_HELP), ("info STORE", HEAVY)],
+)
+def test_what_is_to_be_quick_imports_nothing_heavy(store, args, heavy):
+    """`tests/benchmarks/bench_startup.py` measures it."""
+    words = args.replace("STORE", str(store)).split()
     code = (
         "import sys, stemscale_cli.app as a\n"
-        "try: a.app(['--help'])\n"
+        f"try: a.app({words!r})\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'dask', 'distributed', 'matplotlib', 'xarray', 'zarr', 'numpy'}\n"
-        "sys.exit(', '.join(heavy & set(sys.modules)) or 0)"
+        f"sys.exit(', '.join(set({heavy.split()!r}) & set(sys.modules)) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert done.stdout
 
 
 @pytest.mark.parametrize("verb", VERBS)

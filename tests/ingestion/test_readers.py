@@ -12,6 +12,7 @@ import sys
 import warnings
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
 
 import dask
 import h5py
@@ -90,7 +91,7 @@ def write_zspy(path, signal):
     file = zarr.open_group(path, mode="w", zarr_format=2)
     file.attrs.update({"file_format": "ZSpy", "file_format_version": version})
     group = file.require_group("Experiments/HAADF")
-    ZspyWriter(
+    writer = ZspyWriter(
         file,
         signal,
         group,
@@ -98,7 +99,10 @@ def write_zspy(path, signal):
         compressor=None,
         write_dataset=True,
         show_progressbar=False,
-    ).write()
+    )
+    # by the name that newer releases of Zarr have for it
+    with patch.object(zarr.Group, "require_dataset", zarr.Group.require_array, create=True):
+        writer.write()
     return path
 
 

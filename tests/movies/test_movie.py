@@ -2,12 +2,14 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 import xarray as xr
 from growing import Grower
+from imageio_ffmpeg import get_ffmpeg_exe
 from movies.builders import BLOCK, add_filtered, new_series, panels_of, read_movie, scene
 
 from stemscale.errors import ProcessingError, SettingsError, StoreConflictError, StoreError
@@ -338,6 +340,26 @@ def test_a_killed_ffmpeg_is_one_error_and_leaves_the_old_file(store, tmp_path):
         movie(store, tmp_path / "out.mp4", overwrite=True, listener=kill)
     assert (tmp_path / "out.mp4").read_bytes() == b"the old one"
     assert [p.name for p in tmp_path.glob("*out*")] == ["out.mp4"]
+
+
+def test_without_any_ffmpeg_the_error_names_the_extra_before_a_frame_is_read(
+    store, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    read = []
+    module = sys.modules["stemscale.movies.movie"]
+    monkeypatch.setattr(module, "fix_contrast", lambda *_: read.append(1))
+    with pytest.raises(ProcessingError, match=r"pip install 'stemscale\[movie\]'"):
+        movie(store, tmp_path / "out.mp4")
+    assert not read
+
+
+def test_without_the_extra_the_ffmpeg_of_the_machine_is_taken(store, tmp_path, monkeypatch):
+    (tmp_path / "ffmpeg").symlink_to(get_ffmpeg_exe())
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert movie(store, tmp_path / "out.gif").n_frames == 10
 
 
 def test_a_file_that_cannot_grow_is_an_error_and_leaves_nothing(store, tmp_path):

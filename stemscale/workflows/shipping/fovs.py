@@ -59,7 +59,8 @@ def read_scenes() -> list[NDArray[np.uint8]]:
         If there are none, as in an installed package.
     """
     folder = files(__package__).joinpath("scenes")
-    found = sorted(f.name for f in folder.iterdir() if f.name.endswith(".png"))
+    there = folder.iterdir() if folder.is_dir() else ()
+    found = sorted(f.name for f in there if f.name.endswith(".png"))
     if not found:
         raise SettingsError(f"{folder} holds no picture (*.png): run this from a checkout")
     return [
