@@ -25,7 +25,7 @@ from stemscale.reports.in_situ import last_frame_table
 from stemscale.reports.output import checked_output, page_beside, write_at_once
 from stemscale.reports.plots import distortion_plots, score_plots, series_plots
 from stemscale.reports.score_tables import headline, score_rows, statistic_tables
-from stemscale.reports.scores import AFTER, RAPID, ScoreRow, score_table
+from stemscale.reports.scores import AFTER, NO_SLOW, RAPID, ScoreRow, score_table
 from stemscale.reports.sections import MAX_FOVS, FovSection, chosen, fov_sections
 from stemscale.reports.settings import settings_table, sources
 from stemscale.reports.store_view import StoreView, read_store
@@ -156,7 +156,7 @@ def _render(view: StoreView, parts: _Parts) -> str:
         warnings=warnings(view),
         sections=parts.sections,
         not_shown=len(view.fovs) - len(parts.sections),
-        rows=score_rows(rows),
+        rows=score_rows([r for r in rows if r.fov_group != NO_SLOW]),
         statistics=statistic_tables(rows),
         has_truth=any(r.truth_mean_db is not None for r in rows),
         has_smear=any(r.smear is not None for r in rows),

@@ -12,6 +12,7 @@ from stemscale.reports.scores import (
     AFTER,
     ALL,
     HELD_OUT,
+    NO_SLOW,
     RAPID,
     TRAINED,
     ScoreRow,
@@ -29,6 +30,7 @@ _GROUP_TEXTS = {
     ALL: "All FOVs: no filter here was trained on any of them",
     TRAINED: "FOVs that a filter was trained on: no test of that filter",
     AFTER: "In-situ series: the slow scan was taken afterwards",
+    NO_SLOW: "FOVs without a slow scan",
 }
 
 

@@ -24,9 +24,10 @@ from stemscale.store import FlaggedFrames, natural_order
 
 RAPID, DCFI = "rapid", "dcfi"
 HELD_OUT, TRAINED, ALL, AFTER = "held-out", "trained", "all", "slow scan after"
+NO_SLOW = "no slow scan"
 _MEAN = "_mean"
 _OVER = re.compile(r"^mean over (frames|stretches): ")
-_GROUP_ORDER = (HELD_OUT, ALL, TRAINED, AFTER)
+_GROUP_ORDER = (HELD_OUT, ALL, TRAINED, AFTER, NO_SLOW)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,8 +72,9 @@ class ScoreRow:
         a filter's output.
     fov_group : str
         ``held-out`` (no filter was trained on these FOVs), ``trained`` (some filter was),
-        ``all`` (no filter here was trained on any FOV of the store), or ``slow scan after``
-        (in-situ series, of which the slow scan shows only the end).
+        ``all`` (no filter here was trained on any FOV of the store), ``slow scan after``
+        (in-situ series, of which the slow scan shows only the end), or ``no slow scan`` (neither
+        that nor a truth: there are the scores alone that need none).
     n_fovs, n_frames : int
         What the score is over.
     psnr_mean_db, psnr_std_db : float
@@ -142,8 +144,13 @@ class _FovScore:
     statistics: tuple[Statistic, ...] = ()
 
     @property
+    def has_reference(self) -> bool:
+        return not np.isnan([self.mean, self.truth_mean]).all()
+
+    @property
     def is_known(self) -> bool:
-        return self.n > 0 and not np.isnan([self.mean, self.truth_mean]).all()
+        means = [self.mean, self.truth_mean, *(s.mean for s in self.statistics)]
+        return self.n > 0 and not np.isnan(means).all()
 
 
 def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
@@ -157,8 +164,9 @@ def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
     Returns
     -------
     list of ScoreRow
-        Groups in the order held-out, all, trained, slow scan after; in a group rapid, DCFI,
-        filters by name. Empty where no FOV has both a slow scan and filtered frames.
+        Groups in the order held-out, all, trained, slow scan after, none; in a group rapid, DCFI,
+        filters by name. Of FOVs without a slow scan, with the scores that need none. Empty where
+        nothing is scored.
 
     Raises
     ------
@@ -177,8 +185,11 @@ def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
     flagged: dict[tuple[str, str], list[FlaggedFrames]] = {}
     any_trained = any(f.trained for f in view.fovs) or bool(_trained_in_summary(view.summary))
     for fov in view.fovs:
+        scores = list(_fov_scores(fov, view.summary))
         group = _group_of(fov, view.summary, any_trained=any_trained)
-        for score in _fov_scores(fov, view.summary):
+        if group in (HELD_OUT, ALL) and not any(s.has_reference for s in scores):
+            group = NO_SLOW
+        for score in scores:
             collected.setdefault((group, score.type), []).append(score)
         for filtered in fov.filters:
             if filtered.flagged is not None:

@@ -152,6 +152,27 @@ def test_without_a_slow_scan_there_are_no_scores(tmp_path):
     assert score_table(path) == []
 
 
+def test_fovs_without_a_slow_scan_stand_apart_with_the_scores_that_need_none(tmp_path):
+    path = new_store(tmp_path / "a.zarr")
+    for name, slow in (("fov01", True), ("fov02", False)):
+        add_fov(path, name, slow=slow)
+        add_filtered(path, name, psnr=20.0 if slow else None, psnr_rapid=10.0 if slow else None)
+    add_summary(
+        path,
+        ["fov01", "fov02"],
+        ["rapid", "dlf"],
+        n_frames=[[3, 3], [3, 3]],
+        psnr_mean=[[10.0, 20.0], [np.nan, np.nan]],
+        residual_lost_mean=[[np.nan, 0.1], [np.nan, 0.3]],
+    )
+    rows = by_key(score_table(path))
+    assert set(rows) == {("all", "rapid"), ("all", "dlf"), ("no slow scan", "dlf")}
+    assert rows["all", "dlf"].n_fovs == 1
+    (lost,) = [s for s in rows["no slow scan", "dlf"].statistics if s.score == "residual_lost"]
+    assert lost.mean == 0.3
+    assert np.isnan(rows["no slow scan", "dlf"].psnr_mean_db)
+
+
 def test_a_perfect_frame_scores_infinity(tmp_path):
     path = new_store(tmp_path / "a.zarr")
     add_fov(path)
