@@ -27,6 +27,7 @@ _DETAIL = {
     "agreement_cutoff": 0,
     "frc_rapid_cutoff": 0,
     "residual_lost": 2,
+    "noise_left": 2,
 }
 _BANDS = "psnr_band"
 _WIDTH = 80  # where nothing tells how wide the reader's page is
@@ -202,6 +203,8 @@ def _heading(score: str, rows: "Sequence[ScoreRow]") -> str:
 def _cell(decimals: int, score: str, found: "Statistic | None") -> str:
     if found is None:
         return ""
+    if found.units == "1/px":  # at most 0.5, where 1/um are tens
+        decimals = 3
     return _with_scatter(found) if score in _PSNR else f"{found.mean:.{decimals}f}"
 
 

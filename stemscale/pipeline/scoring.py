@@ -13,9 +13,15 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, Image
-from stemscale.corrections import map_of
+from stemscale.corrections import find_correction, map_of
 from stemscale.distortion import Warp
-from stemscale.errors import DamagedDataError, SeriesError, StoreError
+from stemscale.errors import (
+    CorrectionLostError,
+    DamagedDataError,
+    FrameShapeError,
+    SeriesError,
+    StoreError,
+)
 from stemscale.pipeline.once import once
 from stemscale.pipeline.pixels import FloatFrames
 from stemscale.quality import (
@@ -27,11 +33,13 @@ from stemscale.quality import (
     ReferenceScores,
     StripSums,
     coherence_cutoff,
+    frame_noise,
     gather,
     independent_halves,
     mean_image,
     psnr_without_background,
     residual_test,
+    streak,
 )
 from stemscale.store import (
     AcquisitionStore,
@@ -45,7 +53,7 @@ from stemscale.store import (
 FloatArray = NDArray[np.float64]
 
 RAPID = "rapid"
-LEAST_PROBED = 4  # frames, for even and odd ones to be averaged
+LEAST_PROBED = 2  # frames, for an even and an odd one
 _KEPT = 4  # FOVs that a worker knows at a time
 _RANGE = (0.005, 0.995)  # quantiles that a scene's range is taken from
 
@@ -199,7 +207,9 @@ def score_stretch(task: ScoreTask) -> ScoreRecord:
             scores["umse"] = beside.errors()
         found.append((part.name, part.start, scores))
         if task.probe and part.offset is not None:
-            inputs = rapid.beside(part) if rapid is not None and alike else None
+            inputs = None
+            if rapid is not None:
+                inputs = rapid.beside(part) if alike else work.inputs(part, task.start)
             probed[part.name] = work.probe(as_seen(stored), inputs, halo=part.halo)
     return ScoreRecord(
         found=found,
@@ -264,6 +274,22 @@ class _Fov:
         array = self.store.frames(filtered_group(self.fov, part.name))
         return array.read(part.start, part.stop)
 
+    def inputs(self, part: SeriesPart, first: int) -> FloatFrames | None:
+        """Read rapid frames, corrected as those were that the filter got, drift and all.
+
+        ``first`` is the number of the first frame of the stretch. None where it is not known how.
+        """
+        assert part.offset is not None
+        found = find_correction(self.store, self.fov, filtered_group(self.fov, part.name))
+        start = first + part.offset
+        try:
+            corrected = None if found is None else found.load()
+        except CorrectionLostError:
+            return None
+        if corrected is None:
+            return None
+        return corrected(self.rapid.read(start, start + part.stop - part.start), start)
+
     def score(
         self, flat: FlatFrames, frames: Callable[[], FloatFrames], *more: StripSums, paper: bool
     ) -> dict[str, FloatArray]:
@@ -307,25 +333,43 @@ class _Fov:
             return {}
         shown = frames[known]
         first = mean_image(shown[one])
-        found = {"frc_cutoff": self._agree_up_to(first, mean_image(shown[other]))}
+        noise = frame_noise(shown[one], shown[other])
+        found = {
+            "frc_cutoff": self._agree_up_to(first, mean_image(shown[other])),
+            "noise_along": noise.along,
+            "noise_across": noise.across,
+        }
         if inputs is not None and inputs.shape == frames.shape:
-            rapid = mean_image(inputs[known][other])
+            seen = inputs[known]
+            rapid = mean_image(seen[other])
             found["frc_rapid_cutoff"] = self._agree_up_to(first, rapid)
-            try:
-                test = residual_test(inputs[known], shown, halo=halo)
-            except SeriesError:  # frames too narrow, or constant
-                return found
-            found |= {
-                "residual_likeness": test.likeness,
-                "residual_lost": test.lost,
-                "residual_clear": test.clear,
-            }
+            found["noise_left"] = noise.sigma / frame_noise(seen[one], seen[other]).sigma
+            found |= _residual(seen, shown, halo) | _streak(first, rapid)
         return found
 
     def _agree_up_to(self, one: Image, other: Image) -> float:
         return coherence_cutoff(
             one, other, pixel_size_nm=self._pixel_size_nm, threshold=HALVES_THRESHOLD
         )
+
+
+def _residual(inputs: FloatFrames, outputs: FloatFrames, halo: int) -> dict[str, float]:
+    try:
+        test = residual_test(inputs, outputs, halo=halo)
+    except SeriesError:  # frames too narrow, or constant
+        return {}
+    return {
+        "residual_likeness": test.likeness,
+        "residual_lost": test.lost,
+        "residual_clear": test.clear,
+    }
+
+
+def _streak(filtered: Image, rapid: Image) -> dict[str, float]:
+    try:
+        return {"streak_rapid": streak(filtered, rapid)}
+    except FrameShapeError:  # frames too small
+        return {}
 
 
 class _Stretch:

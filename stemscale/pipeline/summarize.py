@@ -139,8 +139,8 @@ def summarize(
     uPSNR, for which no slow scan is needed. Where the slow scan was taken after the series, the
     scene of a frame may be another one: all but the PSNR are then of the last ten frames alone.
     One stretch of every full 1,000 frames, at least one of a series and at most four, is tested as
-    a whole: ring correlation of even and odd frames, and the residual (`residual_test`). PSNR that
-    `process` found is taken as it is.
+    a whole: ring correlation of even and odd frames, noise (`frame_noise`), streak against other
+    rapid frames, and the residual (`residual_test`). PSNR that `process` found is taken as it is.
 
     Examples
     --------

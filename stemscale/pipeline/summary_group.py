@@ -1,7 +1,7 @@
 """Scores of all frames come in; the group ``summary`` of the store goes out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ FloatArray = NDArray[np.float64]
 
 LAST_FRAMES = 10  # of a series before its slow scan, which show nearly its scene
 _RANGE = "range"  # of the scene, which uPSNR takes as its peak
+_WAVE_NUMBER = "1/um"
+_NM_PER_UM = 1000.0
 
 
 @dataclass(kw_only=True)
@@ -145,10 +147,14 @@ def _about(store: AcquisitionStore, fov: str, score: str) -> dict[str, Any]:
 
 
 def _units(store: AcquisitionStore, fov: str, score: str) -> str:
-    grid = slow_group(fov) if store.has(slow_group(fov)) else rapid_group(fov)
-    if UNITS[score] == "1/um" and store.settings(grid).pixel_size_nm is None:
+    if UNITS[score] == _WAVE_NUMBER and _pixel_size_nm(store, fov) is None:
         return "1/px"
     return UNITS[score]
+
+
+def _pixel_size_nm(store: AcquisitionStore, fov: str) -> float | None:
+    grid = slow_group(fov) if store.has(slow_group(fov)) else rapid_group(fov)
+    return store.settings(grid).pixel_size_nm
 
 
 def _overall(
@@ -172,10 +178,12 @@ def _overall(
         ),
     }
     flagged: dict[tuple[int, int], FlaggedFrames] = {}
+    per_px = any(_pixel_size_nm(store, fov) is None for fov in fovs)
     for place, (fov, name, scores) in places.items():
         variables["n_frames"][1][place] = _scored(scores)
         about = {n: _about(store, fov, n) for n in (*scores.scores, *scores.probes)}
-        _put_means(variables, place, shape, scores, about)
+        known = _in_pixels(store, fov, scores, about) if per_px else scores
+        _put_means(variables, place, shape, known, about)
         if name != RAPID:
             group = filtered_group(fov, name)
             variables["trained"][1][place] = bool(store.attrs(group).get("trained_on", False))
@@ -187,6 +195,27 @@ def _overall(
     edges = [int(edge) for edge in PAPER_BANDS]
     labels = {"fov_names": fovs, "filter_names": names, "band_edges": edges}
     return xr.Dataset(variables, attrs=labels)
+
+
+def _in_pixels(
+    store: AcquisitionStore,
+    fov: str,
+    scores: SeriesScores,
+    about: dict[str, dict[str, Any]],
+) -> SeriesScores:
+    """Bring wave numbers to 1/px: an array over all FOVs has one unit, and some know no other."""
+    size = _pixel_size_nm(store, fov)
+    names = [name for name in about if about[name]["units"] == _WAVE_NUMBER]
+    if size is None or not names:
+        return scores
+    for name in names:
+        about[name]["units"] = "1/px"
+    share = size / _NM_PER_UM
+    return replace(
+        scores,
+        scores={n: v * share if n in names else v for n, v in scores.scores.items()},
+        probes={n: [share * x for x in v] if n in names else v for n, v in scores.probes.items()},
+    )
 
 
 def _put_means(
@@ -225,12 +254,15 @@ def _put_means(
 
 
 def _scored(scores: SeriesScores) -> int:
-    """Count the frames that have any score; those without a slow scan may have none."""
+    """Count the frames that have any score; those without a slow scan may have none but tests."""
     known = [
         np.isfinite(values).reshape(len(values), -1).any(axis=1)
         for values in scores.scores.values()
     ]
-    return int(np.any(known, axis=0).sum()) if known else 0
+    if known:
+        return int(np.any(known, axis=0).sum())
+    tested = any(np.isfinite(found).any() for found in scores.probes.values())
+    return scores.count if tested else 0
 
 
 def _statistics(values: FloatArray) -> tuple[Any, Any]:

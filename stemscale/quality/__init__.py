@@ -10,6 +10,7 @@ from stemscale.quality.coherence import (
 from stemscale.quality.decibels import decibels
 from stemscale.quality.dips import Dip, find_dips, fit_dip
 from stemscale.quality.flat_frames import FlatFrames, StripSums, gather
+from stemscale.quality.frame_noise import FrameNoise, frame_noise
 from stemscale.quality.gain import PAPER_PEAK, gain_and_offset, match_gain, min_max_scale
 from stemscale.quality.halves import independent_halves, mean_image
 from stemscale.quality.lag import LagTail, lag_tail, line_response
@@ -45,6 +46,7 @@ __all__ = [
     "TRUTH_THRESHOLD",
     "Dip",
     "FlatFrames",
+    "FrameNoise",
     "LagTail",
     "NeighbourScores",
     "NeighbourSums",
@@ -58,6 +60,7 @@ __all__ = [
     "decibels",
     "find_dips",
     "fit_dip",
+    "frame_noise",
     "gain_and_offset",
     "gather",
     "hann",

@@ -19,6 +19,10 @@ UNITS: Mapping[str, str] = {
     "residual_likeness": "1",
     "residual_lost": "1",
     "residual_clear": "1",
+    "streak_rapid": "dB",
+    "noise_left": "1",
+    "noise_along": "1",
+    "noise_across": "1",
 }
 """CF units; of the cut-offs, 1/px where the pixel size is not known."""
 
@@ -39,6 +43,10 @@ LONG_NAMES: Mapping[str, str] = {
     "residual_likeness": "likeness of what two halves of the frames lost",
     "residual_lost": "structure lost or invented, over that of the scene",
     "residual_clear": "share of pixels at which structure was clearly lost or invented",
+    "streak_rapid": "streak of the smear in the spectrum, above that of other rapid frames",
+    "noise_left": "noise, over that of the rapid frames",
+    "noise_along": "correlation of the noise 1 px apart along the scan line",
+    "noise_across": "correlation of the noise 1 px apart across the scan line",
 }
 
 OF_STRETCHES = (
@@ -47,6 +55,10 @@ OF_STRETCHES = (
     "residual_likeness",
     "residual_lost",
     "residual_clear",
+    "streak_rapid",
+    "noise_left",
+    "noise_along",
+    "noise_across",
 )
 """Scores of some frames together; all others are of each frame."""
 
@@ -68,6 +80,10 @@ HEADINGS: Mapping[str, str] = {
     "residual_lost": "lost or invented",
     "residual_likeness": "residuals alike",
     "residual_clear": "clearly lost",
+    "noise_left": "noise left",
+    "noise_along": "noise alike along x",
+    "noise_across": "noise alike along y",
+    "streak_rapid": "streak, to rapid",
     "streak_truth": "streak, to the truth",
     "psnr_band": "PSNR",
 }

@@ -220,7 +220,7 @@ class AcquisitionStore:
     def _open_dataset(self, group: str, decode: bool) -> xr.Dataset:
         def open_once() -> xr.Dataset:
             found: xr.Dataset = xr.open_dataset(
-                zarr_store(self.path),
+                zarr_store(self.path),  # type: ignore[arg-type]
                 engine="zarr",
                 group=group,
                 consolidated=False,

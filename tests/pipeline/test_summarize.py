@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 import zarr
 from builders import write_image, write_stack
+from distortion.builders import make_series
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline.builders import BLOCK, N_FRAMES, scene
@@ -241,6 +242,51 @@ def test_without_a_slow_scan_there_are_the_scores_that_need_none(tmp_path, clien
     assert float(summary["frc_cutoff_mean"][0, 1]) > 0
     assert float(summary["frc_rapid_cutoff_mean"][0, 1]) > 0
     assert 0 <= float(summary["residual_clear_mean"][0, 1]) < 1
+
+
+def test_two_frames_are_enough_for_what_is_told_by_halves(tmp_path, client):
+    rapid, _ = scene(seed=1, n=2)
+    store = tmp_path / "s.zarr"
+    stemscale.ingest(store, write_stack(tmp_path / "fov01.tif", rapid, dwell_time_ns=100))
+    stemscale.process(store, filter="gaussian", client=client)
+    summary = stemscale.summarize(store)
+    raw, filtered = 0, 1
+    assert summary.attrs["filter_names"] == ["rapid", "gaussian"]
+    assert abs(float(summary["noise_along_mean"][0, raw])) < 0.15
+    assert float(summary["noise_along_mean"][0, filtered]) > 0.4
+    assert 0.1 < float(summary["noise_left_mean"][0, filtered]) < 0.8
+    assert summary["n_frames"].values.tolist() == [[2, 2]]
+
+
+def test_frames_that_were_brought_onto_one_grid_are_held_against_rapid_frames_on_it(
+    tmp_path, client
+):
+    drift = np.arange(8)[:, None] * [[1.0, -2.0]]
+    series = make_series(4, 96, drift, dose=400.0).astype(np.uint16)
+    store = tmp_path / "s.zarr"
+    stemscale.ingest(store, write_stack(tmp_path / "fov01.tif", series, dwell_time_ns=100))
+    for name, moves in (("still", False), ("moved", True)):
+        stemscale.process(store, filter="gaussian", name=name, drift=moves, client=client)
+    summary = stemscale.summarize(store)
+    moved, still = (summary.attrs["filter_names"].index(name) for name in ("moved", "still"))
+    lost = summary["residual_lost_mean"].values[0]
+    assert lost[moved] < 0.5 * lost[still]  # where nothing is moved back, the scene itself is left
+    confirmed = summary["frc_rapid_cutoff_mean"].values[0]
+    assert confirmed[moved] > 1.5 * confirmed[still]
+
+
+def test_wave_numbers_of_all_fovs_have_one_unit(tmp_path, client):
+    """One without a pixel size knows them in 1/px only."""
+    store = tmp_path / "s.zarr"
+    rapid, _ = scene(seed=1)
+    stemscale.ingest(store, write_stack(tmp_path / "known.tif", rapid, dwell_time_ns=100))
+    np.save(tmp_path / "unknown.npy", rapid)
+    stemscale.ingest(store, tmp_path / "unknown.npy")
+    summary = stemscale.summarize(store)
+    cutoffs = summary["frc_cutoff_mean"]
+    assert cutoffs.attrs["units"] == "1/px"
+    assert cutoffs.values[0, 0] == pytest.approx(cutoffs.values[1, 0])
+    assert 0 < cutoffs.values[0, 0] < 0.5
 
 
 def test_what_cannot_be_read_is_said_and_the_rest_is_scored(filtered):

@@ -1,5 +1,7 @@
 import pytest
 
+from stemscale.errors import StoreConflictError
+from stemscale.workflows.study.folder import take_folder
 from stemscale.workflows.study.plan import MULTI, Study
 from stemscale.workflows.study.scales import SCALES
 
@@ -36,3 +38,15 @@ def test_uncorrected_training_filters_frames_as_recorded(tmp_path):
     assert commands[f"process-{MULTI}-dlf-uncorrected"][-2:] == ("--distortion", "none")
     assert "--distortion" not in commands[f"process-{MULTI}-dlf-slow"]
     assert commands["process-heating1-dlf-slow"][-1] == str(tmp_path / "multi.zarr")
+
+
+def test_a_folder_keeps_the_study_that_it_was_begun_for(tmp_path):
+    folder = tmp_path / "study"
+    assert take_folder(folder, {"scale": "small", "n": 1}, told_by="scale")["n"] == 1
+    assert take_folder(folder, {"scale": "small", "n": 2}, told_by="scale")["n"] == 1
+    with pytest.raises(StoreConflictError, match="holds the study of --scale small"):
+        take_folder(folder, {"scale": "paper"}, told_by="scale")
+    with pytest.raises(StoreConflictError, match="holds another study"):
+        take_folder(folder, {"series": "files"}, told_by="series")
+    with pytest.raises(StoreConflictError, match="not of an earlier study"):
+        take_folder(tmp_path, {"scale": "small"}, told_by="scale")

@@ -1,9 +1,7 @@
 """The page of results: claims, scores, figures and how they came about, in Markdown and HTML."""
 
-import base64
 import json
 import platform
-import re
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from markdown_it import MarkdownIt
 
 from stemscale.clusters import usable_cores
 from stemscale.workflows.study.claims import Claim, claims_of
 from stemscale.workflows.study.distortions import Departure, departures
 from stemscale.workflows.study.figures import copied, paper_figures
+from stemscale.workflows.study.markup import html_page, table
 from stemscale.workflows.study.plan import MULTI, Study
 from stemscale.workflows.study.scales import SCALES
 from stemscale.workflows.study.scores import RAPID, Scores, gain_percent
@@ -33,15 +31,6 @@ _COLUMNS = {
     "agreement_cutoff": ("follows slow scan to [1/µm]", 0),
     "frc_rapid_cutoff": ("confirmed to [1/µm]", 0),
 }
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem;
-  color: #1d2330; }
-table { border-collapse: collapse; margin: 1rem 0; font-size: .9rem; }
-td, th { padding: .25rem .7rem; border-bottom: 1px solid #d8dce3; text-align: left;
-  vertical-align: top; }
-img { max-width: 100%; }
-pre { background: #f5f6f8; padding: .7rem; overflow-x: auto; font-size: .8rem; }
-"""
 
 
 def write_page(study: Study, records: StepRecords) -> Path:
@@ -83,7 +72,7 @@ def write_page(study: Study, records: StepRecords) -> Path:
     text = "\n\n".join(parts) + "\n"
     (folder / "index.md").write_text(text, encoding="utf-8")
     page = study.folder / "results.html"
-    page.write_text(_html(text, folder), encoding="utf-8")
+    page.write_text(html_page("The paper, measured again", text, folder), encoding="utf-8")
     return page
 
 
@@ -112,7 +101,7 @@ def _claims(claims: Sequence[Claim]) -> str:
     return (
         "## Claim by claim\n\n"
         f"{counts['holds']} hold, {counts['does not hold']} do not, {untold} cannot be tested.\n\n"
-        + _table(("row", "claim", "paper", "here", "", ""), rows)
+        + table(("row", "claim", "paper", "here", "", ""), rows)
     )
 
 
@@ -133,7 +122,7 @@ def _scores(scores: Scores) -> str:
         "## Scores of the held-out fields of view\n\n"
         "As Fig. 4a of the paper: mean ± standard deviation over frames. PSNR is against the slow "
         "scan after min-max scaling; matched: after the best gain and offset; smear: share of the "
-        "signal that arrives more than 2 px late.\n\n" + _table(headings, rows)
+        "signal that arrives more than 2 px late.\n\n" + table(headings, rows)
     )
 
 
@@ -160,7 +149,7 @@ def _distortions(found: Iterable[Departure]) -> str:
     return (
         "## Distortion\n\nRoot mean square distance along the fast axis of pixels from where they "
         "belong, a constant shift of the view left out.\n\n"
-        + _table(("map", "fields of view", "before [px]", "after [px]", "worst [px]"), rows)
+        + table(("map", "fields of view", "before [px]", "after [px]", "worst [px]"), rows)
     )
 
 
@@ -176,7 +165,7 @@ def _heating(heating: Mapping[str, Scores]) -> str:
         for name, scores in heating.items()
         for row in scores.last_frames
     ]
-    return "## Heating series: the last frame against the slow scan after it\n\n" + _table(
+    return "## Heating series: the last frame against the slow scan after it\n\n" + table(
         ("series", "filter", "rapid [dB]", "filtered [dB]", "gain"), rows
     )
 
@@ -199,7 +188,7 @@ def _differences(study: Study) -> str:
         return text
     return (
         f"{text}\n- The scale `{study.name}` is smaller. A dash: as the recipe of `stemscale "
-        "train` has it.\n\n" + _table(("", "paper", "here"), rows)
+        "train` has it.\n\n" + table(("", "paper", "here"), rows)
     )
 
 
@@ -219,7 +208,7 @@ def _assumptions(study: Study) -> str:
     lines = list(_flat(attrs))
     return (
         "## What was assumed\n\nNoise, lag and distortion of the simulator are assumptions; their "
-        "names tell the units.\n\n" + _table(("setting", "value"), lines)
+        "names tell the units.\n\n" + table(("setting", "value"), lines)
     )
 
 
@@ -238,26 +227,3 @@ def _commands(study: Study, records: StepRecords) -> str:
         command = record.get("command", "").replace(f"{study.folder}/", "")
         lines.append(f"{record.get('seconds', 0.0):7.0f} s  {command}")
     return "## Commands, and the time that each took\n\n```text\n" + "\n".join(lines) + "\n```"
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return "\n".join([line(headings), line(["---"] * len(headings)), *(line(r) for r in rows)])
-
-
-def _html(text: str, folder: Path) -> str:
-    body = MarkdownIt("commonmark").enable("table").render(text)
-
-    def embed(match: re.Match[str]) -> str:
-        data = base64.b64encode((folder / match[1]).read_bytes()).decode()
-        return f'src="data:image/webp;base64,{data}"'
-
-    body = re.sub(r'src="([^":]+\.webp)"', embed, body)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width">'
-        f"<title>The paper, measured again</title><style>{_STYLE}</style></head>"
-        f"<body>{body}</body></html>\n"
-    )

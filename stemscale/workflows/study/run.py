@@ -4,14 +4,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from stemscale.errors import SettingsError, StoreConflictError
-from stemscale.store import read_json, write_json
+from stemscale.errors import SettingsError
+from stemscale.workflows.study.folder import take_folder
 from stemscale.workflows.study.page import write_page
 from stemscale.workflows.study.plan import Study
 from stemscale.workflows.study.scales import SCALES
 from stemscale.workflows.study.steps import StepRecords, run_steps
-
-_MARK = "study.json"
 
 
 def reproduce(
@@ -45,7 +43,8 @@ def reproduce(
     if scale not in SCALES:
         raise SettingsError(f"there is no scale {scale!r}: take one of {', '.join(SCALES)}")
     study = Study(Path(folder), scale, SCALES[scale])
-    _take(study.folder, scale)
+    about = {"scale": scale, "numbers": asdict(SCALES[scale])}
+    take_folder(study.folder, about, told_by="scale")
     for made in ("filters", "scores", "figures"):
         (study.folder / made).mkdir(exist_ok=True)
     records = StepRecords(folder=study.folder / "steps", root=study.folder)
@@ -53,18 +52,3 @@ def reproduce(
     page = write_page(study, records)
     say(f"\nresults: {page}")
     return page
-
-
-def _take(folder: Path, scale: str) -> None:
-    before = read_json(folder / _MARK)
-    if before is None and folder.exists() and any(folder.iterdir()):
-        raise StoreConflictError(
-            f"{folder} is not empty and not of an earlier study: name another folder"
-        )
-    if before is not None and before.get("scale") != scale:
-        raise StoreConflictError(
-            f"{folder} holds the study of scale {before.get('scale')}: name another folder, or "
-            f"--scale {before.get('scale')}"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / _MARK, {"scale": scale, "numbers": asdict(SCALES[scale])})

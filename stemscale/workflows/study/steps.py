@@ -120,6 +120,30 @@ def run_steps(
         records.write(step.name, {"key": key, "command": typed(command), "seconds": seconds})
 
 
+def times_of(steps: Iterable[Step], records: StepRecords, *, folder: Path) -> str:
+    """List commands with the time that each took.
+
+    Parameters
+    ----------
+    steps : iterable of Step
+        All of them run.
+    records : StepRecords
+    folder : Path
+        Left out of the commands' paths.
+
+    Returns
+    -------
+    str
+        A line for each, in a block for a page in Markdown.
+    """
+    lines = []
+    for step in steps:
+        record = records.read(step.name)
+        command = record.get("command", "").replace(f"{folder}/", "")
+        lines.append(f"{record.get('seconds', 0.0):7.0f} s  {command}")
+    return "```text\n" + "\n".join(lines) + "\n```"
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
