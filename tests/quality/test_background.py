@@ -57,3 +57,9 @@ def test_the_low_pass_is_that_of_scipy_at_any_size(shape):
     image = np.random.default_rng(0).normal(size=shape)
     expected = gaussian_filter(image, 4.0, mode="constant")
     np.testing.assert_allclose(low_pass(image, 4.0), expected, atol=1e-12)
+
+
+def test_images_of_any_type_lose_their_background_in_double_precision():
+    image = (30000 + dislocations(32)).astype(np.float32)
+    exact = remove_background(image.astype(np.float64))
+    np.testing.assert_array_equal(remove_background(image), exact)

@@ -95,3 +95,9 @@ def test_frames_without_neighbours_or_without_pixels_have_no_score():
     scores = NeighbourScores(FlatFrames(rapid), np.array([1, 0, 1, -1]), np.array([2, 2, 3, 1]))
     found = scores(FlatFrames(filtered))
     assert np.isfinite(found).tolist() == [True, False, False, False]
+
+
+def test_a_frame_without_any_error_or_noise_is_too_good_to_be_told():
+    image = np.array([[0.0, 2.0]])
+    assert unsupervised_mse(image, image, image) == 0
+    assert upsnr(image, image, image, peak=1) == np.inf

@@ -153,15 +153,17 @@ def test_a_run_that_is_replaced_while_it_writes_records_nothing(array, ledger):
     assert ledger.record(0) is None  # what lies there now is no longer what was recorded
 
 
-@pytest.mark.parametrize("over", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "stays"), [({}, False), ({"over": False}, False), ({"over": True}, True)]
+)
 def test_only_a_block_of_frames_that_are_nowhere_else_stays_until_it_is_replaced(
-    array, ledger, over
+    array, ledger, asked, stays
 ):
     commit_block(array, ledger, 0, ones())
     with pytest.raises(StoreError, match="block 0"):
-        commit_block(array, ledger, 0, ones(3), over=over)
-    assert array.shard(0).exists() is over
-    commit_block(array, ledger, 0, 2 * ones(), over=over)
+        commit_block(array, ledger, 0, ones(3), **asked)
+    assert array.shard(0).exists() is stays
+    commit_block(array, ledger, 0, 2 * ones(), **asked)
     assert (array.read(0, 4) == 2).all()
 
 
