@@ -111,7 +111,8 @@ def coherence_cutoff(
     float
         Where the smoothed coherence falls below the threshold for the first time, linearly
         between rings [1/µm], or [1/px] without a pixel size; 0 where it starts below, the last
-        wave number where it never falls so low.
+        wave number where it never falls so low. NaN where the images are so small that there are
+        fewer rings than are averaged.
 
     Raises
     ------
@@ -143,8 +144,8 @@ def coherence_cutoff(
     )
     scale = 1.0 if pixel_size_nm is None else _NM_PER_UM / pixel_size_nm
     structure = wave_number >= scale / (_HALF_KEPT * sigma_px)
-    if not structure.any():
-        return 0.0
+    if structure.sum() < smooth_rings:
+        return float("nan")
     wave_number = wave_number[structure]
     smooth = uniform_filter1d(coherence[structure], smooth_rings, mode="nearest")
     below = np.flatnonzero(smooth < threshold)

@@ -83,7 +83,9 @@ def _draw(shots: FovShots, ending: str, path: Path) -> None:
     with figure_style(), mpl.rc_context(larger):
         title = partial(_title, shots)
         figure = images_plot(shots, prepare(shots), title=title, title_lines=3).figure
-        figure.savefig(path, format=ending, dpi=_DPI, metadata=plain)
+        # tight, for else the titles of a single row of panels are cut off at the top
+        tight: Any = {"bbox_inches": "tight", "pad_inches": 0.04}
+        figure.savefig(path, format=ending, dpi=_DPI, metadata=plain, **tight)
 
 
 def _title(shots: FovShots, axes: Axes, shot: Shot) -> None:

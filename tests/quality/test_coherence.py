@@ -108,3 +108,9 @@ def test_bad_input_is_refused():
         ring_coherence(image, image, pixel_size_nm=0)
     with pytest.raises(FrameShapeError):
         ring_coherence(image, image[:4], pixel_size_nm=1)
+
+
+def test_of_images_with_fewer_rings_than_are_averaged_no_cutoff_is_known():
+    """16 px have 7 rings, 9 are averaged."""
+    image = np.random.default_rng(0).normal(size=(16, 64))
+    assert np.isnan(coherence_cutoff(image, image, pixel_size_nm=None))
