@@ -259,10 +259,9 @@ def _scored(scores: SeriesScores) -> int:
         np.isfinite(values).reshape(len(values), -1).any(axis=1)
         for values in scores.scores.values()
     ]
-    if known:
-        return int(np.any(known, axis=0).sum())
-    tested = any(np.isfinite(found).any() for found in scores.probes.values())
-    return scores.count if tested else 0
+    found = int(np.any(known, axis=0).sum()) if known else 0
+    tested = any(np.isfinite(values).any() for values in scores.probes.values())
+    return scores.count if tested and not found else found
 
 
 def _statistics(values: FloatArray) -> tuple[Any, Any]:

@@ -110,7 +110,8 @@ def coherence_cutoff(
     float
         Where the smoothed coherence falls below the threshold for the first time, linearly
         between rings [1/µm], or [1/px] without a pixel size; 0 where it starts below, the last
-        wave number where it never falls so low.
+        wave number where it never falls so low. NaN where the images are so small that there are
+        fewer rings than are averaged.
 
     Raises
     ------
@@ -148,8 +149,8 @@ def coherence_cutoff(
         raise SettingsError(f"threshold is {threshold:g}: needed is a number between 0 and 1")
     wave_number, coherence = ring_coherence(image, truth, pixel_size_nm=pixel_size_nm)
     structure = wave_number >= waves_per_px(pixel_size_nm) / (_HALF_KEPT * DEFAULT_SIGMA_PX)
-    if not structure.any():
-        return 0.0
+    if structure.sum() < _SMOOTH_RINGS:
+        return float("nan")
     wave_number = wave_number[structure]
     smooth = uniform_filter1d(coherence[structure], _SMOOTH_RINGS, mode="nearest")
     below = np.flatnonzero(smooth < threshold)

@@ -124,6 +124,7 @@ def line_response(
     reference: Image,
     *,
     reach_px: int = REACH_PX,
+    smoothness: float = SMOOTHNESS,
     sigma_px: float = DEFAULT_SIGMA_PX,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Estimate the horizontal response h: image(x) = sum over k of h(k) reference(x - k).
@@ -134,6 +135,8 @@ def line_response(
         As for :func:`lag_tail`.
     reach_px : int
         h is sought for k = -reach … reach [px]; at most a quarter of the line is taken.
+    smoothness : float
+        How much smoothness of h counts against the fit; noise asks for more.
     sigma_px : float
         Width of the smooth background taken out of both images before [px].
 
@@ -149,7 +152,7 @@ def line_response(
     FrameShapeError
         If the shapes differ, or a line has fewer than 16 pixels.
     SettingsError
-        If ``reach_px`` is below 3.
+        If ``reach_px`` is below 3 or ``smoothness`` is not positive.
 
     Notes
     -----
@@ -169,10 +172,13 @@ def line_response(
     >>> [round(float(response[steps == step][0]), 2) for step in (0, 5)]
     [0.75, 0.25]
     """
-    if reach_px < TAIL_FROM_PX:
-        raise SettingsError(f"reach_px is {reach_px}: needed are at least {TAIL_FROM_PX} px")
+    if reach_px < TAIL_FROM_PX or not smoothness > 0:
+        raise SettingsError(
+            f"reach_px is {reach_px} and smoothness {smoothness:g}: "
+            f"needed are at least {TAIL_FROM_PX} px and more than 0"
+        )
     seen = seen_in_both(image, reference)
-    fit = _LineFit(reference, seen, reach_px=reach_px, sigma_px=sigma_px)
+    fit = _LineFit(reference, seen, reach_px=reach_px, smoothness=smoothness, sigma_px=sigma_px)
     if fit.matrix is None:
         return fit.steps, np.full(fit.steps.shape, np.nan)
     # both lose their background over the same pixels, so that its border effects are alike
@@ -199,7 +205,9 @@ def tail_templates(reference: Image, seen: npt.NDArray[np.bool_]) -> FloatImage 
     """
     if seen.shape[1] < _SHORTEST_LINE_PX:
         return None
-    fit = _LineFit(reference, seen, reach_px=REACH_PX, sigma_px=DEFAULT_SIGMA_PX)
+    fit = _LineFit(
+        reference, seen, reach_px=REACH_PX, smoothness=SMOOTHNESS, sigma_px=DEFAULT_SIGMA_PX
+    )
     if fit.matrix is None:
         return None
     of_right = np.linalg.solve(fit.matrix, parts_of_response(fit.steps).T)  # it is symmetric
@@ -219,6 +227,7 @@ class _LineFit:
         seen: npt.NDArray[np.bool_],
         *,
         reach_px: int,
+        smoothness: float,
         sigma_px: float,
     ) -> None:
         if seen.shape[1] < _SHORTEST_LINE_PX:
@@ -230,7 +239,7 @@ class _LineFit:
         self.steps = np.arange(-self.reach, self.reach + 1, dtype=np.int64)
         self.sharp = remove_background(np.where(seen, reference, np.nan), sigma_px=sigma_px)
         level = float(np.max(np.abs(reference[seen]), initial=0))
-        self.matrix = self._matrix() if self._has_structure(level) else None
+        self.matrix = self._matrix(smoothness) if self._has_structure(level) else None
 
     def designs(
         self,
@@ -254,7 +263,7 @@ class _LineFit:
             right += design.T @ inside[start : start + len(whole)][whole]
         return right
 
-    def _matrix(self) -> npt.NDArray[np.float64] | None:
+    def _matrix(self, smoothness: float) -> npt.NDArray[np.float64] | None:
         normal = np.zeros((self.steps.size, self.steps.size))
         for _, _, design in self.designs():
             normal += design.T @ design
@@ -263,7 +272,7 @@ class _LineFit:
             return None
         curvature = _curvature_beside_zero(self.steps)
         penalty = curvature.T @ curvature + 1e-6 * np.eye(self.steps.size)
-        regular: npt.NDArray[np.float64] = normal + SMOOTHNESS * power * penalty
+        regular: npt.NDArray[np.float64] = normal + smoothness * power * penalty
         return regular
 
     def _has_structure(self, level: float) -> bool:

@@ -82,7 +82,8 @@ def _draw(shots: FovShots, ending: str, path: Path) -> None:
     with figure_style(), mpl.rc_context(larger):
         title = partial(_title, shots)
         figure = images_plot(shots, prepare(shots), title=title, title_lines=3).figure
-        save_figure(figure, path, ending, dpi=_DPI)
+        # tight, for else the titles of a single row of panels are cut off at the top
+        save_figure(figure, path, ending, dpi=_DPI, tight=True)
 
 
 def _title(shots: FovShots, axes: Axes, shot: Shot) -> None:

@@ -155,7 +155,7 @@ def one_legend(figure: Figure, panels: Sequence[Axes]) -> None:
     legend_above(figure, list(found.values()), list(found))
 
 
-def save_figure(figure: Figure, path: Path, ending: str, *, dpi: int) -> None:
+def save_figure(figure: Figure, path: Path, ending: str, *, dpi: int, tight: bool = False) -> None:
     """Write a figure so that equal data give equal files.
 
     Parameters
@@ -168,5 +168,8 @@ def save_figure(figure: Figure, path: Path, ending: str, *, dpi: int) -> None:
         ``png``, ``svg`` or ``pdf``.
     dpi : int
         Dots per inch.
+    tight : bool
+        Whether to fit the picture to what is drawn, and not to the size of the figure.
     """
-    figure.savefig(path, format=ending, dpi=dpi, metadata=UNDATED.get(ending))
+    fitted: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.04} if tight else {}
+    figure.savefig(path, format=ending, dpi=dpi, metadata=UNDATED.get(ending), **fitted)

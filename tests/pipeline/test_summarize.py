@@ -272,7 +272,7 @@ def test_frames_that_were_brought_onto_one_grid_are_held_against_rapid_frames_on
     lost = summary["residual_lost_mean"].values[0]
     assert lost[moved] < 0.5 * lost[still]  # where nothing is moved back, the scene itself is left
     confirmed = summary["frc_rapid_cutoff_mean"].values[0]
-    assert confirmed[moved] > 1.5 * confirmed[still]
+    assert confirmed[moved] > 1.2 * confirmed[still]
 
 
 def test_wave_numbers_of_all_fovs_have_one_unit(tmp_path, client):

@@ -111,41 +111,37 @@ def test_bad_input_is_refused():
 
 
 @pytest.mark.parametrize("threshold", [0.75, 0.8])
-def test_the_cutoff_lies_on_the_straight_line_between_rings(threshold):
-    truth, sigma_px = noise(64), 20.0
+def test_the_cutoff_lies_on_the_straight_line_between_rings(threshold, monkeypatch):
+    monkeypatch.setattr("stemscale.quality.coherence._SMOOTH_RINGS", 1)
+    truth = noise(64)
     image = gaussian_filter(truth, 0.5) + 0.6 * noise(64, seed=1)
-    wave_number, coherence = ring_coherence(image, truth, pixel_size_nm=2.0, sigma_px=sigma_px)
-    cutoff = coherence_cutoff(
-        image, truth, pixel_size_nm=2.0, threshold=threshold, smooth_rings=1, sigma_px=sigma_px
-    )
+    wave_number, coherence = ring_coherence(image, truth, pixel_size_nm=2.0)
+    cutoff = coherence_cutoff(image, truth, pixel_size_nm=2.0, threshold=threshold)
     assert np.interp(cutoff, wave_number, coherence) == pytest.approx(threshold)
     assert coherence[wave_number < cutoff].min() > threshold
 
 
-def test_where_the_background_takes_every_wave_nothing_is_shown():
-    """Waves shorter than 5.3 sigma = 1.6 px are finer than pixels hold."""
-    truth = noise(32)
-    assert coherence_cutoff(truth, truth, pixel_size_nm=None, sigma_px=0.3) == 0
-
-
-@pytest.mark.parametrize(("threshold", "smooth_rings"), [(0.0, 9), (0.5, 0)])
-def test_a_cutoff_that_makes_no_sense_is_refused(threshold, smooth_rings):
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_a_cutoff_that_makes_no_sense_is_refused(threshold):
     image = noise(32)
-    with pytest.raises(
-        SettingsError, match=f"threshold is {threshold:g} and smooth_rings {smooth_rings}"
-    ):
-        coherence_cutoff(
-            image, image, pixel_size_nm=None, threshold=threshold, smooth_rings=smooth_rings
-        )
+    with pytest.raises(SettingsError, match=f"threshold is {threshold:g}"):
+        coherence_cutoff(image, image, pixel_size_nm=None, threshold=threshold)
 
 
 @pytest.mark.parametrize("pixel_size_nm", [None, 2.1])
-def test_waves_that_count_as_background_do_not_end_the_search(pixel_size_nm):
+def test_waves_that_count_as_background_do_not_end_the_search(pixel_size_nm, monkeypatch):
     """Of 128 px, the first ring is a wave of 128 px, longer than the 5.3 · 20 px that keep half."""
+    monkeypatch.setattr("stemscale.quality.coherence._SMOOTH_RINGS", 1)
     truth = noise(128)
     ring = np.rint(np.hypot(fftfreq(128)[:, None], fftfreq(128)[None]) * 128)
     image = ifft2(fft2(truth) * np.where(ring <= 1, -30, 1)).real
     wave_number, coherence = ring_coherence(image, truth, pixel_size_nm=pixel_size_nm)
     assert coherence[0] < 0 < 0.378 < coherence[1:].min()
-    cutoff = coherence_cutoff(image, truth, pixel_size_nm=pixel_size_nm, smooth_rings=1)
+    cutoff = coherence_cutoff(image, truth, pixel_size_nm=pixel_size_nm)
     assert cutoff == wave_number[-1]
+
+
+def test_of_images_with_fewer_rings_than_are_averaged_no_cutoff_is_known():
+    """16 px have 7 rings, 9 are averaged."""
+    image = np.random.default_rng(0).normal(size=(16, 64))
+    assert np.isnan(coherence_cutoff(image, image, pixel_size_nm=None))

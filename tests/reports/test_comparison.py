@@ -22,6 +22,15 @@ def test_the_picture_has_a_panel_for_every_image(tmp_path):
         assert np.asarray(more.convert("L")).std() > 20  # something is drawn
 
 
+def test_titles_above_panels_in_one_row_are_not_cut_off(tmp_path):
+    """Frames so small that there is no place to magnify."""
+    store = new_store(tmp_path / "s.zarr")
+    add_fov(store, shape=(16, 16))
+    add_filtered(store, shape=(16, 16))
+    with Image.open(write_comparison(store, tmp_path / "p.png")) as picture:
+        assert np.asarray(picture.convert("L"))[0].min() == 255
+
+
 def test_a_store_without_images_has_no_picture(tmp_path):
     with pytest.raises(StoreError):
         write_comparison(new_store(tmp_path / "s.zarr"), tmp_path / "none.png")
