@@ -10,7 +10,7 @@ from rich import box
 from rich.markup import escape  # names and units may have square brackets
 from rich.table import Table
 
-from stemscale.quality.score_names import HEADINGS, UNIT_LABELS
+from stemscale.quality.measures import MEASURES, UNIT_LABELS
 from stemscale_cli.terminal_page import page_console, print_page
 
 if TYPE_CHECKING:
@@ -18,18 +18,7 @@ if TYPE_CHECKING:
 
     from stemscale.reports import EndScore, RangeRow, ScoreRow, SeriesRow, Statistic
 
-# what is shown of a score, in this order, and with how many decimals
-_PSNR = {"psnr": 2, "psnr_matched": 2, "upsnr": 2, "psnr_truth": 2}
-_DETAIL = {
-    "lag_tail": 3,
-    "lag_tail_truth": 3,
-    "streak": 1,
-    "agreement_cutoff": 0,
-    "frc_rapid_cutoff": 0,
-    "residual_lost": 2,
-    "noise_left": 2,
-}
-_BANDS = "psnr_band"
+_BANDS, _STREAK = "psnr_band", "streak"
 _WIDTH = 80  # where nothing tells how wide the reader's page is
 _HEADING_WIDTH = 12  # of a mean ± its deviation
 
@@ -39,9 +28,12 @@ def show_scores(rows: "Sequence[ScoreRow]") -> None:
     for group in dict.fromkeys(row.fov_group for row in rows):
         mine = [row for row in rows if row.fov_group == group]
         fovs = f"FOVs: {group} ({max(row.n_fovs for row in mine)})"
-        _show_columns(fovs, mine, _PSNR, with_frames=True)
+        shown = {name: m.decimals for name, m in MEASURES.items() if m.decimals is not None}
+        ratios = {name: decimals for name, decimals in shown.items() if _is_ratio(name)}
+        others = {name: decimals for name, decimals in shown.items() if not _is_ratio(name)}
+        _show_columns(fovs, mine, ratios, with_frames=True)
         _show_bands(mine)
-        _show_columns("Smear and detail", mine, _DETAIL)
+        _show_columns("Smear and detail", mine, others)
 
 
 def _show_columns(
@@ -194,9 +186,14 @@ def _of(row: "ScoreRow", score: str) -> "Statistic | None":
     return found[0] if found else None
 
 
+def _is_ratio(score: str) -> bool:
+    """Whether it is a signal-to-noise ratio, shown with its scatter over frames."""
+    return MEASURES[score].units == "dB" and score != _STREAK
+
+
 def _heading(score: str, rows: "Sequence[ScoreRow]") -> str:
     units = next(found.units for row in rows if (found := _of(row, score)) is not None)
-    heading = HEADINGS[score] + (f" [{UNIT_LABELS.get(units, units)}]" if units else "")
+    heading = MEASURES[score].heading + (f" [{UNIT_LABELS.get(units, units)}]" if units else "")
     return "\n".join(wrap(heading, _HEADING_WIDTH, break_long_words=False))
 
 
@@ -205,7 +202,7 @@ def _cell(decimals: int, score: str, found: "Statistic | None") -> str:
         return ""
     if found.units == "1/px":  # at most 0.5, where 1/um are tens
         decimals = 3
-    return _with_scatter(found) if score in _PSNR else f"{found.mean:.{decimals}f}"
+    return _with_scatter(found) if _is_ratio(score) else f"{found.mean:.{decimals}f}"
 
 
 def _with_scatter(found: "Statistic | None") -> str:

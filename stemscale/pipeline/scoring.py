@@ -37,10 +37,10 @@ from stemscale.quality import (
     gather,
     independent_halves,
     mean_image,
-    psnr_without_background,
     residual_test,
     streak,
 )
+from stemscale.quality.measures import Reference, of_frames
 from stemscale.store import (
     AcquisitionStore,
     as_seen,
@@ -248,7 +248,7 @@ class _Fov:
         slow = self.store.slow_image(fov)
         grid = slow_group(fov) if slow is not None else rapid_group(fov)
         self._pixel_size_nm = self.store.settings(grid).pixel_size_nm
-        self._slow = self._reference(slow)
+        self._image, self._slow = slow, self._reference(slow)
         self._paper = None if slow is None else PaperScore(slow)
         self._scene = None if truth is None else truth_image(truth, fov)
         self._truth = self._reference(self._scene)
@@ -314,14 +314,11 @@ class _Fov:
         if truth is not None:
             scores = truth.scores()
             found |= {f"{name}_truth": scores[name] for name in ("lag_tail", "streak")}
-            found["psnr_truth"] = np.array([self._against_scene(f) for f in frames()])
+        if slow is not None:
+            found |= _by_frame(frames, "slow scan", self._image)
+        if truth is not None:
+            found |= _by_frame(frames, "truth", self._scene)
         return found
-
-    def _against_scene(self, frame: Image) -> float:
-        assert self._scene is not None
-        if not np.isfinite(frame).any():
-            return float("nan")
-        return psnr_without_background(frame, self._scene)
 
     def probe(
         self, frames: FloatFrames, inputs: FloatFrames | None = None, *, halo: int = 0
@@ -351,6 +348,21 @@ class _Fov:
         return coherence_cutoff(
             one, other, pixel_size_nm=self._pixel_size_nm, threshold=HALVES_THRESHOLD
         )
+
+
+def _by_frame(
+    frames: Callable[[], FloatFrames], against: Reference, image: Image | None
+) -> dict[str, FloatArray]:
+    """Work out the measures of single frames; of one in which nothing is seen they are NaN."""
+    measures = dict(of_frames(against))
+    if not measures or image is None:
+        return {}
+    shown = frames()
+    known = np.isfinite(shown).any(axis=(1, 2))
+    found = {name: np.full(len(shown), np.nan) for name in measures}
+    for name, measure in measures.items():
+        found[name][known] = [measure(frame, image) for frame in shown[known]]
+    return found
 
 
 def _residual(inputs: FloatFrames, outputs: FloatFrames, halo: int) -> dict[str, float]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from stemscale.pipeline.scoring import RAPID
 from stemscale.quality import PAPER_BANDS, decibels, mean_and_std
-from stemscale.quality.score_names import AT_THE_END, LONG_NAMES, OF_STRETCHES, UNITS
+from stemscale.quality.measures import MEASURES
 from stemscale.store import (
     SUMMARY,
     AcquisitionStore,
@@ -104,8 +104,8 @@ def _finish(series: Mapping[str, SeriesScores], *, after: bool) -> None:
         if errors is not None and peak > 0:
             scores.scores["upsnr"] = np.where(errors > 0, decibels(errors, peak), np.nan)
         if after:
-            for name in AT_THE_END:
-                if name in scores.scores:
+            for name in scores.scores:
+                if MEASURES[name].at_the_end:
                     scores.scores[name][:-LAST_FRAMES] = np.nan
 
 
@@ -140,16 +140,18 @@ def _per_frame(store: AcquisitionStore, fov: str, name: str, scores: SeriesScore
 
 
 def _about(store: AcquisitionStore, fov: str, score: str) -> dict[str, Any]:
-    about = {"units": _units(store, fov, score), "long_name": LONG_NAMES[score]}
-    if score in (*AT_THE_END, "psnr", "psnr_band", "psnr_matched") and _slow_is_after(store, fov):
+    about = {"units": _units(store, fov, score), "long_name": MEASURES[score].long_name}
+    against_slow = MEASURES[score].at_the_end or score in ("psnr", "psnr_band", "psnr_matched")
+    if against_slow and _slow_is_after(store, fov):
         about["long_name"] += ", which was taken after the series"
     return about
 
 
 def _units(store: AcquisitionStore, fov: str, score: str) -> str:
-    if UNITS[score] == _WAVE_NUMBER and _pixel_size_nm(store, fov) is None:
+    units = MEASURES[score].units
+    if units == _WAVE_NUMBER and _pixel_size_nm(store, fov) is None:
         return "1/px"
-    return UNITS[score]
+    return units
 
 
 def _pixel_size_nm(store: AcquisitionStore, fov: str) -> float | None:
@@ -246,7 +248,7 @@ def _put_means(
             last = values[np.isfinite(values)][-1]
             put("psnr_last", last, about[score] | {"long_name": long_name})
     for test, found in scores.probes.items():
-        if test in OF_STRETCHES:
+        if MEASURES[test].of_stretch:
             known = mean_and_std(found)
             for statistic, value in (("mean", known.mean), ("std", known.std)):
                 long_name = f"{statistic} over stretches: {about[test]['long_name']}"

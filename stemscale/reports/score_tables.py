@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from stemscale.quality.score_names import HEADINGS, UNIT_LABELS
+from stemscale.quality.measures import MEASURES, UNIT_LABELS
 from stemscale.reports.in_situ import EndScore
 from stemscale.reports.scores import (
     AFTER,
@@ -23,7 +23,6 @@ from stemscale.reports.summary_scores import Statistic
 _MOST_LINES = 6  # of the headline
 _COLUMNS = 7  # of a table: more do not fit beside each other
 _IN_THE_FIRST_TABLE = ("psnr", "psnr_truth", "lag_tail", "lag_tail_truth")
-_ORDER = list(HEADINGS)
 _ACRONYMS = ("psnr", "upsnr", "ssim", "zncc", "fft", "dcfi")
 _GROUP_TEXTS = {
     HELD_OUT: "Held-out FOVs: no filter was trained on them",
@@ -135,7 +134,8 @@ def statistic_tables(rows: Sequence[ScoreRow]) -> list[StatisticTable]:
     """
     found = {s.key: s for r in rows for s in r.statistics if s.score not in _IN_THE_FIRST_TABLE}
     known = [k for k in found if any(s.key == k and not np.isnan(s.mean) for s in _all(rows))]
-    known.sort(key=lambda key: _ORDER.index(key[0]) if key[0] in _ORDER else len(_ORDER))
+    order = list(MEASURES)
+    known.sort(key=lambda key: order.index(key[0]) if key[0] in order else len(order))
     tables = []
     for first in range(0, len(known), _COLUMNS):
         keys = known[first : first + _COLUMNS]
@@ -159,8 +159,8 @@ def _all(rows: Sequence[ScoreRow]) -> list[Statistic]:
 
 
 def _name(statistic: Statistic) -> str:
-    if statistic.score in HEADINGS:
-        return HEADINGS[statistic.score]
+    if statistic.score in MEASURES:
+        return MEASURES[statistic.score].heading
     words = statistic.score.split("_")
     return " ".join(w.upper() if w in _ACRONYMS else w for w in words)
 

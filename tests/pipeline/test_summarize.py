@@ -24,6 +24,8 @@ from stemscale.quality import (
     psnr_paper,
     unsupervised_mse,
 )
+from stemscale.quality.measures import MEASURES, Measure
+from stemscale.reports import score_table
 from stemscale.store import AcquisitionStore
 
 pytestmark = pytest.mark.cluster
@@ -364,3 +366,24 @@ def test_probes_lie_within_the_series_and_apart(count, size):
     found = _probes(count, count * size)
     assert 1 <= len(found) <= 4
     assert all(0 <= n < count for n in found)
+
+
+def test_a_measure_is_one_row_of_the_table_and_is_scored_and_shown(filtered, monkeypatch):
+    """Nothing else is touched: `summarize` works it out, the store and the page have it."""
+    monkeypatch.setitem(
+        MEASURES,
+        "brightest",
+        Measure(
+            name="brightest",
+            units="1",
+            heading="brightest",
+            long_name="brightest pixel over that of the slow scan",
+            decimals=2,
+            of_frame=lambda frame, slow: float(np.nanmax(frame) / np.nanmax(slow)),
+        ),
+    )
+    found = stemscale.summarize(filtered)
+    assert np.isfinite(found["brightest_mean"]).any()
+    assert found["brightest_mean"].attrs["units"] == "1"
+    texts = {s.score for row in score_table(filtered) for s in row.statistics}
+    assert "brightest" in texts

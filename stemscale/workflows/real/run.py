@@ -68,7 +68,7 @@ def reproduce_series(
     study = RealStudy(folder, found.series)
     for made in ("pictures", "reports"):
         (folder / made).mkdir(exist_ok=True)
-    records = StepRecords(folder=folder / "steps")
+    records = StepRecords(folder=folder / "steps", root=folder)
     run_steps(study.steps(), records, say=say)
     page = write_page(study, found, records)
     say(f"\nresults: {page}")
