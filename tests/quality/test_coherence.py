@@ -149,3 +149,13 @@ def test_waves_that_count_as_background_do_not_end_the_search(pixel_size_nm):
     assert coherence[0] < 0 < 0.378 < coherence[1:].min()
     cutoff = coherence_cutoff(image, truth, pixel_size_nm=pixel_size_nm, smooth_rings=1)
     assert cutoff == wave_number[-1]
+
+
+def test_what_is_lost_at_once_counts_for_all_rings_that_are_missing_before_it():
+    """Nine rings around the first are five times the first and four more."""
+    truth = noise(128)
+    ring = np.rint(np.hypot(fftfreq(128)[:, None], fftfreq(128)[None]) * 128)
+    image = ifft2(fft2(truth) * np.where(ring <= 2, -1, 1)).real
+    _, coherence = ring_coherence(image, truth, pixel_size_nm=None)
+    assert (5 * coherence[1] + coherence[2:6].sum()) / 9 < 0.378 < coherence[1:6].mean()
+    assert coherence_cutoff(image, truth, pixel_size_nm=None) == 0
