@@ -145,3 +145,13 @@ def test_of_images_with_fewer_rings_than_are_averaged_no_cutoff_is_known():
     """16 px have 7 rings, 9 are averaged."""
     image = np.random.default_rng(0).normal(size=(16, 64))
     assert np.isnan(coherence_cutoff(image, image, pixel_size_nm=None))
+
+
+def test_what_is_lost_at_once_counts_for_all_rings_that_are_missing_before_it():
+    """Nine rings around the first are five times the first and four more."""
+    truth = noise(128)
+    ring = np.rint(np.hypot(fftfreq(128)[:, None], fftfreq(128)[None]) * 128)
+    image = ifft2(fft2(truth) * np.where(ring <= 2, -1, 1)).real
+    _, coherence = ring_coherence(image, truth, pixel_size_nm=None)
+    assert (5 * coherence[1] + coherence[2:6].sum()) / 9 < 0.378 < coherence[1:6].mean()
+    assert coherence_cutoff(image, truth, pixel_size_nm=None) == 0

@@ -5,7 +5,7 @@ from scipy.ndimage import gaussian_filter, gaussian_filter1d, shift
 
 from stemscale.errors import FrameShapeError, SettingsError
 from stemscale.quality import lag_tail, line_response, remove_background
-from stemscale.quality.lag import parts_of_response, tail_of_parts
+from stemscale.quality.lag import parts_of_response, tail_of_parts, tail_templates
 
 # mean response of the reference settings: 0.68 with 1.3 px and 0.32 with 9 px
 REFERENCE_RESPONSE = 0.68 * exponential_tail(1.3) + 0.32 * exponential_tail(9.0)
@@ -178,3 +178,9 @@ def test_a_response_that_makes_no_sense_is_refused(asked):
     image = dislocations(32)
     with pytest.raises(SettingsError, match="at least 3 px and more than 0"):
         line_response(image, image, **asked)
+
+
+def test_a_line_of_16_pixels_has_templates_and_a_shorter_one_has_not():
+    scene = dislocations(16)
+    assert tail_templates(scene, np.ones((16, 16), dtype=bool)).shape == (6, 16, 16)
+    assert tail_templates(scene[:, :15], np.ones((16, 15), dtype=bool)) is None
