@@ -1,5 +1,6 @@
 """One browser for all tests of the viewer, and tabs that are watched."""
 
+import os
 import re
 import shutil
 import time
@@ -24,14 +25,15 @@ class Tab:
         self.until("document.body.dataset.drawn >= 1")
         self.settle()
 
-    def until(self, condition, timeout=20_000):
+    def until(self, condition, timeout=60_000):
         self.page.wait_for_function(condition, timeout=timeout)
 
     def settle(self):
-        """Wait until nothing new is drawn any more."""
+        """Wait until nothing new is drawn any more; longer where others want the machine, too."""
+        waiting = os.getloadavg()[0] / (os.cpu_count() or 1)
         before = -1
         while before != (before := self.drawn):
-            self.page.wait_for_timeout(250)
+            self.page.wait_for_timeout(250 * min(12, max(1, waiting)))
 
     @property
     def drawn(self):
@@ -108,7 +110,7 @@ class Tab:
         """Whether a plot shows an image, not hatching and a word: a part of it is dark."""
         return sum(int(c.split(",")[0]) < 60 for c in self.pixels(name)[1]) > 20
 
-    def eventually(self, condition, timeout=15):
+    def eventually(self, condition, timeout=60):
         """Wait until something holds."""
         began = time.monotonic()
         while not condition():
