@@ -66,7 +66,7 @@ def noise_correlation(frames: NDArray[Any]) -> list[float]:
     Where each pixel is the mean of two neighbours, they have half of their noise in common:
 
     >>> import numpy as np
-    >>> from stemscale.denoising.classical.noise import noise_correlation
+    >>> from stemscale.denoising.noise import noise_correlation
     >>> frames = np.random.default_rng(0).normal(size=(4, 128, 128))
     >>> lagged = (frames + np.roll(frames, 1, axis=2)) / 2
     >>> [round(correlation, 1) for correlation in noise_correlation(lagged)[:3]]
