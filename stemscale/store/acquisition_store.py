@@ -219,9 +219,8 @@ class AcquisitionStore:
 
     def _open_dataset(self, group: str, decode: bool) -> xr.Dataset:
         def open_once() -> xr.Dataset:
-            found: xr.Dataset = xr.open_dataset(
-                zarr_store(self.path),  # type: ignore[arg-type]
-                engine="zarr",
+            found: xr.Dataset = xr.open_zarr(
+                zarr_store(self.path),
                 group=group,
                 consolidated=False,
                 chunks=None,
