@@ -53,3 +53,12 @@ def test_rough_matches_of_several_views_give_one_path_and_their_offsets(beam):
     path, offsets = through_points(beam, source_x, np.ones((2, N)), offset_std=5.0)
     np.testing.assert_allclose(beam.path(path)[5:-5], at[5:-5], atol=0.05)
     np.testing.assert_allclose(offsets, [1, -1], atol=0.02)
+
+
+def test_matches_outside_the_rapid_frame_are_left_out(beam):
+    at = np.arange(N, dtype=float)
+    source_x = at[None].copy()
+    source_x[0, 40:60] = N  # one beyond the last column
+    source_x[0, 20:30] = -0.5
+    path, _ = through_points(beam, source_x, np.ones((1, N)), offset_std=5.0)
+    np.testing.assert_allclose(beam.path(path), at, atol=0.05)

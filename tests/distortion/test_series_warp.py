@@ -30,8 +30,10 @@ def test_frames_that_are_not_corrected_stay_as_they_are():
 
 @pytest.mark.parametrize("interpolation", [None, "linear", "cubic"])
 def test_frames_are_corrected_by_the_map_and_linearly_unless_told_otherwise(interpolation):
-    series = SeriesWarp(_map(), rapid_shape=SHAPE, interpolation=interpolation)
-    warp = Warp(_map(), interpolation=interpolation or "linear")
+    distortion = _map()
+    series = SeriesWarp(distortion, rapid_shape=SHAPE, interpolation=interpolation)
+    assert series.distortion is distortion
+    warp = Warp(distortion, interpolation=interpolation or "linear")
     np.testing.assert_array_equal(series(FRAMES), warp(FRAMES))
     assert series.at_once == warp.at_once
 
