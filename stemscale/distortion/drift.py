@@ -28,7 +28,8 @@ class DriftSearch:
     taper : float
         Share of each axis over which a frame fades out at either border.
     max_jump : float
-        Largest shift from one frame to the next, as a share of the frame's length.
+        How far it is looked for at once, as a share of the frame's length. A frame that lies
+        elsewhere is looked for again around the place found, so that it may be further away.
     """
 
     background_px: float = 12.0
