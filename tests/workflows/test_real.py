@@ -10,10 +10,10 @@ import tifffile
 from builders import DATA, ramp_frames
 from PIL import Image
 from reports.builders import new_store, put
-from rsciio.mrc import file_reader
 
 from stemscale.acquisition import ScanSettings
 from stemscale.errors import InputFileError, SettingsError, StoreConflictError
+from stemscale.ingestion.readers import open_one
 from stemscale.workflows import reproduce_series
 from stemscale.workflows.real.plan import RealStudy
 from stemscale.workflows.real.scores import SeriesScores
@@ -197,8 +197,8 @@ def test_a_filter_that_lost_detail_is_told_so_and_one_that_took_only_noise_as_we
 @pytest.mark.slow
 def test_real_files_become_a_page_that_is_not_made_twice(files, tmp_path):
     (files / "below" / "line.tif").unlink()
-    pair = file_reader(DATA / "rapid_scan_pair_512.mrc")[0]["data"]
-    tifffile.imwrite(files / "below" / "pair.tif", np.asarray(pair)[:, 192:320, 192:320])
+    pair = open_one(DATA / "rapid_scan_pair_512.mrc").read(0, 2)
+    tifffile.imwrite(files / "below" / "pair.tif", pair[:, 192:320, 192:320])
     said = []
     page = reproduce_series(tmp_path / "out", files, say=said.append)
     text = (tmp_path / "out" / "results" / "index.md").read_text(encoding="utf-8")
