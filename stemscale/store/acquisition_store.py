@@ -212,9 +212,8 @@ class AcquisitionStore:
                 with warnings.catch_warnings():
                     # a zarr.json that is just being replaced
                     warnings.filterwarnings("ignore", r"Object at \..*\.tmp is not recognized")
-                    found = xr.open_dataset(
+                    found: xr.Dataset = xr.open_zarr(
                         zarr_store(self.path),
-                        engine="zarr",
                         group=group,
                         consolidated=False,
                         chunks=None,
