@@ -1,5 +1,7 @@
 """Several devices train one network: two processes of a CPU, over gloo, as GPUs do over NCCL."""
 
+from contextlib import suppress
+
 import numpy as np
 import psutil
 import pytest
@@ -20,7 +22,19 @@ def weights(trained):
 
 def helpers():
     children = psutil.Process().children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    return [child for child in children if "spawn_main" in command_of(child)]
+
+
+def command_of(process):
+    with suppress(psutil.NoSuchProcess):  # or ended, and not asked for its exit code yet
+        return " ".join(process.cmdline())
+    return ""
+
+
+def are_gone():
+    """Whether no helper is left; one that was told to end may take a moment."""
+    _, alive = psutil.wait_procs(helpers(), timeout=30)
+    return not alive
 
 
 def train(**arguments):
@@ -63,7 +77,7 @@ def test_an_interrupted_training_of_two_devices_goes_on(by_two, tmp_path):
     checkpoint = tmp_path / "f.checkpoint"
     with pytest.raises(KeyboardInterrupt):
         train(device=TWO, checkpoint=checkpoint, listener=interrupt)
-    assert not helpers()
+    assert are_gone()
     with pytest.raises(TrainingError, match="number of devices"):
         train(checkpoint=checkpoint)
     again = train(device=TWO, checkpoint=checkpoint)
@@ -79,4 +93,4 @@ def test_a_device_whose_process_ends_ends_the_training_with_its_reason(monkeypat
 
     with pytest.raises(TrainingError, match=r"process of a device has ended: .*SIGKILL"):
         train(device=TWO, listener=kill)
-    assert not helpers()
+    assert are_gone()
