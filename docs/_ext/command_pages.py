@@ -59,5 +59,6 @@ def _table(rows: list[tuple[str, str]]) -> nodes.table:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Add to Sphinx what this module is for."""
     app.add_directive("commands", Commands)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -24,6 +24,7 @@ def _without_loose_references(app: Sphinx, doctree: nodes.document) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Add to Sphinx what this module is for."""
     app.connect("autodoc-process-docstring", _keep_bars)
     app.connect("doctree-read", _without_loose_references)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

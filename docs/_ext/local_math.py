@@ -19,5 +19,6 @@ def _block(self: HTML5Translator, node: nodes.math_block) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    """Add to Sphinx what this module is for."""
     app.add_html_math_renderer("local", (_inline, None), (_block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,5 +1,7 @@
 """Ways to gather the pixels of frames, each the fastest for one kind of map."""
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 import torch
 from torch.nn.functional import embedding_bag, grid_sample
@@ -12,14 +14,14 @@ _STRIP_PX = 65_536
 _TILE = (32, 64)
 
 
-class Gather:
+class Gather(ABC):
     """Mixes pixels of frames (frame, y, x) into ``out`` (frame, n_y, n_x), float32 both."""
 
     at_once = 1  # frame: one by one, they stay in the cache
 
+    @abstractmethod
     def __call__(self, frames: torch.Tensor, out: torch.Tensor) -> None:
         """Mix; sources outside a frame give its border."""
-        raise NotImplementedError
 
 
 class GatherLines(Gather):

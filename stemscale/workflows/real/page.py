@@ -14,7 +14,7 @@ from stemscale.workflows.real.plan import LEARNED, RealStudy
 from stemscale.workflows.real.scores import SeriesScores
 from stemscale.workflows.real.survey import LEAST_FRAMES, LEAST_PX, RealSeries, Survey
 from stemscale.workflows.real.words import about_filter, about_series, rapid_type
-from stemscale.workflows.study.markup import html_page, table
+from stemscale.workflows.study.markup import table, write_results
 from stemscale.workflows.study.steps import StepRecords, times_of
 
 TITLE = "Real series, measured without truth"
@@ -69,11 +69,7 @@ def write_page(study: RealStudy, found: Survey, records: StepRecords) -> Path:
         "## Commands, and the time that each took\n\n"
         + times_of(study.steps(), records, folder=study.folder),
     ]
-    text = "\n\n".join(part for part in parts if part) + "\n"
-    (folder / "index.md").write_text(text, encoding="utf-8")
-    page = study.folder / "results.html"
-    page.write_text(html_page(TITLE, text, folder), encoding="utf-8")
-    return page
+    return write_results(TITLE, parts, folder)
 
 
 def _head(study: RealStudy, records: StepRecords) -> str:

@@ -2,7 +2,7 @@
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -37,6 +37,30 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
     return "\n".join([line(headings), line(["---"] * len(headings)), *(line(r) for r in rows)])
+
+
+def write_results(title: str, parts: Iterable[str], folder: Path) -> Path:
+    """Write a page in Markdown beside its pictures, and all of it as one HTML file.
+
+    Parameters
+    ----------
+    title : str
+        For the window.
+    parts : iterable of str
+        Of the page, in Markdown; empty ones are left out.
+    folder : Path
+        Holds the pictures, and takes ``index.md``.
+
+    Returns
+    -------
+    Path
+        The HTML file, named as the folder is, beside it.
+    """
+    text = "\n\n".join(part for part in parts if part) + "\n"
+    (folder / "index.md").write_text(text, encoding="utf-8")
+    page = folder.with_name(f"{folder.name}.html")
+    page.write_text(html_page(title, text, folder), encoding="utf-8")
+    return page
 
 
 def html_page(title: str, text: str, folder: Path) -> str:

@@ -16,11 +16,11 @@ from stemscale.clusters import usable_cores
 from stemscale.workflows.study.claims import Claim, claims_of
 from stemscale.workflows.study.distortions import Departure, departures
 from stemscale.workflows.study.figures import copied, paper_figures
-from stemscale.workflows.study.markup import html_page, table
+from stemscale.workflows.study.markup import table, write_results
 from stemscale.workflows.study.plan import MULTI, Study
 from stemscale.workflows.study.scales import SCALES
 from stemscale.workflows.study.scores import RAPID, Scores, gain_percent
-from stemscale.workflows.study.steps import StepRecords
+from stemscale.workflows.study.steps import StepRecords, times_of
 
 _COLUMNS = {
     "psnr": ("PSNR [dB]", 2),
@@ -67,13 +67,10 @@ def write_page(study: Study, records: StepRecords) -> Path:
         *_figures(study, folder),
         _differences(study),
         _assumptions(study),
-        _commands(study, records),
+        "## Commands, and the time that each took",
+        times_of(study.steps(), records, folder=study.folder),
     ]
-    text = "\n\n".join(parts) + "\n"
-    (folder / "index.md").write_text(text, encoding="utf-8")
-    page = study.folder / "results.html"
-    page.write_text(html_page("The paper, measured again", text, folder), encoding="utf-8")
-    return page
+    return write_results("The paper, measured again", parts, folder)
 
 
 def _head(study: Study, records: StepRecords) -> str:
@@ -218,12 +215,3 @@ def _flat(found: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", json.dumps(value)
-
-
-def _commands(study: Study, records: StepRecords) -> str:
-    lines = []
-    for step in study.steps():
-        record = records.read(step.name)
-        command = record.get("command", "").replace(f"{study.folder}/", "")
-        lines.append(f"{record.get('seconds', 0.0):7.0f} s  {command}")
-    return "## Commands, and the time that each took\n\n```text\n" + "\n".join(lines) + "\n```"
