@@ -136,6 +136,36 @@ class DistortionMap:
         """
         return replace(self, source_x=self.source_x + shift_x, source_y=self.source_y + shift_y)
 
+    def linear(self) -> Self:
+        """Return the map with the same ends of lines and columns, and straight between them.
+
+        That matches the views (row C1) and leaves the distortion within them as it is.
+
+        Returns
+        -------
+        DistortionMap
+            With ``source_x`` of shape (1, n_x) and ``source_y`` of shape (n_y, 1): the mean ends
+            of all lines, and of all columns. It tells no uncertainty.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from stemscale.distortion import DistortionMap
+        >>> source_x = [[1.0, 2.0, 6.0, 7.0]]
+        >>> late = DistortionMap(source_x=source_x, source_y=np.zeros((1, 4)), rapid_shape=(1, 8))
+        >>> late.linear().source_x.tolist()
+        [[1.0, 3.0, 5.0, 7.0]]
+        """
+        n_y, n_x = self.shape
+        along = self.source_x.mean(axis=0)
+        down = np.broadcast_to(self.source_y, (n_y, n_x)).mean(axis=1)
+        return replace(
+            self,
+            source_x=np.linspace(along[0], along[-1], n_x)[None],
+            source_y=np.linspace(down[0], down[-1], n_y)[:, None],
+            source_x_std=None,
+        )
+
 
 def nominal_source(count: int, pixel_ratio: float) -> FloatArray:
     """Return where pixels of the corrected grid lie on the rapid frame if nothing is distorted.

@@ -292,7 +292,7 @@ def _training_fov(
     frames: int | None,
     folder: Path,
 ) -> TrainingFov:
-    calibration = load_calibration(store, fov) if correction else None
+    calibration = load_calibration(store, fov) if correction or target == "slow" else None
     shifts = load_shifts(store, fov)
     average: Image | None = None
     if calibration is None or shifts is None:  # not needed for every target, see `_cannot_train`
@@ -300,12 +300,14 @@ def _training_fov(
         average, shifts = found.image, found.shifts
     slow = store.slow_image(fov)
     if calibration is not None:
-        distortion = calibration.distortion
+        distortion = calibration.distortion if correction else calibration.distortion.linear()
     elif target == "slow" and slow is not None and average is not None:
         try:
             view = match_views(average, slow)
         except DistortionError as error:
-            raise DistortionError(f"{fov}: {error}") from error
+            raise DistortionError(
+                f"{fov}: {error}; or calibrate first: it places a faint FOV by the others"
+            ) from error
         distortion = view.distortion_map(slow.shape, average.shape)
     else:
         distortion = DistortionMap.identity(store.frames(rapid_group(fov)).shape[1:])

@@ -121,3 +121,21 @@ def test_rapid_frames_of_no_size_are_refused(shape):
     with pytest.raises(DistortionError, match="rapid_shape is"):
         replace(DistortionMap.identity((2, 3)), rapid_shape=shape)
     assert replace(DistortionMap.identity((2, 3)), rapid_shape=(1, 1)).rapid_shape == (1, 1)
+
+
+def test_the_linear_map_keeps_the_ends_and_is_straight_between():
+    x = np.array([[1.0, 2.0, 6.0, 7.0], [3.0, 4.0, 8.0, 9.0]])
+    y = np.array([[0.0, 0.0, 2.0, 2.0], [5.0, 5.0, 7.0, 7.0]])
+    bent = DistortionMap(source_x=x, source_y=y, rapid_shape=(9, 12), source_x_std=np.ones((1, 4)))
+    linear = bent.linear()
+    np.testing.assert_allclose(linear.source_x, [[2.0, 4.0, 6.0, 8.0]])
+    np.testing.assert_allclose(linear.source_y, [[1.0], [6.0]])
+    assert linear.rapid_shape == (9, 12)
+    assert linear.source_x_std is None
+
+
+def test_of_a_map_that_is_straight_the_linear_one_is_the_same():
+    straight = DistortionMap.identity((3, 5)).shifted(0.5, -1.0)
+    linear = straight.linear()
+    np.testing.assert_allclose(linear.source_x, straight.source_x)
+    np.testing.assert_allclose(linear.source_y, straight.source_y)

@@ -6,18 +6,19 @@ import logging
 import subprocess
 import sys
 import time
+from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 from builders import write_image, write_stack
-from pipeline.builders import scene
+from pipeline.builders import scene, two_fovs
 
 import stemscale
 from stemscale.corrections import load_calibration
 from stemscale.denoising import denoise_frames, load_filter, series_scale
 from stemscale.distortion import Warp
-from stemscale.errors import SettingsError, StemscaleError, TrainingError
+from stemscale.errors import DistortionError, SettingsError, StemscaleError, TrainingError
 from stemscale.pipeline import TrainingStep
 from stemscale.reports import plot_learning_curve
 from stemscale.store import AcquisitionStore
@@ -65,6 +66,19 @@ def test_uncorrected_frames_are_trained_on_with_a_warning(tmp_path, monkeypatch)
     card = card_of(tmp_path / "s.zarr", tmp_path, correction=False)
     assert not card["corrected"]
     assert "without distortion correction" in said[0]
+
+
+def test_a_faint_fov_is_brought_to_its_view_by_the_calibration(calibrated, tmp_path, monkeypatch):
+    """Row F5 where the edges of the slow scan are lost in noise."""
+
+    def match_views(*_):
+        raise DistortionError("the slow scan is not found")
+
+    monkeypatch.setattr(import_module("stemscale.pipeline.train"), "match_views", match_views)
+    assert not card_of(calibrated, tmp_path, correction=False)["corrected"]
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DistortionError, match=r"fov01: .* or calibrate first"):
+        card_of(two_fovs(tmp_path / "other"), tmp_path / "other", correction=False)
 
 
 @pytest.mark.parametrize("name", ["dlf-100", "dlf-500", "dlf-1000", "dlf-2500"])
