@@ -1,16 +1,18 @@
 """A ready `distributed.Client`, whatever the scheduler."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import dask
 from distributed import Client
 
 from stemscale.clusters.address import Tls, at_address
-from stemscale.clusters.kubernetes import DaskCluster, on_kubernetes, read_manifest
+from stemscale.clusters.kubernetes import on_kubernetes, read_manifest
 from stemscale.clusters.local import on_this_machine
-from stemscale.clusters.slurm import SlurmSettings, on_slurm, read_slurm_settings
+from stemscale.clusters.slurm import on_slurm, read_slurm_settings
 from stemscale.clusters.threads import in_this_process
 from stemscale.clusters.worker import MALLOC
 from stemscale.errors import SettingsError
@@ -30,12 +32,20 @@ _CONFIG = {
     **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC.items()},
 }
 
-Jobs = SlurmSettings | DaskCluster
-"""What a file says of the workers to be started elsewhere."""
+Jobs = Callable[[], AbstractContextManager[Client]]
+"""Starts workers elsewhere as a file says, and gives a client of them."""
 
-_READERS: dict[str, Callable[[Path], Jobs]] = {
-    "slurm": read_slurm_settings,
-    "kubernetes": read_manifest,
+
+class _ByFile(NamedTuple):
+    """A place whose workers a YAML file describes."""
+
+    read: Callable[[Path], Any]
+    start: Callable[[Any], AbstractContextManager[Client]]
+
+
+_BY_FILE: dict[str, _ByFile] = {
+    "slurm": _ByFile(read_slurm_settings, on_slurm),
+    "kubernetes": _ByFile(read_manifest, on_kubernetes),
 }
 
 
@@ -63,7 +73,7 @@ def connect(
         worker takes the GPU that it sees, or else the CPU.
     tls : Tls, optional
         For a scheduler at a ``tls://`` address.
-    jobs : SlurmSettings or DaskCluster, optional
+    jobs : callable, optional
         For "slurm" and "kubernetes", from `check_place`.
 
     Yields
@@ -79,15 +89,14 @@ def connect(
         If options do not go with the scheduler, or a package that it needs is not installed.
     """
     _check_together(scheduler, tls=tls, has_file=jobs is not None)
+    place: AbstractContextManager[Client]
     with dask.config.set(_CONFIG):
         if scheduler == "threads":
             place = in_this_process()
         elif scheduler == "local":
             place = on_this_machine(workers, devices)
-        elif isinstance(jobs, SlurmSettings):
-            place = on_slurm(jobs)
         elif jobs is not None:
-            place = on_kubernetes(jobs)
+            place = jobs()
         else:
             place = at_address(scheduler, tls)
         with place as client:
@@ -115,8 +124,8 @@ def check_place(
 
     Returns
     -------
-    SlurmSettings or DaskCluster or None
-        What the file says.
+    callable or None
+        What `connect` starts the workers with that the file describes.
 
     Raises
     ------
@@ -132,7 +141,10 @@ def check_place(
         )
     if tls is not None:
         tls.security()
-    return None if cluster_file is None else _READERS[scheduler](cluster_file)
+    if cluster_file is None:
+        return None
+    place = _BY_FILE[scheduler]
+    return partial(place.start, place.read(cluster_file))
 
 
 def check_workers(workers: int | None) -> None:
@@ -148,10 +160,10 @@ def check_workers(workers: int | None) -> None:
 
 
 def _check_together(scheduler: str, *, tls: Tls | None, has_file: bool) -> None:
-    if has_file != (scheduler in _READERS):
+    if has_file != (scheduler in _BY_FILE):
         raise SettingsError(
-            f"--scheduler {scheduler}: --scheduler slurm or kubernetes and --cluster FILE.yaml go "
-            "together"
+            f"--scheduler {scheduler}: --scheduler {' or '.join(_BY_FILE)} and --cluster FILE.yaml "
+            "go together"
         )
     if (tls is not None) != scheduler.startswith("tls://"):
         raise SettingsError(

@@ -2,8 +2,9 @@
 
 import importlib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from stemscale.acquisition import known_column
 from stemscale.errors import InputFileError
@@ -15,15 +16,36 @@ from stemscale.ingestion.source import FrameSource, Signals
 ALL = "all"
 """What ``detector`` is to be for every signal of a file."""
 
-_TIFF = (".tif", ".tiff")
+
+class _Reader(NamedTuple):
+    """A module that opens files with these extensions, if they are what it asks for."""
+
+    module: str
+    extensions: tuple[str, ...]
+    opens: Callable[[Path], bool] = lambda _: True
+
+
+def _is_described(path: Path) -> bool:
+    return path.with_suffix(".json").is_file()
+
+
+_READERS = (
+    _Reader("tiff", (".tif", ".tiff")),
+    _Reader("ser", (".ser", ".emi")),
+    _Reader("velox", (".emd",), velox.is_velox),
+    _Reader("nion", (".ndata1", ".h5")),
+    _Reader("nion", (".npy",), _is_described),
+    _Reader("numpy_files", (".npy",)),
+)
+"""The first that opens a file does; what none of them opens is left to RosettaSciIO."""
 
 
 def readable_extensions() -> list[str]:
     """Extensions of the files and folders that can be ingested."""
     from stemscale.ingestion import rosetta
 
-    ours = (*_TIFF, ".emd", ".ser", ".emi", ".npy", ".ndata1", ".h5", ".zarr")
-    return sorted({*rosetta.readable_extensions(), *ours})
+    ours = {extension for reader in _READERS for extension in reader.extensions}
+    return sorted({*rosetta.readable_extensions(), *ours, ".zarr"})
 
 
 def open_series(paths: Sequence[Path], *, detector: str | None = None) -> list[JoinedSource]:
@@ -127,12 +149,12 @@ def _is_one_array(folder: Path) -> bool:
 
 def _signals(path: Path) -> Signals:
     # Each reader brings libraries of its own: only the one that is needed is loaded.
-    reader = importlib.import_module(f"stemscale.ingestion.{_reader(path)}")
+    reader = importlib.import_module(f"stemscale.ingestion.{_reader_of(path)}")
     found: Signals = reader.signals(path)
     return found
 
 
-def _reader(path: Path) -> str:
+def _reader_of(path: Path) -> str:
     kind = path.suffix.lower()
     if path.is_dir():
         return "rosetta" if kind == ".zspy" else "zarr_arrays"
@@ -142,15 +164,8 @@ def _reader(path: Path) -> str:
     if kind not in readable_extensions():
         listed = " ".join(readable_extensions())
         raise InputFileError(f"{path} has no reader: stemscale reads {listed}")
-    if kind in _TIFF:
-        return "tiff"
-    if kind in (".ser", ".emi"):
-        return "ser"
-    if kind == ".emd" and velox.is_velox(path):
-        return "velox"
-    if kind in (".ndata1", ".h5") or (kind == ".npy" and path.with_suffix(".json").is_file()):
-        return "nion"
-    return "numpy_files" if kind == ".npy" else "rosetta"
+    own = (r.module for r in _READERS if kind in r.extensions and r.opens(path))
+    return next(own, "rosetta")
 
 
 def _choose(signals: Signals, path: Path, detector: str | None) -> FrameSource:

@@ -193,7 +193,7 @@ def run_plan(
         As for `process`.
     devices : tuple of str
         That a local cluster filters on.
-    jobs : SlurmSettings or DaskCluster, optional
+    jobs : callable, optional
         The workers to be started elsewhere, from `stemscale.clusters.check_place`.
     report_file : Path, optional
         As ``performance_report``.
