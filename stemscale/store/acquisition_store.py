@@ -163,10 +163,16 @@ class AcquisitionStore:
         return (self.path / group / "zarr.json").is_file()
 
     def group(self, path: str) -> zarr.Group:
-        """Open a group for writing, making it and its parents if needed."""
-        return zarr.open_group(
-            zarr_store(self.path), mode="r+", use_consolidated=False
-        ).require_group(path)
+        """Open a group for writing, making it and its parents if needed.
+
+        It is a root of its own: Zarr reads all groups above one that it writes into, and the root
+        of the store has the metadata of all others on record, megabytes of JSON.
+        """
+        parts = path.split("/")
+        for n in range(1, len(parts) + 1):
+            if not self.has("/".join(parts[:n])):
+                zarr.create_group(zarr_store(self.path.joinpath(*parts[:n])), zarr_format=3)
+        return zarr.open_group(zarr_store(self.path / path), mode="r+", use_consolidated=False)
 
     def attrs(self, group: str) -> dict[str, Any]:
         """Read the attributes of a group.
@@ -281,8 +287,7 @@ class AcquisitionStore:
             for name in dataset.variables:  # xarray refuses to change how one is stored
                 remove_tree(self.path / group / str(name))
             drop_torn_arrays(self.path / group)
-        if "/" in group:
-            self.group(group.rpartition("/")[0])
+        self.group(group)
         # One chunk each: they are written by one process and read whole. A chunk that holds only
         # fill values is written too, so that one that is not there is missing.
         encoding = {
@@ -293,8 +298,7 @@ class AcquisitionStore:
             for n, v in dataset.variables.items()
         }
         dataset.to_zarr(
-            zarr_store(self.path),
-            group=group,
+            zarr_store(self.path / group),
             mode="a",
             consolidated=False,
             zarr_format=3,
