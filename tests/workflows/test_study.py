@@ -1,9 +1,12 @@
+import csv
+
 import pytest
 
+from stemscale import simulate
 from stemscale.errors import StoreConflictError
 from stemscale.workflows.study.folder import take_folder
 from stemscale.workflows.study.plan import MULTI, Study
-from stemscale.workflows.study.scales import SCALES
+from stemscale.workflows.study.scales import SCALES, Scale
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -35,9 +38,21 @@ def test_uncorrected_training_filters_frames_as_recorded(tmp_path):
     """Row F5."""
     commands = {s.name: s.command for s in Study(tmp_path, "small", SCALES["small"]).steps()}
     assert "--no-correction" in commands["train-dlf-uncorrected"]
-    assert commands[f"process-{MULTI}-dlf-uncorrected"][-2:] == ("--distortion", "none")
+    assert "--distortion none" in " ".join(commands[f"process-{MULTI}-dlf-uncorrected"])
     assert "--distortion" not in commands[f"process-{MULTI}-dlf-slow"]
     assert commands["process-heating1-dlf-slow"][-1] == str(tmp_path / "multi.zarr")
+
+
+def test_held_out_are_the_fields_of_view_that_the_simulation_says_are_for_tests(tmp_path):
+    simulate(tmp_path / "raw", fovs=6, frames=1, size=64)
+    with (tmp_path / "raw" / "fovs.csv").open() as file:
+        of_tests = [row["fov"] for row in csv.DictReader(file) if row["use"] == "test"]
+    study = Study(tmp_path, "small", Scale(fovs=6))
+    assert list(study.held_out) == of_tests
+    commands = {step.name: " ".join(step.command) for step in study.steps()}
+    for verb in ("process-multi-dcfi", "report-multi"):
+        assert [f for f in of_tests if f"--fov {f}" in commands[verb]] == of_tests
+        assert "--fov fov01" not in commands[verb]
 
 
 def test_a_folder_keeps_the_study_that_it_was_begun_for(tmp_path):

@@ -76,18 +76,17 @@ def write_page(study: Study, records: StepRecords) -> Path:
 def _head(study: Study, records: StepRecords) -> str:
     scale = study.scale
     taken = sum(records.read(step.name).get("seconds", 0.0) for step in study.steps())
-    held_out = scale.fovs - round(0.75 * scale.fovs)
     return (
         "# The paper, measured again\n\n"
         "Ihara et al., *Deep learning-based noise filtering toward millisecond order imaging by "
         "using scanning transmission electron microscopy*, Scientific Reports (2022). Its images "
         "are not public: what follows was measured on simulated frames, whose truth is known, by "
         f"`stemscale reproduce --scale {study.name}`. {scale.fovs} fields of view of {scale.frames}"
-        f" frames of {scale.size} × {scale.size} pixels, {held_out} of them held out of all "
-        f"training; {scale.single_frames} frames of one more; {len(scale.heated)} heating series "
-        f"of {scale.heated_frames} frames. Made on {datetime.now(UTC):%Y-%m-%d} with stemscale "
-        f"{version('stemscale')}, Python {platform.python_version()}, on {usable_cores()} cores of "
-        f"{platform.machine()}, in {taken / 60:.0f} minutes."
+        f" frames of {scale.size} × {scale.size} pixels, {len(study.held_out)} of them held out "
+        f"of all training; {scale.single_frames} frames of one more; {len(scale.heated)} heating "
+        f"series of {scale.heated_frames} frames. Made on {datetime.now(UTC):%Y-%m-%d} with "
+        f"stemscale {version('stemscale')}, Python {platform.python_version()}, on "
+        f"{usable_cores()} cores of {platform.machine()}, in {taken / 60:.0f} minutes."
     )
 
 

@@ -78,6 +78,12 @@ class Study:
         """Names of the in-situ series."""
         return tuple(f"heating{i + 1}" for i in range(len(self.scale.heated)))
 
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """Names of the FOVs of the multi-FOV set that nothing is trained on, as simulated."""
+        taught = round(0.75 * self.scale.fovs)
+        return tuple(f"fov{i + 1:02d}" for i in range(taught, self.scale.fovs))
+
     # ------------------------------------------------------------ filters
 
     def trained(self) -> tuple[Trained, ...]:
@@ -184,7 +190,7 @@ class Study:
         return ("dlf-slow", "own-standard", "own-standard-5", "own-live", *_UNTAUGHT)
 
     def _filtered(self, name: str) -> Iterator[Step]:
-        """Filter a set; in situ by the distortion of the multi-FOV set (row C7)."""
+        """Filter held-out FOVs; in situ by the distortion of the multi-FOV set (row C7)."""
         in_situ = name != MULTI
         trained = {one.name: one for one in self.trained()}
         transferred = ("--distortion", self.store(MULTI)) if in_situ else ()
@@ -200,6 +206,7 @@ class Study:
                 *("process", self.store(name), "--filter"),
                 filter_ if one is None else self.filter(filter_),
                 *options,
+                *self._only(name),
                 needs=(
                     f"ingest {name}",
                     "calibrate multi",
@@ -238,9 +245,14 @@ class Study:
             *("report", self.store(name), "--output", self.folder / f"{figures}.html"),
             *("--figures", self.figures(figures)),
             *(part for filter_ in filters for part in ("--filter", filter_)),
+            *self._only(name),
             needs=(needs,),
             removes=(self.figures(figures),),
         )
+
+    def _only(self, name: str) -> tuple[str, ...]:
+        fovs = self.held_out if name == MULTI else ()
+        return tuple(part for fov in fovs for part in ("--fov", fov))
 
     def _step(
         self,

@@ -57,12 +57,12 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
     {
         "small": Scale(
             size=256,
-            fovs=16,
+            fovs=24,
             frames=16,
             heated_frames=100,
             ramp_degc_per_s=60.0,
             width=16,
-            paper_epochs=8,
+            paper_epochs=10,
             own_epochs=8,
             single_epochs=(4, 2, 1, 1),
             single_rate=1e-3,
