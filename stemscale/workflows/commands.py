@@ -1,12 +1,18 @@
 """Commands of this installation, run as a user types them."""
 
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from stemscale.errors import ProcessingError
+
+_TIME_TO_END_S = 30.0
 
 
 def words(*parts: object) -> tuple[str, ...]:
@@ -20,7 +26,7 @@ def typed(command: Sequence[str]) -> str:
 
 
 def run_command(command: Sequence[str], *, output: Path | None = None) -> None:
-    """Run a command; what it says goes to the terminal.
+    """Run a command; what it says goes to the terminal. Asked to end, it ends the command first.
 
     Parameters
     ----------
@@ -36,14 +42,36 @@ def run_command(command: Sequence[str], *, output: Path | None = None) -> None:
     """
     argv = [sys.executable, "-m", "stemscale_cli.app", *command[1:]]
     if output is None:
-        done = subprocess.run(argv)
+        code = _exit_code(argv)
     else:
         unfinished = output.with_name(f".{output.name}.unfinished")
         with unfinished.open("wb") as file:
-            done = subprocess.run(argv, stdout=file)
-        if not done.returncode:
+            code = _exit_code(argv, file)
+        if not code:
             unfinished.replace(output)
-    if done.returncode:
-        raise ProcessingError(
-            f"`{typed(command)}` ended with exit code {done.returncode}: see above"
-        )
+    if code:
+        raise ProcessingError(f"`{typed(command)}` ended with exit code {code}: see above")
+
+
+def _exit_code(argv: Sequence[str], stdout: IO[bytes] | None = None) -> int:
+    with subprocess.Popen(argv, stdout=stdout) as process, _asked_to_end_with_us(process):
+        try:
+            return process.wait()
+        except BaseException:  # Ctrl-C, which the terminal gave it as well
+            try:
+                process.wait(_TIME_TO_END_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+            raise
+
+
+@contextmanager
+def _asked_to_end_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():  # which alone has signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

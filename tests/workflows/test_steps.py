@@ -1,8 +1,14 @@
 """A study goes on where it was interrupted, and does again what hangs on what was changed."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from stemscale.errors import ProcessingError
@@ -79,6 +85,33 @@ def test_what_a_command_prints_is_kept_only_if_it_ends_well(tmp_path):
     with pytest.raises(ProcessingError, match="info"):
         run_command(words("info", tmp_path / "none.zarr", "--json"), output=lost)
     assert not lost.exists()
+
+
+@pytest.mark.parametrize("asked_by", ["kill", "Ctrl-C"])
+def test_a_command_ends_with_the_study_that_runs_it(tmp_path, asked_by):
+    script = (
+        "from stemscale.workflows.commands import run_command, words\n"
+        f"run_command(words('simulate', {str(tmp_path / 'raw')!r}, '--frames', '1000'))"
+    )
+    study = subprocess.Popen(
+        [sys.executable, "-c", script],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        # what runs in the background is born deaf to Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not (tmp_path / "raw").exists():
+        assert study.poll() is None
+        time.sleep(0.05)
+    (command,) = psutil.Process(study.pid).children()
+    if asked_by == "kill":
+        study.terminate()
+    else:
+        os.killpg(study.pid, signal.SIGINT)  # as a terminal does
+    _, said = study.communicate(timeout=60)
+    assert study.returncode != 0
+    assert (b"ProcessingError" if asked_by == "kill" else b"KeyboardInterrupt") in said
+    assert not command.is_running()
 
 
 @pytest.mark.parametrize("named", ["study", ".", "../root/study"])
