@@ -273,3 +273,16 @@ def test_any_name_of_a_fov_may_be_changed_and_put_on_record(tmp_path, name):
     assert store.changing() == {f"{name}/rapid"}
     store.consolidate()
     assert store.changing() == set()
+
+
+def test_writing_into_a_group_reads_nothing_above_it(tmp_path):
+    """The root has the metadata of all others on record: megabytes, where there are many."""
+    store, array, ledger = make_store(tmp_path / "s.zarr")
+    fill(array, ledger)
+    store.consolidate()
+    (tmp_path / "s.zarr" / "zarr.json").write_text("not read")
+    scores = xr.Dataset({"psnr": ("frame", np.arange(3.0))})
+    store.write_dataset("summary/fov01/gaussian", scores)
+    store.write_image("summary/fov01", "image", np.ones((4, 6), np.float32), {"units": "1"})
+    assert store.dataset("summary/fov01/gaussian")["psnr"].values.tolist() == [0.0, 1.0, 2.0]
+    assert store.array("summary/fov01/image")[:].sum() == 24
