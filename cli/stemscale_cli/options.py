@@ -46,6 +46,17 @@ Force = Annotated[
     ),
 ]
 
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        "--dtype",
+        metavar="float32",
+        help="Keep fractions of counts, as where a detector counts few electrons a pixel; "
+        "files become larger. [default: as the frames were recorded]",
+        show_default=False,
+    ),
+]
+
 Workers = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", help="Local worker processes. [default: one a core]"),

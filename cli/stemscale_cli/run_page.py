@@ -9,11 +9,12 @@ from stemscale_cli.output import count, print_json, size, talk
 
 
 def say_corrections(done: Any) -> None:
-    """Say which distortions were carried over, and where the filter does not fit."""
+    """Say which distortions were carried over, and where filter or dtype do not fit."""
     for words in dict.fromkeys(done.transfers.values()):
         fovs = [name for name, said in done.transfers.items() if said == words]
         talk(f"{', '.join(fovs)}: distortion {words}")
     _warn(done.misfits)
+    _warn({fov: [words] for fov, words in done.roundings.items()})
 
 
 def keeping_up(done: Any) -> str:
@@ -90,10 +91,11 @@ def show_plan(plan: Any, workers: tuple[int, int] | None, *, as_json: bool) -> N
             f"{size(processes * each * plan.bytes_per_task)} beside the filter and Python itself"
         )
     _warn({s.fov: s.misfit for s in plan.series})
+    _warn({s.fov: [s.rounding] for s in plan.series if s.rounding})
 
 
 def _warn(misfits: Mapping[str, Sequence[str]]) -> None:
-    """Say where series are unlike what the filter was trained for; FOVs alike, in one line."""
+    """Say what does not fit, by FOV, in sentences; FOVs alike, in one line."""
     for sentence in dict.fromkeys(s for said in misfits.values() for s in said):
         fovs = [name for name, said in misfits.items() if sentence in said]
         talk(f"Warning: {', '.join(fovs)}: {sentence}")

@@ -9,6 +9,9 @@ from stemscale.errors import SettingsError
 from stemscale.pipeline.filters import FilterChoice, choose_filter, output_name
 from stemscale.store import AcquisitionStore
 
+DTYPES = ("float32",)
+"""What filtered frames can be kept in, beside the dtype of frames as recorded."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Asked:
@@ -22,6 +25,7 @@ class Asked:
     distortion : str, Path or None
     force : bool
     interpolation : {"linear", "cubic", "lanczos"}
+    dtype : str or None
     window : int or None
     weighted, drift, overwrite, retry_failed : bool
     """
@@ -32,6 +36,7 @@ class Asked:
     distortion: str | Path | None
     force: bool
     interpolation: Interpolation
+    dtype: str | None
     window: int | None
     weighted: bool
     drift: bool
@@ -58,8 +63,8 @@ class Asked:
         Raises
         ------
         SettingsError
-            If the interpolation or the name cannot be, or there is nothing to force, or no drift
-            to undo since the frames become one.
+            If the interpolation, the dtype or the name cannot be, or there is nothing to force, or
+            no drift to undo since the frames become one.
         StoreError
             If there is no store with the distortion.
         """
@@ -67,6 +72,11 @@ class Asked:
             raise SettingsError(
                 f"interpolation {self.interpolation!r} is unknown: choose one of "
                 f"{', '.join(INTERPOLATIONS)}"
+            )
+        if self.dtype not in (None, *DTYPES):
+            raise SettingsError(
+                f"dtype {self.dtype!r} is unknown: choose {' or '.join(DTYPES)}, or leave it out "
+                "for that of the frames as recorded"
             )
         is_other = self.distortion is not None and str(self.distortion) != "none"
         if self.force and not is_other:

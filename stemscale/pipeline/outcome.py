@@ -47,6 +47,8 @@ class ProcessSummary:
         Where the distortion is from, by FOV, if from another store.
     misfits : dict of str to tuple of str
         Where a series is clearly unlike what the filter was trained for, by FOV, in sentences.
+    roundings : dict of str to str
+        Where counts are so few that rounding filtered frames shows, by FOV, in a sentence.
     out_of_range : dict of str to FlaggedFrames
         Frames that lie outside what the filter was trained on, by FOV; of all frames there are,
         made in this run or before. FOVs without one are left out.
@@ -79,6 +81,7 @@ class ProcessSummary:
     masked: int
     transfers: dict[str, str]
     misfits: dict[str, tuple[str, ...]]
+    roundings: dict[str, str]
     out_of_range: dict[str, FlaggedFrames]
     learned: bool
     judged: bool
@@ -134,6 +137,7 @@ def summarize_run(
         masked=counts.get("masked", 0),
         transfers={s.fov: s.correction for s in plan.series if s.transfer is not None},
         misfits={s.fov: s.misfit for s in plan.series if s.misfit},
+        roundings={s.fov: s.rounding for s in plan.series if s.rounding},
         out_of_range=out_of_range,
         learned=plan.choice.kind == "file",
         judged=judged,

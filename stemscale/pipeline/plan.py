@@ -37,6 +37,7 @@ the noise at most; with 8 by 0.8 %, with 4 by 1.2 %, with 1 by 3.8 %.
 """
 
 _SCALE_FRAMES = 64
+_COARSE = 32  # counts from dark to bright, of which an error of rounding is a hundredth
 _WORKING_COPIES = 4  # of a block as float32: read, corrected, in the network, filtered
 
 
@@ -62,6 +63,8 @@ class SeriesPlan(Output):
         What is there already, and which blocks are to be made.
     misfit : tuple of str
         Where the series is clearly unlike what the filter was trained for, in sentences.
+    rounding : str
+        If its counts are so few that rounding filtered frames shows: so, in a sentence.
     """
 
     settings: ScanSettings
@@ -72,6 +75,7 @@ class SeriesPlan(Output):
     trained_on: bool | None
     standing: Standing = Standing(todo=(), failed={})  # noqa: RUF009 (frozen)
     misfit: tuple[str, ...] = ()
+    rounding: str = ""
 
     def looked_at(self, store: AcquisitionStore, asked: Asked) -> "SeriesPlan":
         """See what there is of it by now."""
@@ -158,6 +162,7 @@ def plan_process(
     distortion: str | Path | None = None,
     force: bool = False,
     interpolation: Interpolation = "linear",
+    dtype: str | None = None,
     window: int | None = None,
     weighted: bool = False,
     drift: bool = False,
@@ -185,6 +190,8 @@ def plan_process(
         Carry a distortion over although the scan settings differ.
     interpolation : {"linear", "cubic", "lanczos"}
         How frames are corrected, see `Warp`; `train` corrects its frames by "linear".
+    dtype : {"float32"}, optional
+        Keeps fractions of counts; by default frames are rounded to the dtype they were recorded in.
     window : int, optional
         For ``dcfi``.
     weighted : bool
@@ -213,8 +220,8 @@ def plan_process(
     SeriesError
         If a distortion of another scan setting is to be carried over.
     SettingsError
-        If the interpolation is unknown, or there is nothing to force, or no drift to undo since
-        the frames become one; or if what is asked for cannot follow a series that grows.
+        If the interpolation or the dtype is unknown, or there is nothing to force, or no drift to
+        undo since the frames become one; or if what is asked for cannot follow a series that grows.
 
     Examples
     --------
@@ -233,6 +240,7 @@ def plan_process(
         distortion=distortion,
         force=force,
         interpolation=interpolation,
+        dtype=dtype,
         window=window,
         weighted=weighted,
         drift=drift,
@@ -324,7 +332,7 @@ def _plan_series(
         settings=settings,
         n_frames=length,
         block=block,
-        dtype=str(frames.dtype),
+        dtype=asked.dtype or str(frames.dtype),
     )
     plan = SeriesPlan(
         fov=fov,
@@ -334,7 +342,7 @@ def _plan_series(
         block=block,
         halo=choice.halo,
         settings=settings,
-        dtype=str(frames.dtype),
+        dtype=asked.dtype or str(frames.dtype),
         distortion=None if calibration is None else calibration.distortion,
         correction=correction if recipe is None else f"{correction}; drift",
         transfer=transfer,
@@ -350,7 +358,19 @@ def _plan_series(
         scale=scale,
         n_frames=length,
     )
-    return replace(plan, misfit=misfit)
+    return replace(plan, misfit=misfit, rounding=_rounding(store, plan))
+
+
+def _rounding(store: AcquisitionStore, plan: SeriesPlan) -> str:
+    if np.dtype(plan.dtype).kind not in "iu" or not plan.todo:
+        return ""
+    low, high = np.percentile(store.first_frames(plan.fov, 1), (1, 99))
+    if high - low >= _COARSE:
+        return ""
+    return (
+        f"frames count from {low:.0f} to {high:.0f}, and are rounded to whole numbers after the "
+        "filter, which shows: --dtype float32 keeps fractions"
+    )
 
 
 def _scale(

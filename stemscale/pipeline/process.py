@@ -46,6 +46,7 @@ def process(
     distortion: str | Path | None = None,
     force: bool = False,
     interpolation: Interpolation = "linear",
+    dtype: str | None = None,
     window: int | None = None,
     weighted: bool = False,
     drift: bool = False,
@@ -68,7 +69,7 @@ def process(
 
     Parameters
     ----------
-    store, filter, name, fovs, distortion, force, interpolation, window, weighted, drift
+    store, filter, name, fovs, distortion, force, interpolation, dtype, window, weighted, drift
         As for `plan_process`.
     overwrite, retry_failed
         As for `plan_process`.
@@ -130,6 +131,7 @@ def process(
         distortion=distortion,
         force=force,
         interpolation=interpolation,
+        dtype=dtype,
         window=window,
         weighted=weighted,
         drift=drift,

@@ -105,4 +105,6 @@ def command_of(plan: ProcessPlan) -> str:
         parts.append("--distortion none")
     if asked.interpolation != "linear":
         parts.append(f"--interpolation {asked.interpolation}")
+    if asked.dtype is not None:
+        parts.append(f"--dtype {asked.dtype}")
     return " ".join(parts)

@@ -62,6 +62,7 @@ def live(
     block: int = 4,
     distortion: str | Path | None = None,
     force: bool = False,
+    dtype: str | None = None,
     window: int | None = None,
     until_idle_s: float | None = None,
     stop: threading.Event | None = None,
@@ -78,7 +79,7 @@ def live(
     ----------
     source, store, fov, slow, slow_is, detector, rapid_settings, block
         As for `stemscale.watch`.
-    filter, name, distortion, force, window, workers, device, client
+    filter, name, distortion, force, dtype, window, workers, device, client
         As for `stemscale.process`.
     until_idle_s : float, optional
         End when nothing new came for so long [s].
@@ -128,6 +129,7 @@ def live(
             fovs=[fov],
             distortion=distortion,
             force=force,
+            dtype=dtype,
             window=window,
             workers=workers,
             device=device,

@@ -78,6 +78,7 @@ def test_a_processed_store_opens_in_plain_xarray_without_a_warning(calibrated, c
     [
         ({"filter": "none", "distortion": "none"}, "--filter none --name none --distortion none"),
         ({"filter": "none", "drift": True}, "--filter none --name none --drift"),
+        ({"filter": "none", "dtype": "float32"}, "--filter none --name none --dtype float32"),
         (
             {"filter": "dcfi", "window": 3, "weighted": True},
             "--filter dcfi --name dcfi --window 3 --weighted",
@@ -262,6 +263,7 @@ def test_nothing_of_the_machine_but_the_store_path_is_in_the_ledger(calibrated, 
         ({"filter": "magic"}, "'magic' is unknown"),
         ({"filter": "none", "window": 3}, "--window 3"),
         ({"filter": "dcfi", "window": 4}, "--window 4"),
+        ({"filter": "dcfi", "dtype": "float16"}, "'float16' is unknown: choose float32"),
     ],
 )
 def test_filters_that_cannot_be_are_refused_before_anything_is_written(store, asked, message):
@@ -308,3 +310,36 @@ def test_process_filters_with_the_standard_one_where_none_is_named(store, client
     found = AcquisitionStore(store).attrs("fov01/filtered/standard")
     assert found["filter"] == "standard"
     assert found["filter_sha256"] == read_card(find_filter("standard")).sha256
+
+
+@pytest.fixture
+def counted(tmp_path):
+    """Twelve frames of a detector that counts: 1 to 3 electrons a pixel, brighter downwards."""
+    rates = np.linspace(1, 3, 24)[:, None] + np.zeros((12, 24, 32))
+    frames = np.random.default_rng(3).poisson(rates).astype("uint16")
+    file = write_stack(tmp_path / "counted.tif", frames, dwell_time_ns=100)
+    stemscale.ingest(tmp_path / "counted.zarr", file, fov="fov01")
+    return tmp_path / "counted.zarr"
+
+
+def test_few_counts_are_rounded_with_a_warning_that_names_the_way_out(counted, client):
+    done = stemscale.process(counted, filter="gaussian", client=client)
+    assert done.roundings["fov01"].startswith("frames count from 0 to ")
+    assert "--dtype float32" in done.roundings["fov01"]
+    asked = {"filter": "gaussian", "dtype": "float32", "name": "fine"}
+    assert not stemscale.process(counted, **asked, client=client).roundings
+
+
+def test_fractions_of_counts_are_kept_where_asked_for(counted, client, frames_of):
+    stemscale.process(counted, filter="gaussian", dtype="float32", client=client)
+    found = frames_of(counted, "fov01/filtered/gaussian")
+    assert found.dtype == np.float32
+    rows = found.mean(axis=(0, 2))
+    np.testing.assert_allclose(rows[4:-4], np.linspace(1, 3, 24)[4:-4], atol=0.25)
+    assert len(np.unique(found)) > 1000
+    with pytest.raises(StoreConflictError, match="overwrite"):
+        stemscale.process(counted, filter="gaussian", client=client)
+
+
+def test_enough_counts_are_rounded_in_silence(calibrated, client):
+    assert not stemscale.process(calibrated, filter="gaussian", client=client).roundings

@@ -132,3 +132,10 @@ def test_a_filter_that_is_none_is_refused_before_anything_is_watched(live, tmp_p
     with pytest.raises(FilterError, match="is unknown"):
         live(paced(1), filter="none-such")
     assert not (tmp_path / "s.zarr").exists()
+
+
+def test_fractions_of_counts_are_kept_where_asked_for(live, tmp_path):
+    live(paced(8), until_idle_s=1.5, filter="dcfi", window=3, dtype="float32")
+    with xr.open_zarr(tmp_path / "s.zarr", group="series/filtered/x") as opened:
+        assert opened["frames"].dtype == np.float32
+        assert (opened["frames"].values % 1 != 0).any()

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from stemscale_cli.options import (
+    Dtype,
     Force,
     Json,
     OutputName,
@@ -56,6 +57,7 @@ def live(
         ),
     ] = None,
     force: Force = False,
+    dtype: Dtype = None,
     window: Annotated[
         int | None, typer.Option(metavar="N", help="For dcfi: frames averaged around each.")
     ] = None,
@@ -121,6 +123,7 @@ def live(
             block=block,
             distortion=distortion,
             force=force,
+            dtype=dtype,
             window=window,
             until_idle_s=until_idle,
             stop=stop,

@@ -8,6 +8,7 @@ import typer
 
 from stemscale_cli.options import (
     ClusterFile,
+    Dtype,
     Force,
     Fovs,
     Json,
@@ -52,6 +53,7 @@ def process(
             "filters are trained on.",
         ),
     ] = "linear",
+    dtype: Dtype = None,
     fov: Fovs = None,
     window: Annotated[
         int | None,
@@ -146,6 +148,7 @@ def process(
         "distortion": distortion,
         "force": force,
         "interpolation": interpolation,
+        "dtype": dtype,
         "window": window,
         "weighted": weighted,
         "drift": drift,
