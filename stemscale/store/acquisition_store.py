@@ -171,7 +171,7 @@ class AcquisitionStore:
         parts = path.split("/")
         for n in range(1, len(parts) + 1):
             if not self.has("/".join(parts[:n])):
-                zarr.create_group(zarr_store(self.path.joinpath(*parts[:n])), zarr_format=3)
+                zarr.create_group(zarr_store(self.path / "/".join(parts[:n])), zarr_format=3)
         return zarr.open_group(zarr_store(self.path / path), mode="r+", use_consolidated=False)
 
     def attrs(self, group: str) -> dict[str, Any]:
