@@ -92,7 +92,8 @@ def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
     Notes
     -----
     Source: Ihara 2022, Fig. 4a (row Q2). A FOV counts as trained when ANY filter in the store
-    was trained on it, so that all types in a group are compared over the same FOVs. Numbers are
+    was trained on it, and one of which nothing is filtered is left out where others of its group
+    are, so that all types in a group are compared over the same FOVs. Numbers are
     those of the group ``summary`` where it has them, else of the per-frame variables; means over
     several FOVs weigh every frame alike.
     """
@@ -100,9 +101,14 @@ def score_table(store: str | Path | StoreView) -> list[ScoreRow]:
     collected: dict[tuple[str, str], list[FovScore]] = {}
     flagged: dict[tuple[str, str], list[FlaggedFrames]] = {}
     any_trained = any(f.trained for f in view.fovs) or bool(trained_in_summary(view.summary))
+    parts = []
     for fov in view.fovs:
         scores = list(_fov_scores(fov, view.summary))
-        group = _group_of(fov, view.summary, scores, any_trained=any_trained)
+        parts.append((fov, _group_of(fov, view.summary, scores, any_trained=any_trained), scores))
+    compared = {group for _, group, scores in parts if _is_filtered(scores)}
+    for fov, group, scores in parts:
+        if group in compared and not _is_filtered(scores):
+            continue
         for score in scores:
             collected.setdefault((group, score.type), []).append(score)
         for filtered in fov.filters:
@@ -135,6 +141,10 @@ def _group_of(
     if not any(score.has_reference for score in scores):
         return NO_REFERENCE  # apart, so that the numbers of frames are those that PSNR is over
     return HELD_OUT if any_trained else ALL
+
+
+def _is_filtered(scores: Sequence[FovScore]) -> bool:
+    return any(score.type != RAPID for score in scores)
 
 
 def _fov_scores(fov: FovView, summary: xr.Dataset | None) -> Iterator[FovScore]:

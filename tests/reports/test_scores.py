@@ -124,6 +124,27 @@ def test_the_summary_alone_can_tell_which_fovs_were_trained_on(tmp_path):
     assert rows["trained", "dlf"].n_fovs == rows["held-out", "dlf"].n_fovs == 1
 
 
+def test_filtered_frames_are_held_against_the_rapid_ones_of_the_same_fovs(tmp_path):
+    """Two were scored, of which one is filtered: 18 dB over 14, not over the mean of 14 and 30."""
+    nan = float("nan")
+    path = new_store(tmp_path / "a.zarr")
+    for fov in ("fov01", "fov02"):
+        add_fov(path, fov)
+    scored = {"n_frames": [[3, 0], [3, 3]], "psnr_mean": [[30, nan], [14, 18]]}
+    add_summary(path, ["fov01", "fov02"], ["rapid", "gaussian"], **scored)
+    found = {r.type: (r.n_fovs, r.psnr_mean_db) for r in score_table(path)}
+    assert found == {"rapid": (1, 14), "gaussian": (1, 18)}
+
+
+def test_where_nothing_is_filtered_rapid_frames_are_scored_all_the_same(tmp_path):
+    path = new_store(tmp_path / "a.zarr")
+    for fov in ("fov01", "fov02"):
+        add_fov(path, fov)
+    scored = {"n_frames": [[3], [3]], "psnr_mean": [[30], [14]]}
+    add_summary(path, ["fov01", "fov02"], ["rapid"], **scored)
+    assert [(r.type, r.n_fovs, r.psnr_mean_db) for r in score_table(path)] == [("rapid", 2, 22)]
+
+
 def test_a_series_with_its_slow_scan_taken_after_stands_apart(store):
     """Row Q9."""
     add_fov(store, "heating", relation="after")
