@@ -54,6 +54,7 @@ def show_plan(plan: Any, workers: tuple[int, int] | None, *, as_json: bool) -> N
             "frames_failed_before": s.frames_failed,
             "correction": s.correction,
             "filter_misfit": s.misfit,
+            "rounding": s.rounding,
         }
         for s in plan.series
     ]

@@ -3,11 +3,11 @@
 from stemscale.clusters.address import Tls
 from stemscale.clusters.cores import usable_cores
 from stemscale.clusters.local import local_workers
-from stemscale.clusters.place import Jobs, check_place, check_workers, connect
+from stemscale.clusters.place import StartWorkers, check_place, check_workers, connect
 from stemscale.clusters.worker import worker_device
 
 __all__ = [
-    "Jobs",
+    "StartWorkers",
     "Tls",
     "check_place",
     "check_workers",

@@ -32,7 +32,7 @@ _CONFIG = {
     **{f"distributed.nanny.pre-spawn-environ.{name}": value for name, value in MALLOC.items()},
 }
 
-Jobs = Callable[[], AbstractContextManager[Client]]
+StartWorkers = Callable[[], AbstractContextManager[Client]]
 """Starts workers elsewhere as a file says, and gives a client of them."""
 
 
@@ -56,7 +56,7 @@ def connect(
     workers: int | None = None,
     devices: tuple[str, ...] = ("cpu",),
     tls: Tls | None = None,
-    jobs: Jobs | None = None,
+    jobs: StartWorkers | None = None,
 ) -> Iterator[Client]:
     """Give a client of the scheduler asked for, with workers that are set up.
 
@@ -110,7 +110,7 @@ def check_place(
     device: str = "auto",
     tls: Tls | None = None,
     cluster_file: Path | None = None,
-) -> Jobs | None:
+) -> StartWorkers | None:
     """Refuse what cannot be reached, before anything is done for it.
 
     Parameters

@@ -7,10 +7,8 @@ from pathlib import Path
 from stemscale.distortion import INTERPOLATIONS, Interpolation
 from stemscale.errors import SettingsError
 from stemscale.pipeline.filters import FilterChoice, choose_filter, output_name
+from stemscale.pipeline.pixels import require_dtype
 from stemscale.store import AcquisitionStore
-
-DTYPES = ("float32",)
-"""What filtered frames can be kept in, beside the dtype of frames as recorded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,11 +71,7 @@ class Asked:
                 f"interpolation {self.interpolation!r} is unknown: choose one of "
                 f"{', '.join(INTERPOLATIONS)}"
             )
-        if self.dtype not in (None, *DTYPES):
-            raise SettingsError(
-                f"dtype {self.dtype!r} is unknown: choose {' or '.join(DTYPES)}, or leave it out "
-                "for that of the frames as recorded"
-            )
+        require_dtype(self.dtype)
         is_other = self.distortion is not None and str(self.distortion) != "none"
         if self.force and not is_other:
             raise SettingsError(

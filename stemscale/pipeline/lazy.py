@@ -16,7 +16,7 @@ from stemscale.distortion import INTERPOLATIONS, DistortionMap, Interpolation
 from stemscale.errors import FilterError, SeriesError, SettingsError
 from stemscale.pipeline.filters import FilterChoice, choose_filter
 from stemscale.pipeline.once import once
-from stemscale.pipeline.pixels import FloatFrames, PixelWork, store_frame
+from stemscale.pipeline.pixels import FloatFrames, PixelWork, require_dtype, store_frame
 
 _SCALE_FRAMES = 64  # that a series' scale is taken from, as in `process`
 
@@ -26,6 +26,7 @@ def denoise(
     filter: str | Path,
     *,
     interpolation: Interpolation = "linear",
+    dtype: str | None = None,
     window: int | None = None,
     weighted: bool = False,
 ) -> xr.Dataset:
@@ -43,6 +44,8 @@ def denoise(
         ``dcfi`` with a window (aligned by chunks: give those of the store's blocks).
     interpolation : {"linear", "cubic", "lanczos"}
         How frames are corrected.
+    dtype : {"float32"}, optional
+        Keeps fractions of counts; by default frames are rounded to the dtype they were recorded in.
     window : int, optional
         For ``dcfi``: frames averaged around each, odd.
     weighted : bool
@@ -62,7 +65,7 @@ def denoise(
     SeriesError
         If there are no frames.
     SettingsError
-        If window or interpolation make no sense.
+        If window, interpolation or dtype make no sense.
 
     Examples
     --------
@@ -86,6 +89,7 @@ def denoise(
         raise SettingsError(
             f"interpolation {interpolation!r} is unknown: choose one of {', '.join(INTERPOLATIONS)}"
         )
+    require_dtype(dtype)
     rapid, calibration = _parts(data)
     frames = rapid["frames"]
     shape = (frames.sizes["y"], frames.sizes["x"])
@@ -104,6 +108,7 @@ def denoise(
         rapid_shape=shape,
         interpolation=interpolation,
         scale=scale,
+        dtype=dtype,
     )
     coordinates = {n: c for n, c in rapid.coords.items() if c.dims == ("frame",)}
     about = {
@@ -143,6 +148,7 @@ class _Recipe:
     rapid_shape: tuple[int, int]
     interpolation: Interpolation
     scale: SeriesScale | None
+    dtype: str | None
     _made: list[PixelWork] = field(default_factory=list, init=False, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -190,5 +196,6 @@ def _filter_part(recipe: _Recipe, frames: Frames, first: int, start: int, stop: 
     work = recipe.work()
     corrected = work.correct(frames, first)
     filtered = work.filter(frames, corrected, first=first, which=slice(start, stop))
-    seen = [store_frame(f, np.empty(f.shape, dtype=frames.dtype))[0] for f in filtered]
+    dtype = recipe.dtype or frames.dtype
+    seen = [store_frame(f, np.empty(f.shape, dtype=dtype))[0] for f in filtered]
     return np.stack(seen) if seen else filtered

@@ -12,12 +12,29 @@ from stemscale.acquisition import Frames
 from stemscale.clusters import worker_device
 from stemscale.denoising import Filter, SeriesScale, apply_classical, denoise_frames
 from stemscale.distortion import DistortionMap, Interpolation, SeriesWarp, rolling_dcfi
+from stemscale.errors import SettingsError
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.store import fill_value
 
 FloatFrames = NDArray[np.float32]
 
 _ONE_NETWORK = threading.Lock()
+_DTYPES = ("float32",)  # that can be asked for, beside that of the frames as recorded
+
+
+def require_dtype(dtype: str | None) -> None:
+    """Refuse a dtype that filtered frames cannot be kept in; None stands for the recorded one.
+
+    Raises
+    ------
+    SettingsError
+        If it is another.
+    """
+    if dtype not in (None, *_DTYPES):
+        raise SettingsError(
+            f"dtype {dtype!r} is unknown: choose {' or '.join(_DTYPES)}, or leave it out for that "
+            "of the frames as recorded"
+        )
 
 
 class PixelWork:

@@ -11,7 +11,7 @@ from stemscale.acquisition import ScanSettings
 from stemscale.corrections import Calibration, Transfer, carry_over, load_calibration
 from stemscale.denoising import SeriesScale, series_scale
 from stemscale.distortion import DistortionMap, Interpolation
-from stemscale.errors import SettingsError, StoreError
+from stemscale.errors import DamagedDataError, SettingsError, StoreError
 from stemscale.pipeline.asked import Asked
 from stemscale.pipeline.drift import drift_recipe
 from stemscale.pipeline.filters import FilterChoice
@@ -364,12 +364,16 @@ def _plan_series(
 def _rounding(store: AcquisitionStore, plan: SeriesPlan) -> str:
     if np.dtype(plan.dtype).kind not in "iu" or not plan.todo:
         return ""
-    low, high = np.percentile(store.first_frames(plan.fov, 1), (1, 99))
+    try:
+        low, high = np.percentile(store.first_frames(plan.fov, 1), (1, 99))
+    except DamagedDataError:  # told of when its block is made
+        return ""
     if high - low >= _COARSE:
         return ""
+    lowest = " and 1 at least" if np.dtype(plan.dtype).kind == "u" else ""
     return (
-        f"frames count from {low:.0f} to {high:.0f}, and are rounded to whole numbers after the "
-        "filter, which shows: --dtype float32 keeps fractions"
+        f"pixels hold {low:.0f} to {high:.0f} counts, and filtered ones whole counts{lowest}, so "
+        "that rounding shows: --dtype float32 keeps fractions"
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import xarray as xr
 from distributed import Client
 
-from stemscale.clusters import Jobs, Tls, check_place, connect
+from stemscale.clusters import StartWorkers, Tls, check_place, connect
 from stemscale.corrections import keep_drift, load_drift
 from stemscale.dashboard import attach
 from stemscale.denoising import find_devices
@@ -181,7 +181,7 @@ def run_plan(
     workers: int | None = None,
     devices: tuple[str, ...] = ("cpu",),
     tls: Tls | None = None,
-    jobs: Jobs | None = None,
+    jobs: StartWorkers | None = None,
     client: Client | None = None,
     report_file: Path | None = None,
     listener: Listener = no_listener,

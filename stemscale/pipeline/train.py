@@ -292,8 +292,10 @@ def _training_fov(
     frames: int | None,
     folder: Path,
 ) -> TrainingFov:
-    calibration = load_calibration(store, fov) if correction or target == "slow" else None
     shifts = load_shifts(store, fov)
+    own = shifts is not None  # not that of other FOVs, carried over
+    known = correction or (target == "slow" and own)
+    calibration = load_calibration(store, fov) if known else None
     average: Image | None = None
     if calibration is None or shifts is None:  # not needed for every target, see `_cannot_train`
         found = average_series(store, fov)
@@ -306,7 +308,7 @@ def _training_fov(
             view = match_views(average, slow)
         except DistortionError as error:
             raise DistortionError(
-                f"{fov}: {error}; or calibrate first: it places a faint FOV by the others"
+                f"{fov}: {error}; or calibrate first: others may help to place a faint FOV"
             ) from error
         distortion = view.distortion_map(slow.shape, average.shape)
     else:

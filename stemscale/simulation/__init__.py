@@ -10,7 +10,13 @@ from stemscale.simulation.settings import (
     SceneSettings,
     SimulationSettings,
 )
-from stemscale.simulation.simulate import FrameReplayed, FrameSimulated, Listener, simulate
+from stemscale.simulation.simulate import (
+    FrameReplayed,
+    FrameSimulated,
+    Listener,
+    first_held_out,
+    simulate,
+)
 
 __all__ = [
     "EFFECTS",
@@ -25,6 +31,7 @@ __all__ = [
     "SceneSettings",
     "SimulatedFrame",
     "SimulationSettings",
+    "first_held_out",
     "preset_settings",
     "simulate",
 ]

@@ -23,6 +23,9 @@ from stemscale.simulation.replay import Replay, write_at_pace
 from stemscale.simulation.settings import SimulationSettings
 from stemscale.simulation.truth import TruthFile, TruthOfFov
 
+HELD_OUT = 0.25
+"""Share of the FOVs that are marked ``test``."""
+
 logger = logging.getLogger(__name__)
 
 _COLUMNS = ("fov", "rapid", "slow", "slow_is", "frame_metadata", "use")
@@ -86,7 +89,7 @@ def simulate(
     in_situ: bool = False,
     preset: str = "reference",
     settings: SimulationSettings | None = None,
-    held_out: float = 0.25,
+    held_out: float = HELD_OUT,
     replay: Replay | None = None,
     overwrite: bool = False,
     listeners: Sequence[Listener] = (),
@@ -187,7 +190,7 @@ def simulate(
 
         rapid = f"{name}_rapid.tif" if replay is None else replay.name(name)
         table = _write_fov(folder, name, view, truth, tell, replay, tell_late)
-        use = "test" if in_situ or i >= _first_held_out(n_fovs, held_out) else "train"
+        use = "test" if in_situ or i >= first_held_out(n_fovs, held_out) else "train"
         slow_is = "after" if in_situ else "same"
         rows.append((name, rapid, f"{name}_slow.tif", slow_is, table, use))
         logger.info("simulated %s: %d frames of %d x %d", name, n_frames, size, size)
@@ -250,7 +253,7 @@ def _write_truth(true: TruthOfFov, view: FieldOfView, shifts: NDArray[np.float64
         true.write(f"shift_{axis}", ("frame",), shift, "px", long_name)
 
 
-def _first_held_out(n_fovs: int, held_out: float) -> int:
+def first_held_out(n_fovs: int, held_out: float = HELD_OUT) -> int:
     """Give the index of the first FOV that is marked ``test``."""
     if n_fovs < 2 or held_out == 0:
         return n_fovs

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.errors import ContainsGroupError
 
 from stemscale.acquisition import Frames, Image, ScanSettings, natural_order
 from stemscale.errors import StoreError, StoreUnavailableError
@@ -171,8 +172,11 @@ class AcquisitionStore:
         parts = path.split("/")
         for n in range(1, len(parts) + 1):
             if not self.has("/".join(parts[:n])):
-                zarr.create_group(zarr_store(self.path / "/".join(parts[:n])), zarr_format=3)
-        return zarr.open_group(zarr_store(self.path / path), mode="r+", use_consolidated=False)
+                with suppress(ContainsGroupError):  # another run was quicker
+                    zarr.create_group(zarr_store(self.path / "/".join(parts[:n])), zarr_format=3)
+        return zarr.open_group(
+            zarr_store(self.path / path), mode="r+", zarr_format=3, use_consolidated=False
+        )
 
     def attrs(self, group: str) -> dict[str, Any]:
         """Read the attributes of a group.

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -54,23 +54,36 @@ def run_command(command: Sequence[str], *, output: Path | None = None) -> None:
 
 
 def _exit_code(argv: Sequence[str], stdout: IO[bytes] | None = None) -> int:
-    with subprocess.Popen(argv, stdout=stdout) as process, _asked_to_end_with_us(process):
+    process: subprocess.Popen[bytes] | None = None
+    asked = False
+
+    def end(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        if process is not None:
+            process.terminate()
+
+    with _at_a_request_to_end(end):
+        process = subprocess.Popen(argv, stdout=stdout)
+        if asked:  # while it started
+            process.terminate()
         try:
-            return process.wait()
+            code = process.wait()
         except BaseException:  # Ctrl-C, which the terminal gave it as well
             try:
                 process.wait(_TIME_TO_END_S)
             except subprocess.TimeoutExpired:
-                process.kill()
+                process.terminate()
             raise
+    return code or int(asked)  # if it had ended just then, what comes after it is not begun
 
 
 @contextmanager
-def _asked_to_end_with_us(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def _at_a_request_to_end(end: Callable[..., None]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # which alone has signals
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    before = signal.signal(signal.SIGTERM, end)
     try:
         yield
     finally:

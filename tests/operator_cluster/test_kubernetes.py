@@ -13,7 +13,7 @@ from distributed import Client
 from faults.builders import assert_as_undisturbed, make_scene, recorded
 from operator_cluster.server import kubernetes
 
-from stemscale.clusters import connect
+from stemscale.clusters import check_place, connect
 from stemscale.clusters.kubernetes import read_manifest
 from stemscale.errors import ProcessingError, SettingsError
 
@@ -131,7 +131,7 @@ def test_a_cluster_without_the_operator_is_told(scene, tmp_path):
 
 
 def read(file):
-    with connect("kubernetes", jobs=read_manifest(file)):
+    with connect("kubernetes", jobs=check_place("kubernetes", cluster_file=file)):
         pass
 
 

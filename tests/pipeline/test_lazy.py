@@ -26,10 +26,15 @@ def filter_file(tmp_path):
         ("none", None),
         ("none", 5),
         ("rolling", 4),  # frames are aligned by blocks, which are of 4
+        ("fractions", 5),
     ],
 )
 def test_it_is_what_process_writes(calibrated, client, filter_file, asked, chunk):
-    words = {"file": {"filter": filter_file}, "rolling": {"filter": "dcfi", "window": 3}}
+    words = {
+        "file": {"filter": filter_file},
+        "rolling": {"filter": "dcfi", "window": 3},
+        "fractions": {"filter": filter_file, "dtype": "float32"},
+    }
     words = words.get(asked, {"filter": asked})
     stemscale.process(calibrated, **words, name="x", client=client)
     with xr.open_datatree(calibrated, engine="zarr") as tree:
@@ -38,6 +43,8 @@ def test_it_is_what_process_writes(calibrated, client, filter_file, asked, chunk
         written = tree["fov01/filtered/x"].to_dataset()
         assert dask.is_dask_collection(lazy["frames"])
         np.testing.assert_array_equal(lazy["frames"], written["frames"])
+        fractions = lazy["frames"].values % 1
+        assert (fractions[np.isfinite(fractions)] > 0).any() == (asked == "fractions")
         for name in ("time", "x", "y"):
             xr.testing.assert_equal(lazy[name], written[name])
         one = lazy["frames"][7].compute(scheduler="synchronous")

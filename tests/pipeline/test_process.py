@@ -146,16 +146,17 @@ def test_a_rolling_dcfi_keeps_every_frame_whatever_the_blocks(store, client, fra
     assert (rolled - slow)[inner].std() < 0.75 * 800
 
 
-def test_damaged_raw_frames_are_marked_and_never_filtered_as_if_good(calibrated, client):
+@pytest.mark.parametrize("block", [0, 1])
+def test_damaged_raw_frames_are_marked_and_never_filtered_as_if_good(calibrated, client, block):
     store = AcquisitionStore(calibrated)
-    shard = store.frames("fov01/rapid").shard(1)
+    shard = store.frames("fov01/rapid").shard(block)
     content = bytearray(shard.read_bytes())
     content[100] ^= 4
     shard.write_bytes(content)
     done = stemscale.process(calibrated, filter="none", client=client)
     assert done.state == "partial"
     assert set(done.damaged) == {"fov01"}
-    assert set(range(BLOCK, 2 * BLOCK)) <= set(done.damaged["fov01"])
+    assert set(range(block * BLOCK, (block + 1) * BLOCK)) <= set(done.damaged["fov01"])
     with xr.open_zarr(calibrated, group="fov01/filtered/none") as opened:
         bad = opened["frame_status"].values == 3
         assert np.isnan(opened["frames"].values[bad]).all()
@@ -324,7 +325,7 @@ def counted(tmp_path):
 
 def test_few_counts_are_rounded_with_a_warning_that_names_the_way_out(counted, client):
     done = stemscale.process(counted, filter="gaussian", client=client)
-    assert done.roundings["fov01"].startswith("frames count from 0 to ")
+    assert done.roundings["fov01"].startswith("pixels hold 0 to ")
     assert "--dtype float32" in done.roundings["fov01"]
     asked = {"filter": "gaussian", "dtype": "float32", "name": "fine"}
     assert not stemscale.process(counted, **asked, client=client).roundings

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from stemscale.simulation import first_held_out
 from stemscale.workflows.commands import words
 from stemscale.workflows.study.scales import Scale
 from stemscale.workflows.study.steps import Step
@@ -81,8 +82,8 @@ class Study:
     @property
     def held_out(self) -> tuple[str, ...]:
         """Names of the FOVs of the multi-FOV set that nothing is trained on, as simulated."""
-        taught = round(0.75 * self.scale.fovs)
-        return tuple(f"fov{i + 1:02d}" for i in range(taught, self.scale.fovs))
+        first = first_held_out(self.scale.fovs)
+        return tuple(f"fov{i + 1:02d}" for i in range(first, self.scale.fovs))
 
     # ------------------------------------------------------------ filters
 
