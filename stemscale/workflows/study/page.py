@@ -97,7 +97,7 @@ def _claims(claims: Sequence[Claim]) -> str:
     return (
         "## Claim by claim\n\n"
         f"{counts['holds']} hold, {counts['does not hold']} do not, {untold} cannot be tested.\n\n"
-        + table(("row", "claim", "paper", "here", "", ""), rows)
+        + table(("row", "claim", "paper", "here", "verdict", "why"), rows)
     )
 
 
@@ -150,20 +150,24 @@ def _distortions(found: Iterable[Departure]) -> str:
 
 
 def _heating(heating: Mapping[str, Scores]) -> str:
-    rows = [
-        (
-            name,
-            row["filter"],
-            f"{row['rapid_db']:.2f}",
-            f"{row['filtered_db']:.2f}",
-            f"{gain_percent(row):+.0f} %",
-        )
-        for name, scores in heating.items()
-        for row in scores.last_frames
+    found = {
+        (row["filter"], name): row for name, scores in heating.items() for row in scores.last_frames
+    }
+    filters = list(dict.fromkeys(filter_ for filter_, _ in found))
+    raw = {name: row["rapid_db"] for (_, name), row in found.items()}
+    rows = [(RAPID, *(f"{raw[name]:.1f}" if name in raw else "–" for name in heating))]
+    rows += [
+        (filter_, *(_end(found.get((filter_, name))) for name in heating)) for filter_ in filters
     ]
-    return "## Heating series: the last frame against the slow scan after it\n\n" + table(
-        ("series", "filter", "rapid [dB]", "filtered [dB]", "gain"), rows
+    return (
+        "## Heating series: the last frame against the slow scan after it\n\n"
+        "PSNR [dB], and how far it lies above that of the rapid frame.\n\n"
+        + table(("image", *heating), rows)
     )
+
+
+def _end(row: Mapping[str, Any] | None) -> str:
+    return "–" if row is None else f"{row['filtered_db']:.1f}, {gain_percent(row):+.0f} %"
 
 
 def _differences(study: Study) -> str:
