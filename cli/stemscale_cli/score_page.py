@@ -1,7 +1,7 @@
 """The tables of scores: on a terminal, and as CSV."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _BANDS, _STREAK = "psnr_band", "streak"
 _WIDTH = 80  # where nothing tells how wide the reader's page is
 _HEADING_WIDTH = 12  # of a mean ± its deviation
+_BETWEEN = 2  # blanks after a column
+_CONTINUED = ", continued"
 
 
 def show_scores(rows: "Sequence[ScoreRow]") -> None:
@@ -47,22 +49,26 @@ def _show_columns(
     if not shown and not with_frames:
         return
     headings = [_heading(name, rows) for name in shown]
-    table = _table(title, ["frames"] * with_frames + headings)
-    for row in rows:
-        cells = [_cell(columns[name], name, _of(row, name)) for name in shown]
-        table.add_row(row.type, *[str(row.n_frames)] * with_frames, *cells)
-    _print(table)
+    cells = [
+        (
+            row.type,
+            *[str(row.n_frames)] * with_frames,
+            *(_cell(columns[name], name, _of(row, name)) for name in shown),
+        )
+        for row in rows
+    ]
+    _show(title, ["frames"] * with_frames + headings, cells)
 
 
 def _show_bands(rows: "Sequence[ScoreRow]") -> None:
     bands = {s.band: None for row in rows for s in row.statistics if s.score == _BANDS}
     if not bands:
         return
-    table = _table("PSNR [dB] by band of the slow scan's intensity", list(bands))
+    cells = []
     for row in rows:
         found = {s.band: s for s in row.statistics if s.score == _BANDS}
-        table.add_row(row.type, *(_with_scatter(found.get(band)) for band in bands))
-    _print(table)
+        cells.append((row.type, *(_with_scatter(found.get(band)) for band in bands)))
+    _show("PSNR [dB] by band of the slow scan's intensity", list(bands), cells)
 
 
 def show_series(rows: "Sequence[SeriesRow]") -> None:
@@ -72,16 +78,18 @@ def show_series(rows: "Sequence[SeriesRow]") -> None:
         types = list(dict.fromkeys(t for row in mine for t in row.psnr_db))
         score = {"psnr": "PSNR", "upsnr": "uPSNR"}[mine[0].score]
         first = "frames" if mine[0].time_s is None else "time [s]"
-        table = _table(f"{fov}: {score} [dB]", ["[°C]", *types], first=first)
+        cells = []
         for row in mine:
             scores = [row.psnr_db.get(t) for t in types]
             frames = f"{row.first_frame} - {row.last_frame}"
-            table.add_row(
-                frames if row.time_s is None else _span(row.time_s, 1),
-                "" if row.temperature_degc is None else _span(row.temperature_degc, 0),
-                *("" if s is None else f"{s[0]:.2f} ± {s[1]:.2f}" for s in scores),
+            cells.append(
+                (
+                    frames if row.time_s is None else _span(row.time_s, 1),
+                    "" if row.temperature_degc is None else _span(row.temperature_degc, 0),
+                    *("" if s is None else f"{s[0]:.2f} ± {s[1]:.2f}" for s in scores),
+                )
             )
-        _print(table)
+        _show(f"{fov}: {score} [dB]", ["[°C]", *types], cells, first=first)
 
 
 def show_last_frames(rows: "Sequence[EndScore]") -> None:
@@ -89,12 +97,12 @@ def show_last_frames(rows: "Sequence[EndScore]") -> None:
     if not rows:
         return
     title = "Last frame against the slow scan after it: PSNR [dB]"
-    table = _table(title, ["frame", "rapid", "filtered", "over rapid"])
+    cells = []
     for row in rows:
         over = f"{row.gain_db:+.2f} dB ({row.gain_percent:+.0f} %)"
         scores = (f"{row.rapid_db:.2f}", f"{row.filtered_db:.2f}")
-        table.add_row(f"{row.fov}/{row.filter}", str(row.frame), *scores, over)
-    _print(table)
+        cells.append((f"{row.fov}/{row.filter}", str(row.frame), *scores, over))
+    _show(title, ["frame", "rapid", "filtered", "over rapid"], cells)
 
 
 def show_ranges(rows: "Sequence[RangeRow]") -> None:
@@ -103,11 +111,11 @@ def show_ranges(rows: "Sequence[RangeRow]") -> None:
         return
     respects = list(dict.fromkeys(name for row in rows for name in row.out_of_range))
     title = "Frames outside what the filter was trained on"
-    table = _table(title, ["frames", "outside", *respects])
+    cells = []
     for row in rows:
         counts = [row.n_frames, row.n_out_of_range, *(row.out_of_range.get(r, 0) for r in respects)]
-        table.add_row(f"{row.fov}/{row.filter}", *(str(count) for count in counts))
-    _print(table)
+        cells.append((f"{row.fov}/{row.filter}", *(str(count) for count in counts)))
+    _show(title, ["frames", "outside", *respects], cells)
 
 
 def write_rows(file: Path, rows: "Sequence[ScoreRow]") -> None:
@@ -220,18 +228,38 @@ def _number(value: Any) -> Any:
     return None if value is None or value != value else value
 
 
-def _table(title: str, headings: Sequence[str], *, first: str = "") -> Table:
-    table = Table(
-        title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
-    )
-    table.add_column(escape(first), overflow="fold")
-    for heading in headings:
-        table.add_column(escape(heading), justify="right", no_wrap=True)
-    return table
+def _show(
+    title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], *, first: str = ""
+) -> None:
+    """Print a table, in as many parts as it takes to show the first column and all others whole."""
+    console = page_console(_WIDTH)
+    widths = [_width(texts) for texts in zip((first, *headings), *rows, strict=True)]
+    for part in _parts(widths[1:], room=console.width - widths[0] - _BETWEEN):
+        table = Table(
+            title=escape(title), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+        )
+        table.add_column(escape(first), overflow="fold")
+        for i in part:
+            table.add_column(escape(headings[i]), justify="right", no_wrap=True)
+        for name, *cells in rows:
+            table.add_row(escape(name), *(escape(cells[i]) for i in part))
+        print_page([table], console)
+        title = f"{title.removesuffix(_CONTINUED)}{_CONTINUED}"
 
 
-def _print(table: Table) -> None:
-    print_page([table], page_console(_WIDTH))
+def _width(texts: Iterable[str]) -> int:
+    return max(len(line) for text in texts for line in (text or " ").splitlines())
+
+
+def _parts(widths: Sequence[int], *, room: int) -> Iterator[list[int]]:
+    """Give the columns that fit beside each other, at least one at a time."""
+    part: list[int] = []
+    for i, width in enumerate(widths):
+        if part and sum(widths[j] + _BETWEEN for j in part) + width + _BETWEEN > room:
+            yield part
+            part = []
+        part.append(i)
+    yield part
 
 
 def _write(file: Path, lines: Iterable[list[Any]]) -> None:

@@ -54,6 +54,20 @@ def test_tables_have_units_and_fit_a_terminal_of_80_columns(heated):
     assert "102 - 104" in said.stdout  # °C: two frames of six stretches
 
 
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_each_row_says_whose_it_is_however_narrow_the_terminal(heated, columns):
+    lines = summarize(heated, columns=columns).stdout.splitlines()
+    assert "…" not in "".join(lines)
+    assert "".join(lines).count("noise left") == 1
+    named = {"rapid", "gaussian", "a/gaussian"}
+    rules = [i for i, line in enumerate(lines) if line.startswith(" ─")]
+    scores = [i for i in rules if lines[i + 1].split()[0] in named]
+    assert len(scores) >= 3
+    for i in rules:
+        end = next((j for j in range(i, len(lines)) if not lines[j].strip()), len(lines))
+        assert all(line[0] == " " and line[1] != " " for line in lines[i + 1 : end])
+
+
 def test_json_is_one_object_with_all_scores(heated):
     said = json.loads(summarize(heated, "--json").stdout)
     assert set(said) >= {"store", "scores", "series", "last_frames", "out_of_range", "problems"}
