@@ -203,7 +203,7 @@ def _said(value: Any) -> str:
 
 
 def _assumptions(study: Study) -> str:
-    with xr.open_zarr(study.raw(MULTI) / "truth.zarr", chunks=None) as truth:
+    with xr.open_zarr(study.raw(MULTI) / "truth.zarr", chunks=None, consolidated=False) as truth:
         attrs = dict(truth.attrs)
     lines = list(_flat(attrs))
     return (
