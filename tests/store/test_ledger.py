@@ -16,6 +16,7 @@ from stemscale.store import (
     commit_block,
     is_on_disk,
 )
+from stemscale.store.files import checksum
 from stemscale.store.ledger import compaction_journal
 
 GROUP = "fov01/rapid"
@@ -216,3 +217,16 @@ def test_a_block_with_other_bounds_or_no_record_does_not_count(array, ledger):
     assert is_on_disk(array, recorded)
     assert not is_on_disk(array.at_length(11), recorded)
     assert blocks_on_disk(array.at_length(11), {2: recorded}) == set()
+
+
+def test_a_shard_that_goes_while_it_is_looked_at_does_not_count(array, ledger, monkeypatch):
+    record = commit_block(array, ledger, 0, ones())
+    os.utime(array.shard(0), ns=(1, 1))  # another time than recorded: it is read
+
+    def gone(shard):
+        shard.unlink()
+        return checksum(shard)
+
+    monkeypatch.setattr("stemscale.store.commit.checksum", gone)
+    assert not is_on_disk(array, record)
+    assert blocks_on_disk(array, {0: record}) == set()
