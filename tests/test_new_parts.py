@@ -115,7 +115,7 @@ class Copy:
         path.write_text(text)
 
     def add_line(self, module: str, before: str, line: str) -> None:
-        """Put a line before the first that begins with `before`, in place of nothing."""
+        """Put a line before the first that begins with `before`."""
         path = self._root / "stemscale" / module
         lines = path.read_text().splitlines(keepends=True)
         at = next(i for i, there in enumerate(lines) if there.startswith(before))

@@ -64,7 +64,8 @@ class SeriesPlan(Output):
     misfit : tuple of str
         Where the series is clearly unlike what the filter was trained for, in sentences.
     rounding : str
-        If its counts are so few that rounding filtered frames shows: so, in a sentence.
+        If its counts are so few that rounding filtered frames shows: so, in a sentence. Told when
+        an output is begun, and not looked at again while a series grows.
     """
 
     settings: ScanSettings
@@ -358,7 +359,7 @@ def _plan_series(
         scale=scale,
         n_frames=length,
     )
-    return replace(plan, misfit=misfit, rounding=_rounding(store, plan))
+    return replace(plan, misfit=misfit, rounding="" if kept else _rounding(store, plan))
 
 
 def _rounding(store: AcquisitionStore, plan: SeriesPlan) -> str:
