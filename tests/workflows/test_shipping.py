@@ -80,9 +80,10 @@ OPTIONS = ["--only", "live", "--fovs", "40", "--epochs", "2"]
 
 KILLED = """
 import os, signal
-from stemscale.denoising import training
+from stemscale.denoising import training, training_run
 from stemscale.workflows.shipping import __main__
 
+training_run._SAVE_EVERY_S = 0.0  # after each epoch, however short
 save = training.save_checkpoint
 
 def save_and_die(made, path):
