@@ -53,7 +53,7 @@ def find_turn(
     filled = np.where(np.isnan(dcfi), np.nanmean(dcfi), dcfi)
     small = onto_pixel_count(filled, (n, n))
     for words, turn in _TURNS.items():
-        if dcfi.shape[0] != dcfi.shape[1] and turn(dcfi).shape != dcfi.shape:
+        if turn(dcfi).shape != dcfi.shape:
             continue  # frames of another shape would have been noticed
         turned = normalised(turn(small), background_px=background_px, smooth_px=1.0)
         limit = max(1, round(max_row_offset * n))

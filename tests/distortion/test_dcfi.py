@@ -243,6 +243,31 @@ def test_a_rolling_average_of_one_frame_is_the_frame_and_an_odd_one_is_symmetric
     np.testing.assert_allclose(rolled[0], frames[:2].mean(axis=0), rtol=1e-5, atol=1e-6)
 
 
+def test_an_even_rolling_average_has_one_frame_more_before_than_after():
+    frames = np.random.default_rng(0).normal(size=(7, 8, 8)).astype(np.float32)
+    rolled = rolling_dcfi(frames, 4, shifts=np.zeros((7, 2)))
+    np.testing.assert_allclose(rolled[3], frames[1:5].mean(axis=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(rolled[6], frames[4:].mean(axis=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"weighted": False}, {"weighted": True}])
+def test_without_shifts_a_rolling_average_finds_them_and_the_weights(options):
+    shifts = _zigzag(12)
+    frames = make_series(4, 64, shifts)
+    frames[1::2] = make_series(4, 64, shifts, dose=6.0)[1::2]
+    dcfi = integrate_frames([frames], **options)
+    expected = rolling_dcfi(frames, 3, shifts=dcfi.shifts, weights=dcfi.weights)
+    np.testing.assert_array_equal(rolling_dcfi(frames, 3, **options), expected)
+
+
+def test_a_frame_of_no_weight_counts_as_one_in_its_own_rolling_average():
+    frames = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
+    weights = np.array([0.5, 0.0, 2.0])
+    rolled = rolling_dcfi(frames, 3, shifts=np.zeros((3, 2)), weights=weights)
+    expected = (0.5 * frames[0] + frames[1] + 2 * frames[2]) / 3.5
+    np.testing.assert_allclose(rolled[1], expected, rtol=1e-5, atol=1e-6)
+
+
 def test_a_rolling_average_takes_weights():
     frames = np.random.default_rng(0).normal(size=(3, 8, 8)).astype(np.float32)
     weights = np.array([0.5, 1.0, 0.0])

@@ -42,3 +42,24 @@ def test_a_group_without_contrast_has_no_mean():
     assert group.mean is None
     assert np.isnan(group.shifts).all()
     np.testing.assert_array_equal(group.weights, 0)
+
+
+def test_weights_are_the_scenes_amplitude_over_the_variance_of_all_else():
+    """Without noise the amplitude is the root of the power, and the variance 1 % of the power."""
+    image = make_series(4, 96, np.zeros((1, 2)), dose=None)[0]
+    frames = np.stack([image, image, image])
+    band = band_of((96, 96), DriftSearch())
+    spectrum = band.spectrum(image)
+    power = (band.detail * np.abs(spectrum) ** 2).sum()
+    [group] = align_group(frames, weighted=True)
+    np.testing.assert_allclose(group.weights, 100 / np.sqrt(power), rtol=1e-4)
+
+
+def test_the_unit_of_the_frames_does_not_change_how_they_weigh():
+    shifts = np.zeros((8, 2))
+    frames = make_series(4, 96, shifts)
+    frames[1::2] = make_series(4, 96, shifts, dose=6.0)[1::2]
+    [counts] = align_group(frames, weighted=True)
+    [share] = align_group(frames * 1e-6, weighted=True)
+    np.testing.assert_allclose(share.weights * 1e-6, counts.weights, rtol=1e-3)
+    assert counts.weights[1::2].max() < counts.weights[::2].min()

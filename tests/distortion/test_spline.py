@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stemscale.distortion import SplineFit, StripSearch, fit_spline, fit_strips, shared_map
 from stemscale.distortion.contrast import white_noise
 from stemscale.distortion.prediction import shared_slopes
-from stemscale.errors import DistortionError, SettingsError
+from stemscale.errors import DistortionError, SettingsError, ViewError
 
 N = 192
 
@@ -224,8 +224,9 @@ def test_what_cannot_be_fitted_is_refused_with_the_reason(change, words):
 
 def test_the_pair_that_is_wrong_is_named():
     good, other = make_scan(1, 128), make_scan(2, 128)
-    with pytest.raises(DistortionError, match=r"pair 2: .*another area"):
+    with pytest.raises(ViewError, match=r"pair 2: .*another area") as refused:
         fit_spline([_pair(good), (other.dcfi, good.slow)])
+    assert refused.value.number == 1
 
 
 def test_no_pair_and_rapid_frames_of_two_shapes_are_refused():
