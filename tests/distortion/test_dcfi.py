@@ -5,8 +5,9 @@ import pytest
 from distortion.builders import make_series
 from scipy.ndimage import gaussian_filter
 
-from stemscale.distortion import group_bounds, integrate_frames, rolling_dcfi
+from stemscale.distortion import DriftSearch, group_bounds, integrate_frames, rolling_dcfi
 from stemscale.distortion.accumulator import move_mean
+from stemscale.distortion.dcfi import _in_groups
 from stemscale.errors import DistortionError, FrameShapeError, SettingsError
 
 N = 128
@@ -58,8 +59,9 @@ def test_a_drift_across_the_frame_is_followed_and_what_nobody_saw_is_nan():
     assert np.isnan(dcfi.image).any()
 
 
-def test_a_drift_beyond_the_whole_frame_is_followed():
-    drift = np.arange(90)[:, None] * [[0.2, 2.0]]  # 178 px along x, of 160
+@pytest.mark.parametrize("step", [(0.2, 2.0), (2.0, -0.2), (-1.5, 1.2)])
+def test_a_drift_beyond_the_whole_frame_is_followed(step):
+    drift = np.arange(90)[:, None] * [step]  # up to 178 px of 160
     dcfi = integrate_frames([make_series(4, 160, drift)])
     # small errors add up where the reference moves on: 2 %, of a drift no frame saw whole
     np.testing.assert_allclose(dcfi.shifts - dcfi.shifts[0], drift, atol=4.0)
@@ -89,6 +91,9 @@ def test_blocks_are_not_kept():
         (71, (64, 64), [32, 39]),
         (13, (2048, 2048), [8, 5]),
         (9, (4096, 4096), [4, 5]),
+        (10, (4096, 4096), [4, 4, 2]),
+        (20, (512, 4096), [16, 4]),
+        (37, (4096, 512), [16, 16, 5]),
         (0, (64, 64), []),
     ],
 )
@@ -96,6 +101,18 @@ def test_a_series_is_cut_into_groups_and_none_is_left_with_a_frame_or_two(n_fram
     bounds = group_bounds(n_frames, shape)
     assert [stop - start for start, stop in bounds] == lengths
     assert [b[0] for b in bounds[1:]] == [b[1] for b in bounds[:-1]]
+
+
+@pytest.mark.parametrize("n_frames", [0, 1, 31, 32, 39, 40, 64, 71, 100])
+def test_a_stream_of_frames_is_cut_as_a_series_is(n_frames):
+    groups = list(_in_groups(iter(np.zeros((n_frames, 4, 4)))))
+    assert [len(g) for g in groups] == [b - a for a, b in group_bounds(n_frames, (4, 4))]
+
+
+def test_how_to_look_for_shifts_is_passed_on():
+    frames = make_series(4, 64, _zigzag(6))
+    other = integrate_frames([frames], search=DriftSearch(smooth_px=4.0))
+    assert np.abs(other.shifts - integrate_frames([frames]).shifts).max() > 0.05
 
 
 def test_errors_do_not_add_up_from_group_to_group():
@@ -217,8 +234,9 @@ def test_no_frame_a_blank_series_and_mixed_shapes_are_refused():
         integrate_frames([])
     with pytest.raises(DistortionError, match="blanked"):
         integrate_frames([np.full((3, 64, 64), 9)])
-    with pytest.raises(FrameShapeError, match="frame 2 has shape"):
-        integrate_frames([np.ones((2, 64, 64)), np.ones((2, 64, 65))])
+    blocks = [np.ones((2, 64, 64)), np.ones((3, 64, 64)), np.ones((2, 64, 65))]
+    with pytest.raises(FrameShapeError, match=r"frame 5 has shape \(64, 65\) but the first has"):
+        integrate_frames(blocks)
     with pytest.raises(FrameShapeError, match="needed is"):
         integrate_frames([np.ones((64, 64))])
 

@@ -37,6 +37,34 @@ def test_frames_that_drift_too_far_become_several_groups():
     np.testing.assert_allclose(np.mean(steps), 3.0, atol=0.05)
 
 
+def test_frames_that_are_not_square_are_aligned():
+    shifts = np.random.default_rng(2).uniform(-2, 2, (12, 2))
+    [group] = align_group(make_series(4, 128, shifts)[:, :80])
+    assert group.mean.shape == (80, 128)
+    np.testing.assert_allclose(group.shifts, shifts - shifts.mean(axis=0), atol=0.6)
+    np.testing.assert_array_equal(group.weights, 1)
+
+
+def test_two_frames_are_aligned_and_one_weighs_one():
+    shifts = np.array([[0.0, 0.0], [1.3, -2.2]])
+    frames = make_series(4, 96, shifts, dose=None)
+    [pair] = align_group(frames)
+    np.testing.assert_allclose(pair.shifts, shifts - shifts.mean(axis=0), atol=0.1)
+    [alone] = align_group(frames[:1])
+    np.testing.assert_array_equal(alone.weights, [1])
+    np.testing.assert_array_equal(alone.shifts, [[0, 0]])
+
+
+def test_the_parts_of_a_group_that_drifts_too_far_are_halves_and_weigh_as_asked():
+    drift = np.arange(20)[:, None] * [[0.0, 2.0]]  # 38 px of 128: 18 px each half
+    frames = make_series(4, 128, drift)
+    frames[1::2] = make_series(4, 128, drift, dose=6.0)[1::2]
+    groups = align_group(frames, weighted=True)
+    assert [len(g.shifts) for g in groups] == [10, 10]
+    for group in groups:
+        assert group.weights[1::2].max() < group.weights[::2].min()
+
+
 def test_a_group_without_contrast_has_no_mean():
     [group] = align_group(np.full((3, 32, 32), 7, dtype=np.uint8))
     assert group.mean is None
