@@ -84,6 +84,8 @@ def test_an_empty_view_borrows_the_map_of_the_others_and_is_refused_alone():
     maps = fit_spline([_pair(good), _pair(empty)])
     assert rms_after_shift(maps[1].source_x, good.source_x) < 0.2
     assert maps[1].source_x_std.mean() > maps[0].source_x_std.mean()
+    first, _ = fit_spline([_pair(empty), _pair(good)])
+    np.testing.assert_allclose(first.source_x, maps[1].source_x, atol=0.05)
     with pytest.raises(DistortionError, match="no structure above its noise"):
         fit_spline([_pair(empty)])
 
@@ -134,6 +136,19 @@ def test_offsets_that_change_slowly_along_y_are_found_where_asked_for():
     assert found.shape == (256, 256)
     assert errors[0] < 0.15
     assert errors[1] > 0.7
+
+
+def test_frames_and_slow_scans_that_are_not_square_are_fitted_row_by_row():
+    path = beam_path(np.random.default_rng(3), 256)
+    scan = make_scan(14, 256, path=path, shear=3.0)
+    n_y = 160
+    [found] = fit_spline([(scan.dcfi[:n_y], scan.slow[:n_y])], settings=SplineFit(vary_y=True))
+    assert found.shape == (n_y, 256)
+    assert found.rapid_shape == (n_y, 256)
+    rows = np.arange(float(n_y)) + scan.row_offset
+    truth = np.stack([invert(path + 3 * row / 256, 256) for row in rows])
+    assert np.std((found.source_x - truth)[10:-10, 10:-10]) < 0.2
+    np.testing.assert_allclose(found.source_y[:, 0], rows, atol=0.2)
 
 
 def test_offsets_that_do_not_change_along_y_cost_little_where_views_are_fitted_together():
@@ -244,8 +259,11 @@ def test_a_result_worse_than_its_start_is_refused(monkeypatch):
         return gauss_newton.replace(state, path=bent)
 
     monkeypatch.setattr(gauss_newton.Fit, "run", run_away)
-    with pytest.raises(DistortionError, match="ran away"):
-        fit_spline([_pair(make_scan(1, N))], settings=SplineFit(max_std_px=99.0))
+    path = beam_path(np.random.default_rng(5), N)
+    good, empty = make_scan(20, N, path=path), make_scan(21, N, path=path, lines=0)
+    for pairs in ([_pair(good)], [_pair(empty), _pair(good)]):
+        with pytest.raises(DistortionError, match="ran away"):
+            fit_spline(pairs, settings=SplineFit(max_std_px=99.0, min_borrowed_zncc=0.01))
 
 
 @pytest.mark.parametrize(
