@@ -50,8 +50,7 @@ def find_turn(
     n = min(_COARSE_PX, *dcfi.shape)
     best: tuple[str, float] | None = None
     fixed = normalised(onto_pixel_count(slow, (n, n)), background_px=background_px, smooth_px=1.0)
-    filled = np.where(np.isnan(dcfi), np.nanmean(dcfi), dcfi)
-    small = onto_pixel_count(filled, (n, n))
+    small = onto_pixel_count(dcfi, (n, n))
     for words, turn in _TURNS.items():
         if turn(dcfi).shape != dcfi.shape:
             continue  # frames of another shape would have been noticed

@@ -25,10 +25,10 @@ def test_a_group_is_looked_for_where_the_last_frame_was(jump):
     y, x = jump
     first, second = views((0, 0), (y, x))
     chain = GroupChain(DriftSearch())
-    chain.add(group(first, [(0, 0), (y - 1, x + 1)]))
-    chain.add(group(second, [(-1, 1), (1, -1)]))
+    chain.add(group(first, [(0, 0), (y - 14, x + 11)]))
+    chain.add(group(second, [(-14, 11), (14, -11)]))
     found = chain.shifts - chain.shifts[0]
-    np.testing.assert_allclose(found[2:], [(y - 1, x + 1), (y + 1, x - 1)], atol=0.3)
+    np.testing.assert_allclose(found[2:], [(y - 14, x + 11), (y + 14, x - 11)], atol=0.3)
 
 
 def test_frames_without_contrast_keep_their_place_in_the_series():
@@ -64,11 +64,13 @@ def test_the_running_mean_is_that_of_the_frames_so_far_and_takes_in_what_is_new(
         np.testing.assert_array_equal(running._mean[-8:, 16:], old[-8:, 16:])
 
 
-def test_the_running_mean_moves_on_with_the_scene_and_shifts_stay_on_the_first_grid():
-    at = [(0, 0), (8, 12), (16, 24), (24, 36), (32, 48), (40, 60)]
+@pytest.mark.parametrize("step", [(8, 12), (17, 0), (0, -17)])
+def test_the_running_mean_moves_on_with_the_scene_and_shifts_stay_on_the_first_grid(step):
+    at = np.arange(6)[:, None] * [step]
+    half = np.array(step) / 2
     chain = GroupChain(DriftSearch())
-    for y, x in at:
-        chain.add(group(views((y, x))[0], [(-4, -6), (4, 6)]))
+    for place in at:
+        chain.add(group(views(place)[0], [-half, half]))
     found = chain.shifts.reshape(-1, 2, 2).mean(axis=1)
     np.testing.assert_allclose(found - found[0], at, atol=0.4)
     assert chain.mean().dtype == np.float32

@@ -50,6 +50,8 @@ def test_two_frames_are_aligned_and_one_weighs_one():
     frames = make_series(4, 96, shifts, dose=None)
     [pair] = align_group(frames)
     np.testing.assert_allclose(pair.shifts, shifts - shifts.mean(axis=0), atol=0.1)
+    [weighed] = align_group(frames, weighted=True)
+    assert weighed.weights[0] != 1
     [alone] = align_group(frames[:1])
     np.testing.assert_array_equal(alone.weights, [1])
     np.testing.assert_array_equal(alone.shifts, [[0, 0]])
@@ -88,6 +90,6 @@ def test_the_unit_of_the_frames_does_not_change_how_they_weigh():
     frames = make_series(4, 96, shifts)
     frames[1::2] = make_series(4, 96, shifts, dose=6.0)[1::2]
     [counts] = align_group(frames, weighted=True)
-    [share] = align_group(frames * 1e-6, weighted=True)
-    np.testing.assert_allclose(share.weights * 1e-6, counts.weights, rtol=1e-3)
+    [share] = align_group(frames * 1e-9, weighted=True)
+    np.testing.assert_allclose(share.weights * 1e-9, counts.weights, rtol=1e-3)
     assert counts.weights[1::2].max() < counts.weights[::2].min()

@@ -255,7 +255,7 @@ def test_a_result_worse_than_its_start_is_refused(monkeypatch):
     from stemscale.distortion import gauss_newton
 
     def run_away(self, state, **kwargs):
-        bent = state.path + 25 * np.sin(np.linspace(0, 3, state.path.size))
+        bent = state.path + 3 * np.sin(np.linspace(0, 3, state.path.size))
         return gauss_newton.replace(state, path=bent)
 
     monkeypatch.setattr(gauss_newton.Fit, "run", run_away)
