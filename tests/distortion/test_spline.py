@@ -3,6 +3,7 @@ import pytest
 from distortion.builders import beam_path, invert, make_scan, random_scene, rms_after_shift
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
 from stemscale.distortion import SplineFit, StripSearch, fit_spline, fit_strips, shared_map
 from stemscale.distortion.contrast import white_noise
@@ -149,6 +150,18 @@ def test_frames_and_slow_scans_that_are_not_square_are_fitted_row_by_row():
     truth = np.stack([invert(path + 3 * row / 256, 256) for row in rows])
     assert np.std((found.source_x - truth)[10:-10, 10:-10]) < 0.2
     np.testing.assert_allclose(found.source_y[:, 0], rows, atol=0.2)
+
+
+def test_rows_that_stretch_are_followed_in_frames_that_are_not_square():
+    path = beam_path(np.random.default_rng(3), 256)
+    scan = make_scan(14, 256, path=path)
+    n_y = 160
+    rows = np.arange(float(n_y))
+    apart = 4 * (rows / n_y - 0.5)  # the slow scan drifts by 4 rows from its first to its last
+    slow = map_coordinates(scan.slow, np.meshgrid(rows + apart, np.arange(256), indexing="ij"))
+    [found] = fit_spline([(scan.dcfi[:n_y], slow)], settings=SplineFit(vary_y=True))
+    truth = rows + apart + scan.row_offset
+    np.testing.assert_allclose(found.source_y[5:-5, 0], truth[5:-5], atol=0.1)
 
 
 def test_offsets_that_do_not_change_along_y_cost_little_where_views_are_fitted_together():
