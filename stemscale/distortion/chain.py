@@ -27,7 +27,6 @@ class GroupChain:
         self._search = search
         self._total: Accumulator | None = None
         self._running: _Running | None = None
-        self._waiting: list[FrameGroup] = []
         self._shifts: list[FloatArray] = []
         self._weights: list[FloatArray] = []
 

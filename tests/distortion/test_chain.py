@@ -31,6 +31,16 @@ def test_a_group_is_looked_for_where_the_last_frame_was(jump):
     np.testing.assert_allclose(found[2:], [(y - 14, x + 11), (y + 14, x - 11)], atol=0.3)
 
 
+def test_a_group_is_looked_for_as_the_search_says():
+    first, second = views((0, 0), (0, 20))
+    here = [(0.0, 0.0)]
+    for max_jump, is_found in [(0.25, True), (0.02, False)]:
+        chain = GroupChain(DriftSearch(max_jump=max_jump))
+        chain.add(group(first, here))
+        chain.add(group(second, here))
+        assert (abs(chain.shifts[1, 1] - 20) < 0.3) == is_found
+
+
 def test_frames_without_contrast_keep_their_place_in_the_series():
     first, second = views((0, 0), (1, 2))
     nowhere = np.full((2, 2), np.nan)

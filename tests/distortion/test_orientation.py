@@ -46,3 +46,15 @@ def test_a_turn_must_agree_better_by_a_tenth(scan):
     words, zncc = turned(scan.dcfi[::-1], scan.slow)
     assert turned(scan.dcfi[::-1], scan.slow, score=zncc - 0.11) == (words, zncc)
     assert turned(scan.dcfi[::-1], scan.slow, score=zncc - 0.09) is None
+
+
+def test_rows_of_turned_frames_may_lie_off_by_what_is_asked_for():
+    scan = make_scan(1, N)
+    slow = np.roll(scan.slow, 12, axis=0)
+    zncc = {}
+    for share in (0.12, 0.05):
+        _, zncc[share] = find_turn(
+            scan.dcfi[:, ::-1], slow, 0.2, background_px=33, max_row_offset=share
+        )
+    assert zncc[0.12] > 0.9
+    assert zncc[0.05] < 0.6

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
 from stemscale.distortion import INTERPOLATIONS, DistortionMap, Warp
+from stemscale.distortion.gather import Gather
 from stemscale.errors import DistortionError
 
 N = 24
@@ -208,15 +209,44 @@ def test_a_missing_pixel_spreads_only_to_those_that_mix_it():
     np.testing.assert_array_equal(missing, [[2, 3]])
 
 
-def test_read_only_and_strided_frames_are_taken_as_they_are():
-    frames = np.broadcast_to(_frames(count=1)[0, ::-1], (3, N, N))
-    np.testing.assert_array_equal(Warp(DistortionMap.identity((N, N)))(frames), frames)
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_read_only_and_strided_frames_are_taken_as_they_are(dtype):
+    identity = Warp(DistortionMap.identity((N, N)))
+    frames = np.broadcast_to(_frames(dtype, count=1)[0], (3, N, N))
+    np.testing.assert_array_equal(identity(frames), frames)
+    flipped = _frames(dtype)[:, ::-1, ::-1]
+    np.testing.assert_array_equal(identity(flipped), flipped)
+
+
+def test_each_frame_is_worked_on_once_and_no_more_at_once_than_stay_in_the_cache(monkeypatch):
+    y, x = np.mgrid[:N, :N] * 1.0
+    bent = DistortionMap(source_x=x + 0.1 * y, source_y=y + 0.1 * x, rapid_shape=(N, N))
+    warp = Warp(bent, interpolation="cubic")
+    batches = []
+    monkeypatch.setattr(warp, "_gather", GatherSpy(warp.at_once, batches))
+    frames = _frames(np.float32, count=2 * warp.at_once + 1)
+    warp(frames)
+    assert warp.at_once > 1
+    assert [len(batch) for batch in batches] == [warp.at_once, warp.at_once, 1]
+    np.testing.assert_array_equal(np.concatenate(batches), frames)
+
+
+class GatherSpy(Gather):
+    def __init__(self, at_once, batches):
+        self.at_once = at_once
+        self.batches = batches
+
+    def __call__(self, frames, out):
+        self.batches.append(frames.clone())
 
 
 @pytest.mark.parametrize("shape", [(N, N), (1, N, N + 1), (1, 1, N, N)])
 def test_frames_of_another_shape_are_refused(shape):
     with pytest.raises(DistortionError, match="calibrate with frames of this scan setting"):
         Warp(DistortionMap.identity((N, N)))(np.zeros(shape))
+    with pytest.raises(DistortionError, match=r"for \(frame, 23, 30\)"):
+        Warp(DistortionMap.identity((23, 30)))(np.zeros(shape))
 
 
 def test_an_unknown_interpolation_is_refused():
