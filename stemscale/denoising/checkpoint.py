@@ -10,8 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from stemscale.denoising.filter_file import write_at_once
 from stemscale.errors import FilterError, TrainingError
+from stemscale.whole_file import whole_file
 
 _STATE = "stemscale_checkpoint"  # key in the file's header
 
@@ -45,7 +45,8 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
     tensors = {k: t.detach().cpu().contiguous() for k, t in checkpoint.tensors.items()}
     state = json.dumps({"fingerprint": checkpoint.fingerprint, **checkpoint.state})
     try:
-        write_at_once(path, save(tensors, metadata={_STATE: state}))
+        with whole_file(path) as made:
+            made.write_bytes(save(tensors, metadata={_STATE: state}))
     except OSError as error:
         raise FilterError(f"{path}: the checkpoint cannot be written here ({error})") from error
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,6 +23,7 @@ from stemscale.filter_card import (
     content_hash,
     read_parts,
 )
+from stemscale.whole_file import whole_file
 
 _NORMALISATIONS = ("series", "frame_min_max", "frame_equalized")
 
@@ -131,7 +131,8 @@ def save_filter(filter: Filter, path: str | os.PathLike[str]) -> None:
     card = {**filter.card, CONTENT_HASH: content_hash(filter.card, _parts(tensors))}
     content = save(tensors, metadata={CARD: json.dumps(card, sort_keys=True, allow_nan=False)})
     try:
-        write_at_once(path, content)
+        with whole_file(path) as made:
+            made.write_bytes(content)
     except OSError as error:
         raise FilterError(f"{path}: the filter cannot be written here ({error})") from error
 
@@ -204,18 +205,3 @@ def _build(path: Path, card: Mapping[str, Any], tensors: Mapping[str, Tensor]) -
 def _parts(tensors: Mapping[str, Tensor]) -> Parts:
     for name, tensor in sorted(tensors.items()):
         yield name, str(tensor.dtype), tuple(tensor.shape), tensor.numpy().tobytes()
-
-
-def write_at_once(path: Path, content: bytes) -> None:
-    """Write beside the file and rename, so that nobody ever reads half a filter."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)  # mkstemp lets nobody else read it
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -14,10 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stemscale.denoising.filter_file import Filter, write_at_once
+from stemscale.denoising.filter_file import Filter
 from stemscale.denoising.unet import UNet
 from stemscale.errors import FilterError
 from stemscale.filter_card import CARD
+from stemscale.whole_file import whole_file
 
 _PACKAGES = ("onnx", "onnxscript")
 _OUTPUT = "filtered"
@@ -80,7 +81,8 @@ def export_onnx(filter: Filter, path: str | os.PathLike[str]) -> None:
             f"{path}: the network is too large for one ONNX file ({error})"
         ) from error
     try:
-        write_at_once(path, content)
+        with whole_file(path) as made:
+            made.write_bytes(content)
     except OSError as error:
         raise FilterError(f"{path}: the filter cannot be written here ({error})") from error
 

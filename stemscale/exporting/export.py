@@ -1,7 +1,5 @@
 """Frames out of a store, into one file for other programs."""
 
-import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +7,7 @@ from pathlib import Path
 from stemscale.errors import SettingsError, StoreConflictError, StoreError
 from stemscale.exporting.series import open_series
 from stemscale.store import AcquisitionStore
+from stemscale.whole_file import whole_file
 
 _KINDS = (".hspy", ".zspy", ".tif", ".tiff")
 
@@ -129,28 +128,23 @@ def export(
     def tell(frames: int) -> None:
         listener(ExportProgress(fov=series.fov, frames=frames, frames_in_all=series.n_frames))
 
-    # Under another name until it is whole: nobody takes half a series for all of it.
-    unfinished = path.with_name(f".{path.stem}.{os.getpid()}.unfinished{kind}")
-    _remove(unfinished)
     dialect = "HyperSpy"
     try:
-        if kind == ".hspy":
-            from stemscale.exporting.hyperspy_files import write_hspy
+        with whole_file(path) as made:  # nobody takes half a series for all of it
+            if kind == ".hspy":
+                from stemscale.exporting.hyperspy_files import write_hspy
 
-            write_hspy(series, unfinished, tell)
-        elif kind == ".zspy":
-            from stemscale.exporting.hyperspy_files import write_zspy
+                write_hspy(series, made, tell)
+            elif kind == ".zspy":
+                from stemscale.exporting.hyperspy_files import write_zspy
 
-            write_zspy(series, unfinished, tell)
-        else:
-            from stemscale.exporting.tiff_files import write_tiff
+                write_zspy(series, made, tell)
+            else:
+                from stemscale.exporting.tiff_files import write_tiff
 
-            dialect = write_tiff(series, unfinished, tell)
-        _put_in_place(unfinished, path)
+                dialect = write_tiff(series, made, tell)
     except OSError as error:
         raise StoreError(f"{path} cannot be written ({error}): choose another place") from error
-    finally:
-        _remove(unfinished)
     return ExportedSeries(
         path=path,
         fov=series.fov,
@@ -176,21 +170,3 @@ def _check_target(path: Path, store: AcquisitionStore, overwrite: bool) -> None:
         raise StoreConflictError(f"{path} exists: name another file, or replace it by --overwrite")
     if path.is_dir() and not (kind == ".zspy" and (path / ".zgroup").is_file()):
         raise StoreConflictError(f"{path} is a folder of something else: name another file")
-
-
-def _put_in_place(unfinished: Path, path: Path) -> None:
-    if not path.exists() or (path.is_file() and unfinished.is_file()):
-        unfinished.replace(path)
-        return
-    # a folder is not replaced in one step
-    old = unfinished.with_name(f"{unfinished.name}.replaced")
-    path.replace(old)
-    unfinished.replace(path)
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

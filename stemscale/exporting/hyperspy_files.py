@@ -36,7 +36,6 @@ def write_hspy(series: Series, path: Path, tell: Callable[[int], None]) -> None:
     """
     from rsciio.hspy import file_writer
 
-    path.unlink(missing_ok=True)
     signal = _signal(series)
     file_writer(str(path), signal, write_dataset=False, compression=None, shuffle=False)
     with h5py.File(path, "r+") as file:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from stemscale.errors import ProcessingError
+from stemscale.whole_file import whole_file
 
 _TIME_TO_END_S = 30.0
 
@@ -40,20 +41,20 @@ def run_command(command: Sequence[str], *, output: Path | None = None) -> None:
     ProcessingError
         If it fails.
     """
-    argv = [sys.executable, "-m", "stemscale_cli.app", *command[1:]]
     if output is None:
-        code = _exit_code(argv)
-    else:
-        unfinished = output.with_name(f".{output.name}.unfinished")
-        with unfinished.open("wb") as file:
-            code = _exit_code(argv, file)
-        if not code:
-            unfinished.replace(output)
-    if code:
+        _run(command)
+        return
+    with whole_file(output) as made, made.open("wb") as file:
+        _run(command, file)
+
+
+def _run(command: Sequence[str], stdout: IO[bytes] | None = None) -> None:
+    argv = [sys.executable, "-m", "stemscale_cli.app", *command[1:]]
+    if code := _exit_code(argv, stdout):
         raise ProcessingError(f"`{typed(command)}` ended with exit code {code}: see above")
 
 
-def _exit_code(argv: Sequence[str], stdout: IO[bytes] | None = None) -> int:
+def _exit_code(argv: Sequence[str], stdout: IO[bytes] | None) -> int:
     process: subprocess.Popen[bytes] | None = None
     asked = False
 

@@ -36,13 +36,14 @@ def movie(store, output, *words):
     )
 
 
-def begun(process, output):
-    """Wait until a run writes, and give its unfinished file."""
-    unfinished = output.with_name(f".{output.name}.{process.pid}.tmp")
-    while not unfinished.exists() or not unfinished.stat().st_size:
+def begun(process, output, besides=None):
+    """Wait until a run writes, and give the folder of its unfinished file."""
+    while True:
+        for file in output.parent.glob(f".{output.name}.*.tmp/{output.name}"):
+            if file.parent != besides and file.stat().st_size:
+                return file.parent
         time.sleep(0.02)
         assert process.poll() is None, process.stderr.read()
-    return unfinished
 
 
 @pytest.fixture(scope="module")
@@ -81,10 +82,10 @@ def test_a_run_takes_away_what_a_killed_one_left_and_nothing_of_a_living_one(sto
         unfinished = begun(living, output)
         os.kill(living.pid, signal.SIGSTOP)  # else it may be through before the others
         killed = movie(store, output)
-        leftover = begun(killed, output)
+        leftover = begun(killed, output, besides=unfinished)
         os.kill(killed.pid, signal.SIGKILL)
         killed.communicate(timeout=60)
-        others = [tmp_path / f".{name}" for name in ("out.gif.x.tmp", "out.gif.gif.1.tmp")]
+        others = [tmp_path / f".{name}" for name in ("out.gif.x.tmp", "out.gif.gif.0123abcd.tmp")]
         for other in others:
             other.touch()
         assert leftover.exists()

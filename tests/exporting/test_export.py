@@ -153,6 +153,24 @@ def test_a_damaged_block_leaves_no_file_behind(store, tmp_path, kind):
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
+DIES = """
+import os, signal, sys
+from stemscale.exporting import export
+export(sys.argv[1], sys.argv[2], listener=lambda _: os.kill(os.getpid(), signal.SIGKILL))
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_killed_export_left_goes_with_the_next(store, tmp_path, kind):
+    target = tmp_path / f"out.{kind}"
+    before = sorted(tmp_path.iterdir())
+    assert subprocess.run([sys.executable, "-c", DIES, str(store), str(target)]).returncode == -9
+    [left] = set(tmp_path.iterdir()) - set(before)
+    assert left.name.startswith(".out")
+    stemscale.export(store, target)
+    assert sorted(tmp_path.iterdir()) == sorted([*before, target])
+
+
 PEAK = """
 import sys
 import stemscale

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from stemscale.whole_file import whole_file
 from stemscale.workflows.shipping.fovs import FRAMES, SIZE, make_fov, settings_of
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,5 @@ def make_data(
 
 
 def _keep(file: Path, frames: NDArray[np.float32], targets: NDArray[np.float32]) -> None:
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("wb") as stream:
-        np.savez(stream, frames=frames, targets=targets)
-    temporary.replace(file)
+    with whole_file(file) as made:
+        np.savez(made, frames=frames, targets=targets)
