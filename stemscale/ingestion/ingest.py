@@ -206,11 +206,13 @@ def ingest(
     rapid_files = [*(row.rapid for row in rows), *more]
     check_hdf5([*input_files(rapid_files, leave_out=slow_files), *slow_files])
     plans = [p for row in rows for p in plan_fovs(row, more, options)]
-    with _all_or_nothing(store_path(store), plans, append) as (target, everything):
+    with _all_or_nothing(store_path(store), plans, append) as (target, everything, begun):
         todo = [t for t in everything if t.what != "skip"]
         total = sum(t.plan.source.n_frames for t in todo)
         appended = {
-            t.plan.fov: _write_fov(target, t, block, workers, _Teller(listener, t.plan, total))
+            t.plan.fov: _write_fov(
+                target, t, block, workers, _Teller(listener, t.plan, total), begun
+            )
             for t in todo
         }
         if todo:
@@ -268,25 +270,26 @@ def _rows(
 @contextmanager
 def _all_or_nothing(
     path: StorePath, plans: Sequence[FovPlan], append: bool
-) -> Iterator[tuple[AcquisitionStore, list[Todo]]]:
-    """Give the store and what to do; take back what was begun if the input is bad."""
+) -> Iterator[tuple[AcquisitionStore, list[Todo], set[str]]]:
+    """Give the store and what to do; take back the FOVs that were begun if the input is bad."""
     is_new = not (path / "zarr.json").is_file()
     store = AcquisitionStore.create(path)
     todo: list[Todo] = []
     runs: dict[str, Any] = {}
+    begun: set[str] = set()  # what is not, another ingest into the same store may have by now
     try:
         for plan in plans:
             todo.append(decide(store, plan, append=append))
             group = rapid_group(plan.fov)
             runs[plan.fov] = store.ledger(group).run() or {}
-        yield store, todo
+        yield store, todo, begun
     except (InputFileError, SeriesError, SettingsError):
-        for one in todo:
-            if one.what in ("write", "resume"):
+        for one in (one for one in todo if one.plan.fov in begun):
+            if one.is_new:
                 store.delete(one.plan.fov)
             elif is_growing(store, rapid_group(one.plan.fov)):
                 shrink(store, rapid_group(one.plan.fov), runs[one.plan.fov])
-        if is_new:
+        if is_new and not store.fovs():
             store.destroy()
         else:
             store.consolidate()
@@ -304,6 +307,7 @@ def _write_fov(
     block: int | None,
     workers: int,
     tell: Callable[[int], None],
+    begun: set[str],
 ) -> int:
     """Write what is not there yet, and give the number of frames that were added."""
     plan, group = todo.plan, rapid_group(todo.plan.fov)
@@ -313,6 +317,7 @@ def _write_fov(
         ThreadPoolExecutor(1) as beside,
     ):
         store.require_whole(plan.fov)
+        begun.add(plan.fov)
         digest = beside.submit(plan.sha256)  # the second pass over the file finds it in memory
         before, frames = _lay_out(store, todo, block)
         writer = BlockWriter(

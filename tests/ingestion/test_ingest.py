@@ -337,6 +337,28 @@ def test_one_bad_fov_takes_back_the_whole_manifest(tmp_path):
     assert not (tmp_path / "s.zarr.stemscale").exists()
 
 
+@pytest.mark.parametrize("planned", ["one", "one and two"])
+def test_a_bad_fov_takes_nothing_of_what_another_ingest_wrote_meanwhile(tmp_path, planned):
+    bad = ramp_frames(60, dtype="float32")
+    bad[59, 0, 0] = np.nan
+    tifffile.imwrite(tmp_path / "a.tif", bad, photometric="minisblack")
+    write_stack(tmp_path / "b.tif", ramp_frames())
+    lines = "fov,rapid\none,a.tif\n" + ("two,b.tif\n" if "two" in planned else "")
+    store = tmp_path / "s.zarr"
+
+    def another(progress):
+        if progress.fov == "one" and not AcquisitionStore(store).has("two"):
+            stemscale.ingest(store, tmp_path / "b.tif", fov="two")
+
+    with pytest.raises(SeriesError, match=r"a\.tif: frame 59"):
+        stemscale.ingest(store, manifest=manifest(tmp_path, lines), block=2, listener=another)
+    assert AcquisitionStore(store).fovs() == ["two"]
+    np.testing.assert_array_equal(
+        AcquisitionStore(store).frames("two/rapid").read(0, 5), ramp_frames()
+    )
+    assert stemscale.verify(store).damage == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
