@@ -136,7 +136,7 @@ class FollowedSeries:
             first, last = max(0, max(new.start, planned) - halo), new.stop - 1 + halo
             n_blocks = -(-self.raw.n_frames // size)
             self._waiting.update(range(first // size, min(last // size + 1, n_blocks)))
-        if self.raw.n_frames > len(self.status):
+        while self.raw.n_frames > len(self.status):
             self.status = np.concatenate([self.status, np.zeros_like(self.status)])
         self.changed = min(self.changed, new.start)
 

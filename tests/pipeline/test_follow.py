@@ -20,7 +20,7 @@ from stemscale.errors import ProcessingError, SettingsError, StoreError
 from stemscale.pipeline import BlockDone, Following, Ready, plan_process
 from stemscale.pipeline.block import BlockTask, process_block
 from stemscale.pipeline.followed import Followed, FollowedSeries
-from stemscale.store import AcquisitionStore, lengthen, make_growable, rapid_group
+from stemscale.store import FRAME_STATUS, AcquisitionStore, lengthen, make_growable, rapid_group
 
 pytestmark = pytest.mark.cluster
 
@@ -449,6 +449,17 @@ def test_results_that_would_not_grow_are_taken_away_from_a_group_that_does(store
     opened.consolidate()
     with xr.open_zarr(store, group=GROUP) as grown:
         assert (grown.sizes["frame"], "psnr" in grown) == (n + 1, False)
+
+
+def test_a_series_may_become_many_times_as_long_at_once(path):
+    with Grower(path, (8, 8), block=2500) as grower:
+        grower.add(np.ones((4, 8, 8)))
+        plan = plan_process(path, filter="none", name="x", follow=True).series[0]
+        followed = FollowedSeries(grower.store, plan, since_ns=0)
+        grower.add(np.ones((2496, 8, 8)))
+        followed.look(last=True)
+        assert followed.n_frames == 2500
+        assert followed.statuses(2500).tolist() == [FRAME_STATUS["pending"]] * 2500
 
 
 def test_a_block_whose_raw_frames_are_being_written_anew_is_not_ready(path, client):
