@@ -125,8 +125,8 @@ def follow(
         keep_filter(path, choice.file, choice.sha256)
     with place as client:
         client.run(warm_up, str(path.absolute()), choice.sha256, _USUAL_SHAPE)
+        since_ns = time.time_ns()  # who is told may begin to write at once
         listener(Ready(dashboard=attach(client)))
-        since_ns = time.time_ns()
         there = await_frames(path, asked.fovs, waits, listener)
         plan = _patiently(lambda: plan_asked(store, replace(asked, fovs=there), follow=True))
         return follow_plan(
