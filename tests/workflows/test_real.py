@@ -138,7 +138,7 @@ def test_every_step_comes_after_those_it_needs_and_only_what_moves_is_moved_back
     assert "process-none" not in commands
 
 
-def summarized(tmp_path, units="1/um", **scores):
+def summarized(tmp_path, units="1/um", *, made=1.0, **scores):
     """Scores of one series, (rapid, live) for each name, as the store and the command have them."""
     labels = {"fov_names": ["fov01"], "filter_names": ["rapid", "live"]}
     store = new_store(tmp_path / "s.zarr")
@@ -151,6 +151,9 @@ def summarized(tmp_path, units="1/um", **scores):
         for name, values in scores.items()
     }
     put(store, "summary", variables, attrs=labels)
+    frames = np.arange(40.0).reshape(2, 4, 5)
+    for group, values in (("rapid", frames), ("filtered/live", made * frames)):
+        put(store, f"fov01/{group}", {"frames": (("frame", "y", "x"), values, {})})
     words = "4 of 10 frames lie outside what the filter was trained on (lag 4): frames 0-3"
     printed = {"out_of_range": [{"fov": "fov01", "filter": "live", "words": words}]}
     (tmp_path / "scores.json").write_text(json.dumps(printed))
@@ -191,6 +194,11 @@ def test_a_filter_that_lost_detail_is_told_so_and_one_that_took_only_noise_as_we
     )
     assert detail.startswith("Other rapid frames confirm its detail to 0.20 /px (period 5 px)")
     assert detail.endswith("so it lost detail, or a pattern that all frames have.")
+
+
+def test_a_filter_whose_frames_are_empty_is_said_to_have_failed(tmp_path):
+    scores = summarized(tmp_path, made=0.0)
+    assert about_filter(series(), "live", scores)[0] == "It failed: its frames are empty."
 
 
 @pytest.mark.cluster

@@ -2,12 +2,14 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import pytest
 import xarray as xr
 from PIL import Image
 
 from stemscale.errors import StoreError
+from stemscale.store import AcquisitionStore
 from stemscale.workflows.study.distortions import Departure
 from stemscale.workflows.study.page import write_page
 from stemscale.workflows.study.plan import IDEAL, MULTI, Study
@@ -30,6 +32,17 @@ def scores(last=()):
     return {"scores": rows, "last_frames": list(last)}
 
 
+def scored(store):
+    """A store of one FOV that has been scored, a frame a type of image."""
+    AcquisitionStore.create(store)
+    whole = {"zarr_format": 3, "consolidated": False, "mode": "a"}
+    xr.Dataset().to_zarr(store, group="fov01/rapid", **whole)
+    for name, mean in PSNR.items():
+        found = {score: ("frame", [mean]) for score in ("psnr", "psnr_matched", "psnr_truth")}
+        dataset = xr.Dataset(found, coords={"frame": [2]})
+        dataset.to_zarr(store, group=f"summary/fov01/{name}", **whole)
+
+
 def draw(study, name, *stems):
     folder = study.figures(name)
     folder.mkdir(parents=True)
@@ -43,12 +56,27 @@ def draw(study, name, *stems):
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
-    """What a study of four FOVs and two heating series leaves, but for its stores."""
+    """What a study of four FOVs and two heating series leaves, but for frames and filters."""
     made = Study(tmp_path / "study", "small", SCALE)
     for name in (MULTI, *made.heating):
         made.scores(name).parent.mkdir(parents=True, exist_ok=True)
-        row = {"fov": "fov01", "filter": "dlf-slow", "rapid_db": 10.0, "filtered_db": 12.0}
+        row = {
+            "fov": "fov01",
+            "filter": "dlf-slow",
+            "frame": 2,
+            "rapid_db": 10.0,
+            "filtered_db": 12.0,
+        }
         made.scores(name).write_text(json.dumps(scores([] if name == MULTI else [row])))
+        scored(made.store(name))
+    card = {
+        "training": {"fovs": ["fov01"], "frames": 2, "steps": 640, "epochs": 2.0},
+        "recipe": {"rate": 1e-3},
+        "target": "slow",
+    }
+    monkeypatch.setattr(
+        "stemscale.workflows.study.page.read_card", lambda _: SimpleNamespace(card=card)
+    )
     for figures in made.shown(MULTI):
         draw(made, figures, "images", "fourier", "spectrum", "distortion", "contours", "psnr")
     for name in made.heating:
@@ -73,13 +101,23 @@ def page_of(study):
 def test_it_holds_each_claim_against_its_figure(study):
     page, markdown = page_of(study)
     assert "| Q2 | DLF-Slow has the highest PSNR" in markdown
-    assert "rapid 14.00 dB, dcfi 20.00 dB, dlf-dcfi 21.00 dB, dlf-slow 22.50 dB" in markdown
+    assert "DLF-Slow above rapid 8.5 ± inf, dcfi 2.5 ± inf, dlf-dcfi 1.5 ± inf dB" in markdown
+    assert "after the best gain and offset +61 % on average" in markdown  # of the last frames
+    assert "| dlf-slow | slow | 1 | 2 | 640 | 2 | 0.001 |" in markdown
     assert "+61 %" in markdown  # 22.5 over 14 dB
     assert "8.0 px before, 0.25 px after" in markdown
     assert "| dlf-slow | 12.0, +20 % | 12.0, +20 % |" in markdown  # over 10 dB, of two series
     assert "| settings.dose_electrons | 24.0 |" in markdown
     for words in ("Claim by claim", "+61 %", "Figure 7: the distortion", "dose_electrons"):
         assert words in page
+
+
+def test_a_figure_stands_with_what_the_paper_says_of_it_and_what_was_found_here(study):
+    _, markdown = page_of(study)
+    part = markdown.split("### Figure 7: the distortion")[1].split("![")[0]
+    assert "In the paper: Found strip by strip" in part
+    assert "- C4, corrected strip by strip" in part
+    assert "**holds** (8.0 px before, 0.25 px after" in part
 
 
 def test_it_says_what_it_is_about_and_what_it_took(study):

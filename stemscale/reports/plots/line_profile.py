@@ -62,7 +62,7 @@ def line_profile_plot(shots: FovShots, display: Display) -> Plot | None:
         fov=shots.fov.name,
         title="Intensity along the scan line",
         caption=f"Mean of rows {first} to {end - 1}; every image scaled by its darkest and "
-        f"brightest pixel to 0 … 65 535. Stripes: lines as in: {shots.reference.name}.",
+        f"brightest pixel to 0 … 65 535. Stripes: lines of the {shots.reference.name}.",
         paper="Fig. 4b",
         figure=_draw(lines, marked, size),
         numbers=_numbers(lines, marked, size),

@@ -18,10 +18,11 @@ _PANEL_IN = 2.875
 _HEIGHT_IN = 2.9
 _NAMES = {
     "psnr": "PSNR to the slow scan",
-    "psnr_matched": "the same, gain and offset matched",
+    "psnr_matched": "PSNR to the slow scan, matched",
     "psnr_truth": "PSNR to the truth",
     "upsnr": "uPSNR, without a slow scan",
     "streak": "streak of the smear",
+    "streak_rapid": "streak, to the rapid frames",
     "streak_truth": "streak, to the truth",
     "psnr_band": "PSNR to the slow scan",
 }

@@ -20,7 +20,7 @@ from stemscale.reports.style import Look, figure_text, looks, one_legend
 FloatArray = npt.NDArray[np.float64]
 Profiles = list[tuple[Shot, FloatArray, FloatArray]]  # image, wave numbers, ln power
 
-_SMOOTH_BINS = 7
+_SMOOTH_BINS = 9  # as for the wave numbers of the summary
 _FIRST_BIN = 2  # the mean of the image, and what the Hann window spreads of it
 _PANEL_IN = 2.9
 _THIN: Any = {"lw": 0.6, "alpha": 0.22}

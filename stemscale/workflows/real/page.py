@@ -79,9 +79,11 @@ def _head(study: RealStudy, records: StepRecords) -> str:
         f"# {TITLE}\n\n"
         f"{len(study.series)} series, {frames} frames in all, filtered by what comes with the "
         "package, which was trained on simulated microscopes alone, and by the average of each "
-        "series (DCFI). None has a slow scan, so no scan distortion is corrected, and no PSNR is "
-        f"known. Made on {datetime.now(UTC):%Y-%m-%d} by `stemscale reproduce --series` with "
-        f"stemscale {version('stemscale')}, Python {platform.python_version()}, on "
+        "series (DCFI). What is called a rapid frame is a frame as recorded, whatever its dwell "
+        "time: the paper's is 100 ns. None has a slow scan, so no scan distortion is corrected, "
+        f"and no PSNR is known. Made on {datetime.now(UTC):%Y-%m-%d} by "
+        f"`stemscale reproduce --series` with stemscale {version('stemscale')}, "
+        f"Python {platform.python_version()}, on "
         f"{usable_cores()} cores of {platform.machine()}, in {taken / 60:.0f} minutes."
     )
 
@@ -166,9 +168,8 @@ def _shown(study: RealStudy, one: RealSeries, scores: SeriesScores, folder: Path
         said = about_filter(one, filter_, scores)
         lines.append(f"**{filter_}**: {' '.join(said)}" if said else "")
     caption = (
-        f"A rapid frame, the average, and the same frame filtered; one grey scale, gain and offset "
-        f"matched for display only, and the orange square magnified. All figures: "
-        f"`{study.report(one.fov).relative_to(study.folder)}`."
+        "A rapid frame, the average, and the same frame filtered; one grey scale, gain and offset "
+        "matched for display only, and the orange square magnified."
     )
     words = "\n\n".join(line for line in (*lines, caption) if line)
     return f"## {one.fov}\n\n![{one.fov}, raw and filtered]({picture.name})\n\n{words}"

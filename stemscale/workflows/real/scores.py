@@ -3,9 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stemscale.errors import StoreError
-from stemscale.store import SUMMARY, AcquisitionStore, filtered_group
+from stemscale.store import SUMMARY, AcquisitionStore, filtered_group, rapid_group
 
 RAPID = "rapid"
 _NM_PER_UM = 1000.0
@@ -32,7 +36,7 @@ class SeriesScores:
     def __init__(self, store: Path, printed: Path, *, sizes_nm: Mapping[str, float | None]) -> None:
         self._sizes_nm = sizes_nm
         try:
-            opened = AcquisitionStore(store)
+            opened = self._store = AcquisitionStore(store)
             with opened.dataset(SUMMARY) as dataset:
                 self._summary = dataset.load()
             self._fovs = list(self._summary.attrs["fov_names"])
@@ -76,6 +80,24 @@ class SeriesScores:
             return found * size / _NM_PER_UM
         return found
 
+    def contrast_left(self, fov: str, type_: str, filter_: str) -> float:
+        """Give the spread of the mean filtered frame over that of the mean frame.
+
+        Parameters
+        ----------
+        fov : str
+        type_ : str
+            The frames as they are compared: ``rapid``, or the name of filtered ones.
+        filter_ : str
+        """
+        groups = (filtered_group(fov, filter_), _group(fov, type_))
+        left, whole = (np.nanstd(self._mean(group)) for group in groups)
+        return float(left / whole) if whole else 1.0
+
+    def _mean(self, group: str) -> NDArray[np.floating[Any]]:
+        with self._store.dataset(group) as dataset:
+            return np.asarray(dataset["frames"].mean("frame").values)
+
     def misfit(self, fov: str, filter_: str) -> Sequence[str]:
         """Say in which respects a series is clearly unlike what a filter was trained on."""
         return self._misfits.get((fov, filter_), ())
@@ -83,3 +105,7 @@ class SeriesScores:
     def outside(self, fov: str, filter_: str) -> str:
         """Say how many frames lie outside what a filter was trained on; empty where none do."""
         return self._outside.get((fov, filter_), "")
+
+
+def _group(fov: str, type_: str) -> str:
+    return rapid_group(fov) if type_ == RAPID else filtered_group(fov, type_)

@@ -5,6 +5,7 @@ from stemscale.workflows.real.scores import RAPID, SeriesScores
 from stemscale.workflows.real.survey import RealSeries
 
 _CLEAR = 1e-3  # of the pixels: noise alone is clear at 0.00006 of them
+_EMPTY = 0.02  # of the contrast of a mean frame
 _LESS = 0.95  # of a wave number: below, it is another one
 _FEW_LEVELS = 64
 
@@ -67,6 +68,7 @@ def about_filter(one: RealSeries, filter_: str, scores: SeriesScores) -> list[st
         Nothing where nothing is known.
     """
     sentences = (
+        _emptied(one, filter_, scores),
         _noise(one, filter_, scores),
         _residual(one, filter_, scores),
         _detail(one, filter_, scores),
@@ -74,6 +76,13 @@ def about_filter(one: RealSeries, filter_: str, scores: SeriesScores) -> list[st
         *(f"`process` warns: {words}." for words in scores.misfit(one.fov, filter_)),
     )
     return [sentence for sentence in sentences if sentence]
+
+
+def _emptied(one: RealSeries, filter_: str, scores: SeriesScores) -> str:
+    left = scores.contrast_left(one.fov, rapid_type(one), filter_)
+    if left >= _EMPTY:
+        return ""
+    return "It failed: its frames are empty."
 
 
 def _noise(one: RealSeries, filter_: str, scores: SeriesScores) -> str:

@@ -20,14 +20,17 @@ class PaperFigure:
     Attributes
     ----------
     title : str
-    shows : str
+    paper : str
         What is to be seen in the paper.
+    rows : tuple of str
+        Of the specification: the claims that it bears on.
     pictures : sequence of (str, str)
         Folder of figures, and name of the figure in it.
     """
 
     title: str
-    shows: str
+    paper: str
+    rows: tuple[str, ...]
     pictures: Sequence[tuple[str, str]]
 
 
@@ -49,20 +52,23 @@ def paper_figures(study: Study) -> tuple[PaperFigure, ...]:
     return (
         PaperFigure(
             title="Figure 1: distortion, noise and smear",
-            shows="The rapid scan sees more and lies askew of the slow scan; corrected, the dips "
+            rows=("C4", "D3"),
+            paper="The rapid scan sees more and lies askew of the slow scan; corrected, the dips "
             "of dislocations fall together. An average of all frames (DCFI) and BM3D lose the "
             "noise, not the smear: their contours are drawn out along the scan.",
             pictures=((MULTI, "distortion"), (MULTI, "contours")),
         ),
         PaperFigure(
             title="Figure 3: one rapid frame, filtered",
-            shows="Trained on averages (DLF-DCFI) the filter keeps the smear, and with it the "
+            rows=("D3", "Q6"),
+            paper="Trained on averages (DLF-DCFI) the filter keeps the smear, and with it the "
             "streak across the spectrum; trained on slow scans (DLF-Slow) both are gone.",
             pictures=((MULTI, "images"), (MULTI, "fourier")),
         ),
         PaperFigure(
             title="Figure 4: scores, profiles and spectra",
-            shows="DLF-Slow comes closest to the slow scan, most of all where its intensity lies "
+            rows=("Q2", "Q3", "Q7", "Q5"),
+            paper="DLF-Slow comes closest to the slow scan, most of all where its intensity lies "
             "in the middle of the range; backgrounds differ, dips agree; its spectrum follows "
             "that of the slow scan to about 120 /µm.",
             pictures=(
@@ -74,18 +80,21 @@ def paper_figures(study: Study) -> tuple[PaperFigure, ...]:
         ),
         PaperFigure(
             title=f"Figure 5: heating, {ranges[fifth]}",
-            shows="Frames of a heating series, whose distortion was taken from the multi-FOV set; "
+            rows=("Q9",),
+            paper="Frames of a heating series, whose distortion was taken from the multi-FOV set; "
             "the last one against the slow scan after it.",
             pictures=((fifth, "frames"), (fifth, "series")),
         ),
         PaperFigure(
             title="Supplement C: the other heating series",
-            shows="; ".join(f"{name}: {ranges[name]}" for name in others) + ".",
+            rows=(),
+            paper="; ".join(f"{name}: {ranges[name]}" for name in others) + ".",
             pictures=tuple((name, "frames") for name in others),
         ),
         PaperFigure(
             title="Figure 6: filters of a single field of view",
-            shows="Noise goes with 100 frames already, the streak stays even with 2,500, and the "
+            rows=("F4", "Q6"),
+            paper="Noise goes with 100 frames already, the streak stays even with 2,500, and the "
             "spectrum leaves that of the slow scan at about 48 /µm.",
             pictures=(
                 (f"{MULTI}-single", "images"),
@@ -95,13 +104,15 @@ def paper_figures(study: Study) -> tuple[PaperFigure, ...]:
         ),
         PaperFigure(
             title="Figure 7: the distortion",
-            shows="Found strip by strip, as in the paper, on one field of view with dislocations "
-            "all over it.",
+            rows=("C4",),
+            paper="Found strip by strip on one field of view with dislocations all over it. Those "
+            "of the simulated view lie where chance put them.",
             pictures=((IDEAL, "distortion"),),
         ),
         PaperFigure(
             title="Our own filters",
-            shows="Those trained here (own-…) on the same frames as DLF-Slow, and those that come "
+            rows=(),
+            paper="Those trained here (own-…) on the same frames as DLF-Slow, and those that come "
             "with stemscale (standard, live), which have seen nothing of this study.",
             pictures=((f"{MULTI}-own", "images"), (f"{MULTI}-own", "spectrum")),
         ),
