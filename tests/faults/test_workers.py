@@ -138,6 +138,7 @@ def test_a_full_disk_ends_the_run_and_with_room_the_same_command_goes_on(
     scene, small_disk, monkeypatch, client_of_two
 ):
     monkeypatch.setattr("stemscale.pipeline.engine._PAUSES_S", (0.2, 0.2))
+    monkeypatch.setattr("stemscale.pipeline.engine._FULL_S", 6.0)
     store = scene.copy(small_disk)
     ballast = small_disk / "ballast"
     free = psutil.disk_usage(str(small_disk)).free

@@ -80,6 +80,7 @@ def test_while_the_store_is_full_all_wait_and_none_fails(run, tmp_path):
 
 def test_a_store_that_stays_full_ends_the_run(run, monkeypatch):
     monkeypatch.setattr("stemscale.pipeline.engine._PAUSES_S", (0.1, 0.1))
+    monkeypatch.setattr("stemscale.pipeline.engine._FULL_S", 3.0)
     with pytest.raises(ProcessingError, match=r"no space left: what was recorded is safe.*again"):
         run(dict.fromkeys(range(4, 12), "full"))
 
