@@ -52,8 +52,8 @@ _SAME_LAG = (
     "one teaches it: see the smear in the table of scores"
 )
 _STEPS = (
-    "the four were trained for unequal numbers of steps, at a rate 100 to 200 times the paper's: "
-    "see the table of filters"
+    "the rate is 200 times the paper's, and all four were trained for about as many steps, so that "
+    "more frames are seen less often each; see the column `lost or invented`, too"
 )
 
 

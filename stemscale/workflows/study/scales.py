@@ -64,7 +64,7 @@ SCALES: Mapping[str, Scale] = MappingProxyType(
             width=16,
             paper_epochs=10,
             own_epochs=8,
-            single_epochs=(4, 2, 1, 1),
+            single_epochs=(25, 5, 2, 1),  # about as many steps each
             single_rate=1e-3,
         ),
         "paper": Scale(),
