@@ -305,7 +305,7 @@ def test_the_spectrum_has_a_line_for_each_image_and_marks_its_cut_off(tmp_path, 
     cutoffs = dict(spectrum_cutoffs(shots, display))
     assert list(cutoffs) == ["rapid", "DCFI", "dlf"]
     dlf = horizontal_profile(display.images[2], pixel_size_nm=pixel_size_nm)[1]
-    assert cutoffs["dlf"] == agreement_cutoff(dlf, slow, k, smooth_bins=7)
+    assert cutoffs["dlf"] == agreement_cutoff(dlf, slow, k)
     markers = [m.get_xdata()[0] for m in plot.figure.findobj(_is_marker)]
     assert set(markers) <= set(cutoffs.values())
     assert markers
