@@ -13,7 +13,7 @@ from stemscale.distortion.shift import shift_image
 from stemscale.quality import zncc
 from stemscale.reports.before_after import Images, correct_images, stretch_percent
 from stemscale.reports.shots import FloatImage
-from stemscale.store import AcquisitionStore, rapid_group, slow_group
+from stemscale.store import rapid_group, slow_group
 from stemscale.views.store_view import (
     UNREADABLE,
     CalibrationView,
@@ -85,7 +85,7 @@ def read_correction(view: StoreView, fov: FovView) -> CorrectedFov:
     try:
         average, n_frames = _average(view, fov)
         slow = _slow(view, fov)
-        distortion = load_map(AcquisitionStore(view.path), fov.name)
+        distortion = load_map(view.store, fov.name)
         images = correct_images(average, distortion, slow, line.pixel_ratio, n_frames)
     except UNREADABLE as error:
         view.problems.append(f"{fov.name}: no picture of its distortion: {first_line(error)}")
@@ -124,7 +124,7 @@ def fits_best(fovs: Sequence[FovView]) -> list[FovView]:
 
 def _average(view: StoreView, fov: FovView) -> tuple[FloatImage, int]:
     """Average frames as they were scanned; on the grid of the calibration, where it knows it."""
-    shifts = load_shifts(AcquisitionStore(view.path), fov.name)
+    shifts = load_shifts(view.store, fov.name)
     count = fov.shape[0]
     first = max(0, count - MAX_FRAMES) if fov.slow_is_after else 0
     numbers = range(first, min(count, first + MAX_FRAMES))
@@ -145,7 +145,7 @@ def _average(view: StoreView, fov: FovView) -> tuple[FloatImage, int]:
 
 def _frames(view: StoreView, fov: FovView, numbers: Iterable[int]) -> Iterator[Image]:
     """Read one frame after the other: fifty large ones need not fit into memory."""
-    with open_group(view.path, rapid_group(fov.name)) as group:
+    with open_group(view.store, rapid_group(fov.name)) as group:
         for number in numbers:
             yield group["frames"].isel(frame=number).values
 
@@ -153,7 +153,7 @@ def _frames(view: StoreView, fov: FovView, numbers: Iterable[int]) -> Iterator[I
 def _slow(view: StoreView, fov: FovView) -> FloatImage | None:
     if fov.slow is None:
         return None
-    with open_group(view.path, slow_group(fov.name)) as group:
+    with open_group(view.store, slow_group(fov.name)) as group:
         return np.asarray(group["image"].values, dtype=np.float64)
 
 

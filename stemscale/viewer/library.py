@@ -107,7 +107,7 @@ class Library:
                 return before
 
     def _open(self, fov: str, stamp: Stamp) -> Opened:
-        view = read_store(str(self.store.path), only={fov})
+        view = read_store(self.store, only={fov})
         before = self._opened.get(fov)
         if before is not None and view.problems:  # just being written: once more at the next look
             raise StoreError(f"{self.store.path}: {view.problems[0]}")
@@ -161,7 +161,7 @@ class Library:
                 return np.nan_to_num(known.scores[OUT_OF_RANGE_FLAG]) > 0
         if found.flagged is None:
             return None
-        with open_group(str(self.store.path), group) as dataset:
+        with open_group(self.store, group) as dataset:
             return np.asarray(np.nan_to_num(dataset[OUT_OF_RANGE_FLAG].values)) > 0
 
     def _known(self, group: str, n_frames: int) -> Known | None:

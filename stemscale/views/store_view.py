@@ -16,6 +16,7 @@ from stemscale.store import (
     DONE,
     PENDING,
     SUMMARY,
+    AcquisitionStore,
     FlaggedFrames,
     calibration_group,
     filtered_group,
@@ -23,7 +24,6 @@ from stemscale.store import (
     natural_order,
     rapid_group,
     slow_group,
-    store_path,
     zarr_store,
 )
 
@@ -139,7 +139,7 @@ class FovView:
 class StoreView:
     """A store, its FOVs in natural order, and what could not be read of it."""
 
-    path: str
+    store: AcquisitionStore
     history: tuple[str, ...]
     fovs: tuple[FovView, ...]
     summary: xr.Dataset | None
@@ -148,7 +148,7 @@ class StoreView:
     @property
     def name(self) -> str:
         """Last part of the path."""
-        return store_path(self.path).name
+        return self.store.path.name
 
     def only(self, names: Sequence[str]) -> Self:
         """Leave out all FOVs but those named."""
@@ -167,13 +167,15 @@ def longest_scored(filters: Sequence[FilterView]) -> FilterView | None:
     return max(scored, key=lambda f: f.shape[0], default=None)
 
 
-def read_store(path: str | Path, *, only: Container[str] | None = None) -> StoreView:
+def read_store(
+    store: str | Path | AcquisitionStore, *, only: Container[str] | None = None
+) -> StoreView:
     """Read names, settings and scores of a store.
 
     Parameters
     ----------
-    path : str or Path
-        Folder of the store, or its URL.
+    store : str, Path or AcquisitionStore
+        Folder of the store, or its URL, or the store.
     only : container of str, optional
         Fields of view to read; by default all.
 
@@ -185,52 +187,40 @@ def read_store(path: str | Path, *, only: Container[str] | None = None) -> Store
     Raises
     ------
     StoreError
-        If there is no stemscale store, or it holds no field of view.
+        If there is no store of this format, or it holds no field of view.
     """
-    path = str(path)
-    try:
-        root = zarr.open_group(zarr_store(store_path(path)), mode="r", use_consolidated=False)
-    except StoreError:
-        raise
-    except (FileNotFoundError, ValueError, OSError) as error:
-        raise StoreError(
-            f"{path} is not a stemscale store: make one with `stemscale ingest`"
-        ) from error
-    if "stemscale_format" not in root.attrs:
-        raise StoreError(
-            f"{path} is a Zarr group without the attribute stemscale_format: "
-            "make a store with `stemscale ingest`"
-        )
+    if not isinstance(store, AcquisitionStore):
+        store = AcquisitionStore(store)
+    root = zarr.open_group(zarr_store(store.path), mode="r", use_consolidated=False)
     problems: list[str] = []
     fovs = []
     for name in sorted(root.group_keys(), key=natural_order):
         if name == SUMMARY or (only is not None and name not in only):
             continue
         try:
-            fovs.append(_read_fov(path, root[name], name, problems))
+            fovs.append(_read_fov(store, root[name], name, problems))
         except UNREADABLE as error:
             problems.append(f"{name} cannot be read: {first_line(error)}")
     if not fovs:
         raise StoreError(
-            f"{path} holds no field of view that can be read"
+            f"{store.path} holds no field of view that can be read"
             f" ({'; '.join(problems) or 'it is empty'}): add one with `stemscale ingest`"
         )
-    summary = _open_if_there(path, SUMMARY, root, problems)
+    summary = _open_if_there(store, SUMMARY, root, problems)
     if summary is not None:
         summary = summary.load()
     history = str(root.attrs.get("history", "")).splitlines()
     return StoreView(
-        path=path, history=tuple(history), fovs=tuple(fovs), summary=summary, problems=problems
+        store=store, history=tuple(history), fovs=tuple(fovs), summary=summary, problems=problems
     )
 
 
-def open_group(path: str, group: str) -> xr.Dataset:
+def open_group(store: AcquisitionStore, group: str) -> xr.Dataset:
     """Open a group of the store lazily, fill values as NaN, without Dask.
 
     Parameters
     ----------
-    path : str
-        Folder of the store.
+    store : AcquisitionStore
     group : str
         Path of the group in it.
 
@@ -239,15 +229,7 @@ def open_group(path: str, group: str) -> xr.Dataset:
     Dataset
         Times stay plain numbers [s].
     """
-    # not consolidated: those metadata may be older than a store that still grows
-    found: xr.Dataset = xr.open_zarr(
-        zarr_store(store_path(path)),
-        group=group,
-        consolidated=False,
-        chunks=None,
-        decode_times=False,
-    )
-    return found
+    return store.dataset(group, decode_times=False)
 
 
 def first_line(error: BaseException) -> str:
@@ -255,19 +237,19 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _read_fov(path: str, group: Any, name: str, problems: list[str]) -> FovView:
-    rapid = open_group(path, rapid_group(name))
+def _read_fov(store: AcquisitionStore, group: Any, name: str, problems: list[str]) -> FovView:
+    rapid = open_group(store, rapid_group(name))
     frames = rapid["frames"]
     n_frames, n_y, n_x = (int(n) for n in frames.shape)
     filters = []
     if "filtered" in group:
         for filter_name in sorted(group["filtered"].group_keys(), key=natural_order):
             try:
-                filters.append(_read_filter(path, filtered_group(name, filter_name), filter_name))
+                filters.append(_read_filter(store, filtered_group(name, filter_name), filter_name))
             except UNREADABLE as error:
                 problems.append(f"{name}/filtered/{filter_name}: {first_line(error)}")
-    slow = _open_if_there(path, slow_group(name), group, problems)
-    calibration = _open_if_there(path, calibration_group(name), group, problems)
+    slow = _open_if_there(store, slow_group(name), group, problems)
+    calibration = _open_if_there(store, calibration_group(name), group, problems)
     time = _per_frame(rapid, "time")
     return FovView(
         name=name,
@@ -329,8 +311,8 @@ def _as_plane(source_y: xr.DataArray) -> tuple[int, int]:
     return sizes.get("y", 1), sizes.get("x", 1)
 
 
-def _read_filter(path: str, group: str, name: str) -> FilterView:
-    found = open_group(path, group)
+def _read_filter(store: AcquisitionStore, group: str, name: str) -> FilterView:
+    found = open_group(store, group)
     n_frames, n_y, n_x = (int(n) for n in found["frames"].shape)
     state = str(found.attrs.get("state", "complete"))
     card = found.attrs.get("filter_card")
@@ -359,11 +341,13 @@ def _read_filter(path: str, group: str, name: str) -> FilterView:
     )
 
 
-def _open_if_there(path: str, group: str, parent: Any, problems: list[str]) -> xr.Dataset | None:
+def _open_if_there(
+    store: AcquisitionStore, group: str, parent: Any, problems: list[str]
+) -> xr.Dataset | None:
     if group.rpartition("/")[2] not in parent:
         return None
     try:
-        return open_group(path, group)
+        return open_group(store, group)
     except UNREADABLE as error:
         problems.append(f"{group} cannot be read: {first_line(error)}")
         return None
