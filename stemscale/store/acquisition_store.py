@@ -131,10 +131,13 @@ class AcquisitionStore:
             being compacted when that was killed.
         """
         there = self.fovs()
+        if not there:
+            raise StoreError(f"{self.path} holds no field of view: add one with `stemscale ingest`")
         missing = [n for n in names if n not in there]
-        if missing or not there:
-            listed = ", ".join(there) or "none"
-            raise StoreError(f"{self.path} has no FOV {', '.join(missing)}: it has {listed}")
+        if missing:
+            raise StoreError(
+                f"{self.path} has no FOV {', '.join(missing)}: it has {', '.join(there)}"
+            )
         found = [n for n in there if not names or n in names]
         for fov in () if even_compacting else found:
             self.require_whole(fov)

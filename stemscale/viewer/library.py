@@ -72,12 +72,7 @@ class Library:
         StoreError
             If there is none.
         """
-        found = self.store.fovs()
-        if not found:
-            raise StoreError(
-                f"{self.store.path} holds no field of view: add one with `stemscale ingest`"
-            )
-        return found
+        return self.store.require_fovs([], even_compacting=True)
 
     def opened(self, fov: str) -> Opened:
         """Give a field of view as it was found last; read it if it never was.
