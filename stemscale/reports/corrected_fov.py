@@ -9,7 +9,7 @@ import numpy.typing as npt
 from stemscale.acquisition import Image
 from stemscale.corrections import load_map, load_shifts
 from stemscale.distortion import integrate_frames
-from stemscale.distortion.shift import shift_image
+from stemscale.distortion.accumulator import Accumulator
 from stemscale.quality import zncc
 from stemscale.reports.before_after import Images, correct_images, stretch_percent
 from stemscale.reports.shots import FloatImage
@@ -132,15 +132,12 @@ def _average(view: StoreView, fov: FovView) -> tuple[FloatImage, int]:
     if shifts is None or shifts.shape[0] != count:
         dcfi = integrate_frames(frame[None] for frame in frames)
         return dcfi.image.astype(np.float64), dcfi.n_frames
-    total, seen = np.zeros(fov.shape[1:]), np.zeros(fov.shape[1:], dtype=np.int64)
-    n_frames = 0
+    sums, n_frames = Accumulator(fov.shape[1:]), 0
     for frame, (dy, dx) in zip(frames, shifts[first:], strict=False):
         if np.isfinite(dy + dx):  # else a frame without contrast
-            moved, rows, columns = shift_image(frame, float(dy), float(dx))
-            total[rows, columns] += moved
-            seen[rows, columns] += 1
+            sums.add(frame, (float(dy), float(dx)))
             n_frames += 1
-    return np.where(seen > 0, total / np.maximum(seen, 1), np.nan), n_frames
+    return sums.mean().astype(np.float64), n_frames
 
 
 def _frames(view: StoreView, fov: FovView, numbers: Iterable[int]) -> Iterator[Image]:
