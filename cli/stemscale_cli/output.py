@@ -57,13 +57,6 @@ def duration(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-def clock(seconds: float) -> str:
-    """Write how long work takes yet, as a clock shows it: 0:42, 12:05, 3:00:10."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
 def interval(seconds: float) -> str:
     """Write a time of the scan: 100 ns, 5 µs, 26.2 ms."""
     for unit, scale in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):

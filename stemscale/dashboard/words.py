@@ -66,8 +66,8 @@ def tiles(run: RunFigures, now: float) -> str:
         ("done", f"{run.done:,}", f"of {run.frames:,}, {100 * share:.1f} %", ""),
         ("left", f"{run.left:,}", "frames", ""),
         ("failed", f"{run.failed:,}", what, "lost" if run.failed else ""),
-        ("time left", "&ndash;" if eta is None else duration(eta), "at this rate", ""),
-        ("running for", duration((run.ended or now) - run.began), "", ""),
+        ("time left", "&ndash;" if eta is None else clock(eta), "at this rate", ""),
+        ("running for", clock((run.ended or now) - run.began), "", ""),
     ]
     if over:
         cells[4] = ("time left", "&ndash;", "", "")
@@ -138,7 +138,7 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def duration(seconds: float) -> str:
+def clock(seconds: float) -> str:
     """Write a time as people read it: 0:42, 12:05, 3:00:10, 2 d 04 h."""
     minutes, rest = divmod(round(max(0.0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)

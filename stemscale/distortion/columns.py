@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from stemscale.acquisition import Image
 from stemscale.distortion.arrays import Float32, FloatArray
 from stemscale.distortion.beam import DECAYS_PX
-from stemscale.distortion.contrast import HighPass, fill_unseen, local_spread
+from stemscale.distortion.contrast import HighPass, local_spread, standardise
 
 _STRIP_PX = 13  # agreement is averaged over strips this wide
 _FURTHEST = 0.15  # offset of the views, as a share of the frame
@@ -45,7 +45,7 @@ def normalised(image: Image, *, background_px: int, smooth_px: float) -> Float32
     -------
     ndarray of float32, shape (y, x)
     """
-    filled, seen = fill_unseen(image, smooth_px)
+    filled, seen = standardise(image, smooth_px)
     contrast = HighPass(seen, background_px)(filled)
     contrast = contrast / local_spread(contrast, 2 * background_px + 1)
     return np.where(seen, contrast, np.float32(0))

@@ -127,7 +127,7 @@ def _polynomials(used: NDArray[np.bool_], degree: int = 5) -> Float32:
     return np.linalg.qr(table)[0].astype(np.float32)
 
 
-def fill_unseen(image: Image, smooth_px: float) -> tuple[Float32, NDArray[np.bool_]]:
+def standardise(image: Image, smooth_px: float) -> tuple[Float32, NDArray[np.bool_]]:
     """Return the image smoothed a little, scaled to unit spread, with NaN replaced by its mean.
 
     Parameters
@@ -187,7 +187,7 @@ def structure_to_noise(image: Image) -> float:
         Variance of the high-passed image after smoothing by 1 px, over what the noise alone would
         leave of its own: about 1 for an empty image.
     """
-    filled, seen = fill_unseen(image, 0.0)
+    filled, seen = standardise(image, 0.0)
     noise = white_noise(filled, seen)
     left = HighPass(seen, 39)(gaussian_filter(filled, 1.0, mode="nearest"))
     return float(np.var(left[seen])) / max(noise / (4 * np.pi), 1e-12)

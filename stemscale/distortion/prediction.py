@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter1d
 
 from stemscale.acquisition import Image
 from stemscale.distortion.arrays import Float32, FloatArray
-from stemscale.distortion.contrast import HighPass, fill_unseen, white_noise
+from stemscale.distortion.contrast import HighPass, standardise, white_noise
 from stemscale.distortion.forward import (
     LAG_PX,
     Sampled,
@@ -58,8 +58,8 @@ class View:
     def __init__(
         self, rapid: Image, slow: Image, *, smooth_px: float, background_px: int, degree: int = 0
     ) -> None:
-        self._filled, self._seen = fill_unseen(rapid, smooth_px)
-        filled, seen = fill_unseen(slow, 0.0)
+        self._filled, self._seen = standardise(rapid, smooth_px)
+        filled, seen = standardise(slow, 0.0)
         self._slow = SlowScan(filled, smooth_px=smooth_px)
         noise = np.random.default_rng(0).normal(0, np.sqrt(white_noise(filled, seen)), slow.shape)
         self._slow_noise = SlowScan(noise.astype(np.float32), smooth_px=smooth_px)

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numcodecs  # type: ignore[import-untyped]
 import numpy as np
 import zarr
 
 from stemscale.exporting.series import Series
 
 _FORMAT = "3.3"  # of HyperSpy's files: what RosettaSciIO 0.15 writes
+_BLOSC: dict[str, Any] = {"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 2, "blocksize": 0}
 _LONGEST = 16_000  # characters; an attribute of HDF5 holds 64 kB at most
 
 
@@ -77,7 +77,7 @@ def write_zspy(series: Series, path: Path, tell: Callable[[int], None]) -> None:
         shape=series.shape,
         dtype=series.dtype,
         chunks=(series.block, *series.settings.shape)[-len(series.shape) :],
-        compressors=numcodecs.Blosc(cname="zstd", clevel=1, shuffle=numcodecs.Blosc.BITSHUFFLE),
+        compressors=_BLOSC,
         fill_value=0,
         chunk_key_encoding={"name": "v2", "separator": "/"},
     )

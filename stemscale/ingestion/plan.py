@@ -15,7 +15,7 @@ from stemscale.acquisition import (
     frame_coordinates,
 )
 from stemscale.errors import InputFileError
-from stemscale.ingestion.corrected import CorrectedSource
+from stemscale.ingestion.corrected import corrected_source
 from stemscale.ingestion.files import content_hash
 from stemscale.ingestion.frame_log import read_frame_log
 from stemscale.ingestion.heating_log import join_log, read_log
@@ -207,7 +207,7 @@ def _plan(
     slow: SlowScan | None,
     together: list[str],
 ) -> FovPlan:
-    source = CorrectedSource(joined, options.rapid_settings)
+    source = corrected_source(joined, options.rapid_settings)
     if slow is not None:
         check_same_view(source.settings, slow.settings, slow_source=str(row.slow))
     per_frame = dict(source.per_frame)
@@ -286,7 +286,7 @@ def _open_slow(
 def _read_slow(
     opened: FrameSource, file: Path, row: ManifestRow, options: IngestOptions
 ) -> SlowScan:
-    source = CorrectedSource(opened, options.slow_settings)
+    source = corrected_source(opened, options.slow_settings)
     if source.n_frames != 1:
         raise InputFileError(
             f"{file} holds {source.n_frames} images, but a slow scan is one: "

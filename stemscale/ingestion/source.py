@@ -17,6 +17,8 @@ class FrameSource(Protocol):
 
     Attributes
     ----------
+    settings : ScanSettings
+        As far as the file says.
     per_frame : mapping of str to FrameColumn
         Metadata of each frame.
     start_time : int or None
@@ -25,6 +27,7 @@ class FrameSource(Protocol):
         What the file says of its first frame, as it says it; nested, of JSON values.
     """
 
+    settings: ScanSettings
     per_frame: Mapping[str, FrameColumn]
     start_time: int | None
     original_metadata: Mapping[str, Any]
@@ -47,11 +50,6 @@ class FrameSource(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of one pixel, in native byte order."""
-        ...
-
-    @property
-    def settings(self) -> ScanSettings:
-        """As far as the file says."""
         ...
 
     def read(self, start: int, stop: int) -> Frames:

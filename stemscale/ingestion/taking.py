@@ -5,13 +5,14 @@ from typing import Any
 
 from stemscale.acquisition import check_pixels
 from stemscale.errors import InputFileError, StoreConflictError
-from stemscale.ingestion.corrected import CorrectedSource
+from stemscale.ingestion.corrected import corrected_source
 from stemscale.ingestion.json_values import json_values
 from stemscale.ingestion.manifest import ManifestRow
 from stemscale.ingestion.plan import IngestOptions
 from stemscale.ingestion.records import restore_records
 from stemscale.ingestion.same_pixels import same_pixels
 from stemscale.ingestion.series import LONG_NAME
+from stemscale.ingestion.source import FrameSource
 from stemscale.ingestion.watched import Watched
 from stemscale.store import (
     AcquisitionStore,
@@ -122,7 +123,7 @@ class Taking:
         """
         if self._growing is not None:
             return self._growing
-        source = CorrectedSource(self._watched.first, self._options.rapid_settings)
+        source = corrected_source(self._watched.first, self._options.rapid_settings)
         if self._room:
             self._compare(source)
             self._store.set_attrs(self._group, {"state": "partial", "watched": True})
@@ -217,7 +218,7 @@ class Taking:
         n_blocks = next((i for i in range(frames.n_blocks) if i not in there), frames.n_blocks)
         self.n_frames = self.n_before = min(n_blocks * frames.block, self._room)
 
-    def _compare(self, source: CorrectedSource) -> None:
+    def _compare(self, source: FrameSource) -> None:
         """Compare the first and the last block there with what the source has by now."""
         frames = self._store.frames(self._group)
         if (frames.shape[1:], frames.dtype) != (source.settings.shape, source.dtype):

@@ -11,6 +11,7 @@ from typing import Any
 
 from stemscale.errors import InputFileError, SeriesError, SettingsError, StoreError
 from stemscale.ingestion.decide import Todo, is_same
+from stemscale.ingestion.finished_file import signature
 from stemscale.ingestion.growth import grown
 from stemscale.ingestion.ingest import IngestedFov
 from stemscale.ingestion.manifest import ManifestRow, row_of
@@ -22,7 +23,6 @@ from stemscale.ingestion.watch_events import WatchListener, WatchNotice, WatchPr
 from stemscale.ingestion.watched import Watched
 from stemscale.ingestion.watched_file import GROWING, WatchedFile
 from stemscale.ingestion.watched_folder import WatchedFolder
-from stemscale.ingestion.whole_file import signature
 from stemscale.store import (
     AcquisitionStore,
     StorePath,

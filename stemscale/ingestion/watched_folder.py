@@ -11,11 +11,11 @@ import numpy as np
 
 from stemscale.acquisition import Frames
 from stemscale.errors import InputFileError
+from stemscale.ingestion.finished_file import PendingFile, Signature, signature
 from stemscale.ingestion.folders import path_order
 from stemscale.ingestion.joined import JoinedSource
 from stemscale.ingestion.readers import open_series, readable_extensions
 from stemscale.ingestion.source import FrameSource
-from stemscale.ingestion.whole_file import PendingFile, Signature, signature
 
 _TEMPORARY = (".tmp", ".temp", ".part", ".partial", ".lock")
 _LISTING_SHARE = 30  # at most one part of this many of a core goes into listing a folder

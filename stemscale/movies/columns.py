@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stemscale.errors import DamagedDataError, StemscaleError
-from stemscale.store import DONE, FAILED, PENDING, AcquisitionStore
+from stemscale.store import AcquisitionStore
 
 
 def frame_column(store: AcquisitionStore, group: str, name: str) -> NDArray[np.float64] | None:
@@ -44,37 +44,3 @@ def frame_column(store: AcquisitionStore, group: str, name: str) -> NDArray[np.f
             f"see what is damaged"
         ) from error
     return values.astype(np.float64) if values.ndim == 1 and values.dtype.kind in "iuf" else None
-
-
-def frame_states(store: AcquisitionStore, group: str, n_frames: int) -> NDArray[np.uint8]:
-    """Say of each filtered frame what became of it, as in `FRAME_STATUS`.
-
-    Parameters
-    ----------
-    store : AcquisitionStore
-    group : str
-        Path of a group of filtered frames.
-    n_frames : int
-        Its length.
-
-    Returns
-    -------
-    ndarray of uint8, shape (n_frames,)
-        Of a run that is under way, from its ledger: the group itself is told at the end.
-    """
-    complete = store.attrs(group).get("state", "complete") == "complete"
-    states = np.full(n_frames, DONE if complete else PENDING, dtype=np.uint8)
-    known = frame_column(store, group, "frame_status")
-    if known is not None:
-        states[: known.size] = known[:n_frames]
-    if complete:
-        return states
-    ledger = store.ledger(group)
-    for record in ledger.records().values():
-        status = record.status or [DONE] * (record.stop - record.start)
-        states[record.start : record.stop] = status[: max(0, n_frames - record.start)]
-    frames = store.frames(group)
-    for block in ledger.failures():
-        part = states[slice(*frames.bounds(block))]
-        part[part != DONE] = FAILED
-    return states

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stemscale.acquisition import Frames, positive
 from stemscale.errors import DamagedDataError, SettingsError, StoreError
-from stemscale.movies.columns import frame_column, frame_states
+from stemscale.movies.columns import frame_column
 from stemscale.movies.correction import undoing
 from stemscale.store import (
     DAMAGED,
@@ -20,6 +20,7 @@ from stemscale.store import (
     as_seen,
     block_checksums,
     filtered_group,
+    frame_states,
     rapid_group,
 )
 from stemscale.views.store_view import makes_average
@@ -243,7 +244,13 @@ def _filtered_panel(store: AcquisitionStore, fov: str, name: str, n_frames: int)
     group = filtered_group(fov, name)
     frames = store.frames(group)
     attrs = store.attrs(group)
-    states = frame_states(store, group, frames.shape[0])
+    states = frame_states(
+        store,
+        group,
+        frames.shape[0],
+        stored=frame_column(store, group, "frame_status"),
+        complete=attrs.get("state", "complete") == "complete",
+    )
     places = np.full(n_frames, -1, dtype=np.int64)
     if _is_whole_series(store, fov, name):
         places[:] = 0

@@ -19,7 +19,6 @@ from stemscale.distortion import DistortionMap
 from stemscale.errors import (
     CorrectionLostError,
     StemscaleError,
-    StoreError,
     StoreUnavailableError,
 )
 from stemscale.pipeline.engine import run_blocks
@@ -152,9 +151,7 @@ def summarize(
     ('dB', [[24, 24, 24]])
     """
     target = AcquisitionStore(store)
-    names = target.fovs()
-    if not names:
-        raise StoreError(f"{target.path} holds no field of view: add one with `stemscale ingest`")
+    names = target.require_fovs([], even_compacting=True)
     if truth is not None:
         for name in names:
             truth_image(truth, name)

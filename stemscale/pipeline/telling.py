@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from distributed import Client, get_worker
 from numpy.typing import NDArray
@@ -21,26 +21,14 @@ from stemscale.pipeline.events import BlockFailed, Listener, Waiting
 from stemscale.store import FRAME_STATUS, BlockRecord
 
 if TYPE_CHECKING:
+    from stemscale.pipeline.block import BlockTask
     from stemscale.pipeline.plan import ProcessPlan
-
 
 logger = logging.getLogger(__name__)
 
 
-class Told(Protocol):
-    """A task that belongs to a run."""
-
-    @property
-    def run(self) -> str:
-        """Names the run; empty: nobody is told."""
-
-    @property
-    def group(self) -> str:
-        """Where its frames go."""
-
-
 def tell_block(
-    task: Told,
+    task: "BlockTask",
     record: BlockRecord,
     *,
     seconds: Mapping[str, float],
@@ -51,6 +39,7 @@ def tell_block(
     Parameters
     ----------
     task : BlockTask
+        One without a run: nobody is told.
     record : BlockRecord
     seconds : mapping of str to float
         Time spent, by step [s].

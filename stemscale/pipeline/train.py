@@ -24,7 +24,7 @@ from stemscale.denoising import (
     scratch_frames,
     train_filter,
 )
-from stemscale.distortion import DistortionMap, Warp, match_views
+from stemscale.distortion import DistortionMap, SeriesWarp, match_views
 from stemscale.errors import DistortionError, SettingsError, TrainingError
 from stemscale.pipeline.average import average_series
 from stemscale.pipeline.events import FovDone, Listener, TrainingStep, no_listener
@@ -342,17 +342,14 @@ def _corrected(
     aligned = np.flatnonzero(np.isfinite(shifts[:, 0] + shifts[:, 1])).tolist()
     corrected = scratch_frames((len(aligned), *distortion.shape), folder)
     series = store.frames(rapid_group(fov))
+    warp = SeriesWarp(distortion, rapid_shape=series.shape[1:], drift=shifts)
     place = 0
     for index in range(series.n_blocks):
         start, stop = series.bounds(index)
-        wanted = [i for i in aligned if start <= i < stop]
-        if not wanted:
-            continue
-        block = series.read(start, stop)
-        for i in wanted:
-            warp = Warp(distortion.shifted(*(float(s) for s in shifts[i])))
-            corrected[place] = warp(block[i - start : i - start + 1])[0]
-            place += 1
+        wanted = [i - start for i in aligned if start <= i < stop]
+        if wanted:
+            corrected[place : place + len(wanted)] = warp(series.read(start, stop), start)[wanted]
+            place += len(wanted)
     return corrected
 
 

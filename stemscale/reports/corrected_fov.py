@@ -9,11 +9,11 @@ import numpy.typing as npt
 from stemscale.acquisition import Image
 from stemscale.corrections import load_map, load_shifts
 from stemscale.distortion import integrate_frames
-from stemscale.distortion.shift import shift_image
+from stemscale.distortion.accumulator import Accumulator
 from stemscale.quality import zncc
 from stemscale.reports.before_after import Images, correct_images, stretch_percent
 from stemscale.reports.shots import FloatImage
-from stemscale.store import AcquisitionStore, rapid_group, slow_group
+from stemscale.store import rapid_group, slow_group
 from stemscale.views.store_view import (
     UNREADABLE,
     CalibrationView,
@@ -85,7 +85,7 @@ def read_correction(view: StoreView, fov: FovView) -> CorrectedFov:
     try:
         average, n_frames = _average(view, fov)
         slow = _slow(view, fov)
-        distortion = load_map(AcquisitionStore(view.path), fov.name)
+        distortion = load_map(view.store, fov.name)
         images = correct_images(average, distortion, slow, line.pixel_ratio, n_frames)
     except UNREADABLE as error:
         view.problems.append(f"{fov.name}: no picture of its distortion: {first_line(error)}")
@@ -124,7 +124,7 @@ def fits_best(fovs: Sequence[FovView]) -> list[FovView]:
 
 def _average(view: StoreView, fov: FovView) -> tuple[FloatImage, int]:
     """Average frames as they were scanned; on the grid of the calibration, where it knows it."""
-    shifts = load_shifts(AcquisitionStore(view.path), fov.name)
+    shifts = load_shifts(view.store, fov.name)
     count = fov.shape[0]
     first = max(0, count - MAX_FRAMES) if fov.slow_is_after else 0
     numbers = range(first, min(count, first + MAX_FRAMES))
@@ -132,20 +132,17 @@ def _average(view: StoreView, fov: FovView) -> tuple[FloatImage, int]:
     if shifts is None or shifts.shape[0] != count:
         dcfi = integrate_frames(frame[None] for frame in frames)
         return dcfi.image.astype(np.float64), dcfi.n_frames
-    total, seen = np.zeros(fov.shape[1:]), np.zeros(fov.shape[1:], dtype=np.int64)
-    n_frames = 0
+    sums, n_frames = Accumulator(fov.shape[1:]), 0
     for frame, (dy, dx) in zip(frames, shifts[first:], strict=False):
         if np.isfinite(dy + dx):  # else a frame without contrast
-            moved, rows, columns = shift_image(frame, float(dy), float(dx))
-            total[rows, columns] += moved
-            seen[rows, columns] += 1
+            sums.add(frame, (float(dy), float(dx)))
             n_frames += 1
-    return np.where(seen > 0, total / np.maximum(seen, 1), np.nan), n_frames
+    return sums.mean().astype(np.float64), n_frames
 
 
 def _frames(view: StoreView, fov: FovView, numbers: Iterable[int]) -> Iterator[Image]:
     """Read one frame after the other: fifty large ones need not fit into memory."""
-    with open_group(view.path, rapid_group(fov.name)) as group:
+    with open_group(view.store, rapid_group(fov.name)) as group:
         for number in numbers:
             yield group["frames"].isel(frame=number).values
 
@@ -153,7 +150,7 @@ def _frames(view: StoreView, fov: FovView, numbers: Iterable[int]) -> Iterator[I
 def _slow(view: StoreView, fov: FovView) -> FloatImage | None:
     if fov.slow is None:
         return None
-    with open_group(view.path, slow_group(fov.name)) as group:
+    with open_group(view.store, slow_group(fov.name)) as group:
         return np.asarray(group["image"].values, dtype=np.float64)
 
 

@@ -189,10 +189,10 @@ def _scores(view: StoreView, fov: FovView) -> dict[str, xr.Dataset]:
     found = {}
     for name in (RAPID, *(f.name for f in fov.filters)):
         try:
-            with open_group(view.path, f"{SUMMARY}/{fov.name}/{name}") as group:
+            with open_group(view.store, f"{SUMMARY}/{fov.name}/{name}") as group:
                 scores = group.load()
             if name != RAPID:
-                with open_group(view.path, filtered_group(fov.name, name)) as frames:
+                with open_group(view.store, filtered_group(fov.name, name)) as frames:
                     if frames.attrs.get("fingerprint") != scores.attrs.get("fingerprint"):
                         continue
             if scores.sizes.get("frame", 0) > 1:  # no average of all frames

@@ -10,10 +10,8 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 import jinja2
-import markupsafe
 import numpy as np
 import xarray as xr
 import zarr
@@ -176,10 +174,10 @@ def _render(view: StoreView, parts: _Parts) -> str:
     )
 
 
-def _own(name: str) -> Any:
-    """Read a file of our own, to be taken as it is: anything from the store is escaped."""
+def _own(name: str) -> str:
+    """Read a file of our own."""
     package, folder = _TEMPLATES
-    return markupsafe.Markup(files(package).joinpath(folder, name).read_text(encoding="utf-8"))
+    return files(package).joinpath(folder, name).read_text(encoding="utf-8")
 
 
 def _versions() -> str:

@@ -89,8 +89,10 @@ def score_rows(rows: Sequence[ScoreRow]) -> list[dict[str, Any]]:
             {
                 **asdict(row),
                 "label": type_label(row.type),
-                "psnr": decibels(row.psnr_mean_db, row.psnr_std_db if row.n_frames > 1 else None),
-                "truth": decibels(
+                "psnr": _in_decibels(
+                    row.psnr_mean_db, row.psnr_std_db if row.n_frames > 1 else None
+                ),
+                "truth": _in_decibels(
                     row.truth_mean_db, row.truth_std_db if row.n_frames > 1 else None
                 ),
                 "smear": "–" if row.smear is None else f"{row.smear + 0.0:.2f}",
@@ -175,7 +177,7 @@ def _cell(row: ScoreRow, key: tuple[str, str]) -> str:
     for found in row.statistics:
         if found.key == key:
             if found.units == "dB":
-                return decibels(found.mean, found.std if row.n_frames > 1 else None)
+                return _in_decibels(found.mean, found.std if row.n_frames > 1 else None)
             return _plain(found.mean, found.std if row.n_frames > 1 else float("nan"))
     return "–"
 
@@ -188,7 +190,7 @@ def _plain(mean: float, std: float) -> str:
     return f"{mean + 0.0:.3g}" + (f" ± {std:.2g}" if scatter else "")
 
 
-def decibels(mean: float | None, std: float | None = None) -> str:
+def _in_decibels(mean: float | None, std: float | None = None) -> str:
     """Write mean ± std, a dash where not known."""
     if mean is None or np.isnan(mean):
         return "–"

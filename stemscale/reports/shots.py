@@ -12,7 +12,6 @@ from stemscale.distortion import SeriesWarp
 from stemscale.errors import CorrectionLostError, StemscaleError
 from stemscale.store import (
     DONE,
-    AcquisitionStore,
     calibration_group,
     filtered_group,
     rapid_group,
@@ -170,7 +169,7 @@ def _rapid(view: StoreView, fov: FovView, frame: int) -> Shot:
             note="distortion corrected",
             psnr_db=psnr,
         )
-    with open_group(view.path, rapid_group(fov.name)) as group:
+    with open_group(view.store, rapid_group(fov.name)) as group:
         image = _image(group["frames"].isel(frame=frame))
     size, note = fov.pixel_size_nm, "as recorded"
     filtered_shapes = {f.shape[1:] for f in fov.filters}
@@ -203,7 +202,7 @@ def correction_of(view: StoreView, fov: FovView) -> tuple[Correction, SeriesWarp
         None where nothing does, or it cannot be read: frames stay as recorded.
     """
     try:
-        found = find_correction(AcquisitionStore(view.path), fov.name)
+        found = find_correction(view.store, fov.name)
         return None if found is None else (found, found.load())
     except (StemscaleError, *UNREADABLE) as error:
         known = isinstance(error, CorrectionLostError)  # whose words say all
@@ -220,7 +219,7 @@ def _stored_average(view: StoreView, fov: FovView) -> Shot | None:
     if fov.calibration is None or not fov.calibration.has_dcfi:
         return None
     size = fov.pixel_size_nm
-    with open_group(view.path, calibration_group(fov.name)) as group:
+    with open_group(view.store, calibration_group(fov.name)) as group:
         return Shot(
             role="dcfi",
             name="DCFI",
@@ -236,7 +235,7 @@ def _filtered(view: StoreView, fov: FovView, filtered: FilterView, frame: int) -
     if at.size == 0 or filtered.status[at[0]] != DONE:
         return None
     index = int(at[0])
-    with open_group(view.path, filtered_group(fov.name, filtered.name)) as group:
+    with open_group(view.store, filtered_group(fov.name, filtered.name)) as group:
         image = _image(group["frames"].isel(frame=index))
     psnr = filtered.scores.get("psnr")
     is_dcfi = filtered.kind == "dcfi"
@@ -255,7 +254,7 @@ def _filtered(view: StoreView, fov: FovView, filtered: FilterView, frame: int) -
 def _slow(view: StoreView, fov: FovView) -> Shot | None:
     if fov.slow is None:
         return None
-    with open_group(view.path, slow_group(fov.name)) as group:
+    with open_group(view.store, slow_group(fov.name)) as group:
         image = _image(group["image"])
     return Shot(
         role="slow",

@@ -10,7 +10,7 @@ from stemscale.corrections import fingerprint
 from stemscale.distortion import Warp
 from stemscale.pipeline.filters import FilterChoice
 from stemscale.reports.shots import FovShots, correction_of, per_frame_filters
-from stemscale.store import DONE, AcquisitionStore, filtered_group, rapid_group
+from stemscale.store import DONE, filtered_group, rapid_group
 from stemscale.views.store_view import UNREADABLE, FilterView, StoreView, first_line, open_group
 
 FRAMES = 32  # of a stretch, as a block has at 512 x 512
@@ -57,7 +57,7 @@ def read_stretches(view: StoreView, shots: FovShots) -> Iterator[Stretch]:
         without its drift.
     """
     fov = shots.fov
-    store = AcquisitionStore(view.path)
+    store = view.store
     found = correction_of(view, fov)
     distortion = None if found is None else found[1].distortion
     known = None if distortion is None else fingerprint(distortion)
@@ -102,7 +102,7 @@ def _places(
 
 
 def _read(view: StoreView, group: str, places: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    with open_group(view.path, group) as opened:
+    with open_group(view.store, group) as opened:
         first, last = int(places[0]), int(places[-1]) + 1
         frames = opened["frames"].isel(frame=slice(first, last)).values
     return np.asarray(frames[places - first], dtype=np.float32)

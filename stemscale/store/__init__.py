@@ -27,6 +27,7 @@ from stemscale.store.flags import (
     flagged_frames,
     listed_frames,
 )
+from stemscale.store.frame_states import RecordReader, frame_states, recorded_scores
 from stemscale.store.frames import FramesArray
 from stemscale.store.layout import (
     FORMAT,
@@ -87,6 +88,7 @@ __all__ = [
     "Ledger",
     "NewBlock",
     "ObjectPath",
+    "RecordReader",
     "StorePath",
     "array_damage",
     "as_seen",
@@ -110,6 +112,7 @@ __all__ = [
     "finish_frames",
     "flagged_frames",
     "folder_sizes",
+    "frame_states",
     "frames_per_block",
     "fsync_folder",
     "get_ready",
@@ -126,6 +129,7 @@ __all__ = [
     "read_arrays",
     "read_json",
     "read_node",
+    "recorded_scores",
     "remove_tree",
     "slow_damage",
     "slow_group",

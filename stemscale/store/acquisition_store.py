@@ -131,10 +131,13 @@ class AcquisitionStore:
             being compacted when that was killed.
         """
         there = self.fovs()
+        if not there:
+            raise StoreError(f"{self.path} holds no field of view: add one with `stemscale ingest`")
         missing = [n for n in names if n not in there]
-        if missing or not there:
-            listed = ", ".join(there) or "none"
-            raise StoreError(f"{self.path} has no FOV {', '.join(missing)}: it has {listed}")
+        if missing:
+            raise StoreError(
+                f"{self.path} has no FOV {', '.join(missing)}: it has {', '.join(there)}"
+            )
         found = [n for n in there if not names or n in names]
         for fov in () if even_compacting else found:
             self.require_whole(fov)
@@ -202,7 +205,7 @@ class AcquisitionStore:
         node["attributes"] = {k: v for k, v in merged.items() if v is not None}
         write_json(self.path / group / FILE, node)
 
-    def dataset(self, group: str, *, decode: bool = True) -> xr.Dataset:
+    def dataset(self, group: str, *, decode: bool = True, decode_times: bool = True) -> xr.Dataset:
         """Open a group lazily, as plain xarray sees it, without Dask.
 
         Parameters
@@ -212,6 +215,8 @@ class AcquisitionStore:
         decode : bool
             Whether times become dates and fill values NaN; without, as they are stored, and
             without indexes.
+        decode_times : bool
+            Without, times stay numbers also where the rest is decoded.
 
         Raises
         ------
@@ -220,14 +225,14 @@ class AcquisitionStore:
         """
         if not self.has(group):
             raise StoreError(f"{self.path} has nothing at {group}")
-        found = self._open_dataset(group, decode)
+        found = self._open_dataset(group, decode, decode and decode_times)
         if not decode:  # which variables are coordinates is not a matter of values
             named = " ".join(str(v.attrs.get("coordinates", "")) for v in found.variables.values())
             named += " " + str(found.attrs.get("coordinates", ""))
             found = found.set_coords([n for n in named.split() if n in found.variables])
         return found
 
-    def _open_dataset(self, group: str, decode: bool) -> xr.Dataset:
+    def _open_dataset(self, group: str, decode: bool, decode_times: bool) -> xr.Dataset:
         def open_once() -> xr.Dataset:
             found: xr.Dataset = xr.open_zarr(
                 zarr_store(self.path),
@@ -235,11 +240,15 @@ class AcquisitionStore:
                 consolidated=False,
                 chunks=None,
                 decode_cf=decode,
+                decode_times=decode_times,
                 create_default_indexes=decode,  # xarray imports Dask and pint for them
             )
             return found
 
-        return opened_patiently(open_once, give_up=lambda: not self.attrs(group).get("watched"))
+        def grows() -> bool:
+            return self.attrs(group).get("state") == "partial"
+
+        return opened_patiently(open_once, give_up=lambda: not grows())
 
     def frames(self, group: str) -> FramesArray:
         """Open the frames of a group as a row of blocks."""

@@ -13,6 +13,7 @@ from stemscale.store.acquisition_store import AcquisitionStore
 from stemscale.store.arrays import NAME
 from stemscale.store.files import zarr_store
 from stemscale.store.finish import STATUS_ATTRS
+from stemscale.store.frame_states import frame_states
 from stemscale.store.ledger import FRAME_STATUS
 from stemscale.store.object_path import ObjectPath
 from stemscale.store.patiently import opened_patiently
@@ -117,15 +118,8 @@ def _open_tree(store: AcquisitionStore) -> xr.DataTree:
 
 def _statuses(store: AcquisitionStore, node: xr.DataTree) -> NDArray[np.uint8]:
     """Tell what became of each frame of a series that is not complete."""
-    n_frames = node.sizes["frame"]
-    found = np.full(n_frames, FRAME_STATUS["pending"], dtype=np.uint8)
-    if _STATUS in node.data_vars:
-        found[:] = node.dataset[_STATUS].values
-    # While a run is under way, or after it was killed, its records know more than the group.
-    for record in store.ledger(node.path.strip("/")).records().values():
-        there = max(0, min(record.stop, n_frames) - record.start)
-        found[record.start : record.start + there] = (record.status or [_DONE] * there)[:there]
-    return found
+    stored = node.dataset[_STATUS].values if _STATUS in node.data_vars else None
+    return frame_states(store, node.path.strip("/"), node.sizes["frame"], stored=stored)
 
 
 def _refuse_partial(store: AcquisitionStore, statuses: dict[str, NDArray[np.uint8]]) -> None:

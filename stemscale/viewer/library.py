@@ -1,8 +1,9 @@
 """The store as all tabs share it: its series, brought up to date as they grow."""
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +13,15 @@ from stemscale.errors import StemscaleError, StoreError
 from stemscale.store import (
     DONE,
     OUT_OF_RANGE_FLAG,
-    PENDING,
     AcquisitionStore,
+    BlockRecord,
+    RecordReader,
     StorePath,
     filtered_group,
+    frame_states,
     rapid_group,
+    recorded_scores,
 )
-from stemscale.viewer.progress import Known, Progress
 from stemscale.viewer.reading import FovReader, ImageCache
 from stemscale.viewer.series import Series
 from stemscale.viewer.stamps import Stamp, fov_stamp
@@ -52,7 +55,7 @@ class Library:
     def __init__(self, path: str | StorePath) -> None:
         self.store = AcquisitionStore(path)
         self._opened: dict[str, Opened] = {}
-        self._progress: dict[str, Progress] = {}
+        self._readers: dict[str, RecordReader] = {}
         self._lock = threading.RLock()
         self.fovs()
 
@@ -69,12 +72,7 @@ class Library:
         StoreError
             If there is none.
         """
-        found = self.store.fovs()
-        if not found:
-            raise StoreError(
-                f"{self.store.path} holds no field of view: add one with `stemscale ingest`"
-            )
-        return found
+        return self.store.require_fovs([], even_compacting=True)
 
     def opened(self, fov: str) -> Opened:
         """Give a field of view as it was found last; read it if it never was.
@@ -107,7 +105,7 @@ class Library:
                 return before
 
     def _open(self, fov: str, stamp: Stamp) -> Opened:
-        view = read_store(str(self.store.path), only={fov})
+        view = read_store(self.store, only={fov}, records=self._records)
         before = self._opened.get(fov)
         if before is not None and view.problems:  # just being written: once more at the next look
             raise StoreError(f"{self.store.path}: {view.problems[0]}")
@@ -128,45 +126,40 @@ class Library:
         return None
 
     def _series(self, fov: FovView, correction: Correction | None) -> Series:
-        recorded = np.ones(fov.shape[0], dtype=bool)
-        if fov.state != "complete":
-            known = self._known(rapid_group(fov.name), fov.shape[0])
-            if known is not None:
-                recorded = known.status == DONE
-        filters = tuple(self._with_progress(fov.name, f) for f in fov.filters)
-        flags = {f.name: self._flags(fov.name, f) for f in filters}
+        flags = {f.name: self._flags(fov.name, f) for f in fov.filters}
         return Series(
-            fov=replace(fov, filters=filters),
-            recorded=recorded,
+            fov=fov,
+            recorded=self._recorded(fov),
             flags={name: f for name, f in flags.items() if f is not None},
             corrected_grid=None if correction is None else correction.shape,
             pixel_ratio=1.0 if correction is None else correction.pixel_ratio,
         )
 
-    def _with_progress(self, fov: str, found: FilterView) -> FilterView:
-        if found.state == "complete":
-            return found
-        known = self._known(filtered_group(fov, found.name), found.shape[0])
-        if known is None:
-            return found
-        # what is stored already knows better of frames that failed
-        status = np.where(known.status != PENDING, known.status, found.status)
-        return replace(found, status=status, scores={**known.scores, **found.scores})
+    def _recorded(self, fov: FovView) -> npt.NDArray[np.bool_]:
+        group, n_frames = rapid_group(fov.name), fov.shape[0]
+        if fov.state == "complete":
+            return np.ones(n_frames, dtype=bool)
+        records = self._records(group)
+        if not records and self.store.ledger(group).run() is None:  # as beside a copied store
+            return np.ones(n_frames, dtype=bool)
+        states = frame_states(self.store, group, n_frames, stored=None, records=records)
+        return np.asarray(states == DONE)
 
     def _flags(self, fov: str, found: FilterView) -> npt.NDArray[np.bool_] | None:
         group = filtered_group(fov, found.name)
         if found.state != "complete":
-            known = self._known(group, found.shape[0])
-            if known is not None and OUT_OF_RANGE_FLAG in known.scores:
-                return np.nan_to_num(known.scores[OUT_OF_RANGE_FLAG]) > 0
+            known = recorded_scores(self._records(group), OUT_OF_RANGE_FLAG, found.shape[0])
+            if known is not None:
+                return np.nan_to_num(known) > 0
         if found.flagged is None:
             return None
-        with open_group(str(self.store.path), group) as dataset:
+        with open_group(self.store, group) as dataset:
             return np.asarray(np.nan_to_num(dataset[OUT_OF_RANGE_FLAG].values)) > 0
 
-    def _known(self, group: str, n_frames: int) -> Known | None:
-        progress = self._progress.setdefault(group, Progress(self.store, group))
-        return progress.look(n_frames)
+    def _records(self, group: str) -> Mapping[int, BlockRecord]:
+        if group not in self._readers:
+            self._readers[group] = RecordReader(self.store.ledger(group))
+        return self._readers[group].look()
 
     def _identity(self, fov: FovView, correction: Correction | None) -> Stamp:
         """Gather what may not change while frames that were read stay good."""

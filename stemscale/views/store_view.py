@@ -1,6 +1,6 @@
 """What a store holds, read through plain xarray and zarr, without touching a pixel."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,20 +14,23 @@ from stemscale.acquisition import positive
 from stemscale.errors import StoreError
 from stemscale.store import (
     DONE,
-    PENDING,
     SUMMARY,
+    AcquisitionStore,
+    BlockRecord,
     FlaggedFrames,
     calibration_group,
     filtered_group,
     flagged_frames,
+    frame_states,
     natural_order,
     rapid_group,
+    recorded_scores,
     slow_group,
-    store_path,
     zarr_store,
 )
 
 FloatArray = npt.NDArray[np.float64]
+_Records = Callable[[str], Mapping[int, BlockRecord]]
 
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, TypeError, IndexError)
 """What zarr and xarray raise on damaged data; a report names the part and goes on."""
@@ -139,7 +142,7 @@ class FovView:
 class StoreView:
     """A store, its FOVs in natural order, and what could not be read of it."""
 
-    path: str
+    store: AcquisitionStore
     history: tuple[str, ...]
     fovs: tuple[FovView, ...]
     summary: xr.Dataset | None
@@ -148,7 +151,7 @@ class StoreView:
     @property
     def name(self) -> str:
         """Last part of the path."""
-        return store_path(self.path).name
+        return self.store.path.name
 
     def only(self, names: Sequence[str]) -> Self:
         """Leave out all FOVs but those named."""
@@ -167,15 +170,23 @@ def longest_scored(filters: Sequence[FilterView]) -> FilterView | None:
     return max(scored, key=lambda f: f.shape[0], default=None)
 
 
-def read_store(path: str | Path, *, only: Container[str] | None = None) -> StoreView:
+def read_store(
+    store: str | Path | AcquisitionStore,
+    *,
+    only: Container[str] | None = None,
+    records: Callable[[str], Mapping[int, BlockRecord]] | None = None,
+) -> StoreView:
     """Read names, settings and scores of a store.
 
     Parameters
     ----------
-    path : str or Path
-        Folder of the store, or its URL.
+    store : str, Path or AcquisitionStore
+        Folder of the store, or its URL, or the store.
     only : container of str, optional
         Fields of view to read; by default all.
+    records : callable, optional
+        Gives the block records of a group of filtered frames that is not complete; by default they
+        are all read from its ledger.
 
     Returns
     -------
@@ -185,52 +196,42 @@ def read_store(path: str | Path, *, only: Container[str] | None = None) -> Store
     Raises
     ------
     StoreError
-        If there is no stemscale store, or it holds no field of view.
+        If there is no store of this format, or it holds no field of view.
     """
-    path = str(path)
-    try:
-        root = zarr.open_group(zarr_store(store_path(path)), mode="r", use_consolidated=False)
-    except StoreError:
-        raise
-    except (FileNotFoundError, ValueError, OSError) as error:
-        raise StoreError(
-            f"{path} is not a stemscale store: make one with `stemscale ingest`"
-        ) from error
-    if "stemscale_format" not in root.attrs:
-        raise StoreError(
-            f"{path} is a Zarr group without the attribute stemscale_format: "
-            "make a store with `stemscale ingest`"
-        )
+    if not isinstance(store, AcquisitionStore):
+        store = AcquisitionStore(store)
+    if records is None:
+        records = _records_of(store)
+    root = zarr.open_group(zarr_store(store.path), mode="r", use_consolidated=False)
     problems: list[str] = []
     fovs = []
     for name in sorted(root.group_keys(), key=natural_order):
         if name == SUMMARY or (only is not None and name not in only):
             continue
         try:
-            fovs.append(_read_fov(path, root[name], name, problems))
+            fovs.append(_read_fov(store, root[name], name, records, problems))
         except UNREADABLE as error:
             problems.append(f"{name} cannot be read: {first_line(error)}")
     if not fovs:
         raise StoreError(
-            f"{path} holds no field of view that can be read"
+            f"{store.path} holds no field of view that can be read"
             f" ({'; '.join(problems) or 'it is empty'}): add one with `stemscale ingest`"
         )
-    summary = _open_if_there(path, SUMMARY, root, problems)
+    summary = _open_if_there(store, SUMMARY, root, problems)
     if summary is not None:
         summary = summary.load()
     history = str(root.attrs.get("history", "")).splitlines()
     return StoreView(
-        path=path, history=tuple(history), fovs=tuple(fovs), summary=summary, problems=problems
+        store=store, history=tuple(history), fovs=tuple(fovs), summary=summary, problems=problems
     )
 
 
-def open_group(path: str, group: str) -> xr.Dataset:
+def open_group(store: AcquisitionStore, group: str) -> xr.Dataset:
     """Open a group of the store lazily, fill values as NaN, without Dask.
 
     Parameters
     ----------
-    path : str
-        Folder of the store.
+    store : AcquisitionStore
     group : str
         Path of the group in it.
 
@@ -239,15 +240,7 @@ def open_group(path: str, group: str) -> xr.Dataset:
     Dataset
         Times stay plain numbers [s].
     """
-    # not consolidated: those metadata may be older than a store that still grows
-    found: xr.Dataset = xr.open_zarr(
-        zarr_store(store_path(path)),
-        group=group,
-        consolidated=False,
-        chunks=None,
-        decode_times=False,
-    )
-    return found
+    return store.dataset(group, decode_times=False)
 
 
 def first_line(error: BaseException) -> str:
@@ -255,19 +248,25 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
-def _read_fov(path: str, group: Any, name: str, problems: list[str]) -> FovView:
-    rapid = open_group(path, rapid_group(name))
+def _records_of(store: AcquisitionStore) -> _Records:
+    return lambda group: store.ledger(group).records()
+
+
+def _read_fov(
+    store: AcquisitionStore, group: Any, name: str, records: _Records, problems: list[str]
+) -> FovView:
+    rapid = open_group(store, rapid_group(name))
     frames = rapid["frames"]
     n_frames, n_y, n_x = (int(n) for n in frames.shape)
     filters = []
     if "filtered" in group:
         for filter_name in sorted(group["filtered"].group_keys(), key=natural_order):
             try:
-                filters.append(_read_filter(path, filtered_group(name, filter_name), filter_name))
+                filters.append(_read_filter(store, name, filter_name, records))
             except UNREADABLE as error:
                 problems.append(f"{name}/filtered/{filter_name}: {first_line(error)}")
-    slow = _open_if_there(path, slow_group(name), group, problems)
-    calibration = _open_if_there(path, calibration_group(name), group, problems)
+    slow = _open_if_there(store, slow_group(name), group, problems)
+    calibration = _open_if_there(store, calibration_group(name), group, problems)
     time = _per_frame(rapid, "time")
     return FovView(
         name=name,
@@ -329,14 +328,17 @@ def _as_plane(source_y: xr.DataArray) -> tuple[int, int]:
     return sizes.get("y", 1), sizes.get("x", 1)
 
 
-def _read_filter(path: str, group: str, name: str) -> FilterView:
-    found = open_group(path, group)
+def _read_filter(store: AcquisitionStore, fov: str, name: str, records_of: _Records) -> FilterView:
+    group = filtered_group(fov, name)
+    found = open_group(store, group)
     n_frames, n_y, n_x = (int(n) for n in found["frames"].shape)
     state = str(found.attrs.get("state", "complete"))
     card = found.attrs.get("filter_card")
     numbers = _per_frame(found, "frame")
-    status = _per_frame(found, "frame_status")
-    default_status = DONE if state == "complete" else PENDING
+    complete = state == "complete"
+    records = {} if complete else records_of(group)
+    stored = _per_frame(found, "frame_status")
+    status = frame_states(store, group, n_frames, stored=stored, complete=complete, records=records)
     return FilterView(
         name=name,
         label=str(found.attrs.get("filter", name)),
@@ -346,12 +348,12 @@ def _read_filter(path: str, group: str, name: str) -> FilterView:
         trained_on=bool(found.attrs.get("trained_on", False)),
         card=dict(card) if isinstance(card, Mapping) else None,
         history=str(found.attrs.get("history", "")),
-        status=np.full(n_frames, default_status) if status is None else status.astype(np.int64),
+        status=status.astype(np.int64),
         frame_numbers=np.arange(n_frames) if numbers is None else numbers.astype(np.int64),
         scores={
             score: values
             for score in ("psnr", "psnr_rapid")
-            if (values := _per_frame(found, score)) is not None
+            if (values := _score(found, score, records)) is not None
         },
         is_average=makes_average(found.attrs, n_frames),
         flagged=flagged_frames(found),
@@ -359,11 +361,13 @@ def _read_filter(path: str, group: str, name: str) -> FilterView:
     )
 
 
-def _open_if_there(path: str, group: str, parent: Any, problems: list[str]) -> xr.Dataset | None:
+def _open_if_there(
+    store: AcquisitionStore, group: str, parent: Any, problems: list[str]
+) -> xr.Dataset | None:
     if group.rpartition("/")[2] not in parent:
         return None
     try:
-        return open_group(path, group)
+        return open_group(store, group)
     except UNREADABLE as error:
         problems.append(f"{group} cannot be read: {first_line(error)}")
         return None
@@ -374,6 +378,15 @@ def _per_frame(dataset: xr.Dataset, name: str) -> FloatArray | None:
         return None
     values: FloatArray = np.asarray(dataset[name].values, dtype=np.float64)
     return values
+
+
+def _score(dataset: xr.Dataset, name: str, records: Mapping[int, BlockRecord]) -> FloatArray | None:
+    """Give a score of each frame: that of its block's record, which may be newer, comes first."""
+    stored = _per_frame(dataset, name)
+    recorded = recorded_scores(records, name, dataset.sizes["frame"])
+    if stored is None or recorded is None:
+        return recorded if stored is None else stored
+    return np.where(np.isnan(recorded), stored, recorded)
 
 
 def _interval(time: FloatArray | None) -> float | None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from stemscale.dashboard import recent_rate, run_ended, waiting
 from stemscale.dashboard.board import Board
 from stemscale.dashboard.curves import Curve, StepHistory
+from stemscale.dashboard.words import clock as clock_text
 
 OTHER = "fov02/filtered/x"
 
@@ -251,3 +252,11 @@ def test_a_curve_that_grows_is_as_one_of_that_length_from_the_beginning(steps):
     count = np.full(len(means), growing.width)
     count[-1] = n - growing.width * (len(means) - 1)
     np.testing.assert_allclose(np.dot(means, count), sum(i % 7 for i in range(n)), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(-1, "0:00"), (42, "0:42"), (725, "12:05"), (10_810, "3:00:10"), (187_200, "2 d 04 h")],
+)
+def test_a_time_is_written_as_a_clock_shows_it(seconds, written):
+    assert clock_text(seconds) == written

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stemscale.distortion.contrast import fill_unseen, require_contrast, require_unsaturated
+from stemscale.distortion.contrast import require_contrast, require_unsaturated, standardise
 from stemscale.errors import DistortionError
 
 
@@ -48,6 +48,6 @@ def test_an_infinite_pixel_is_refused_and_an_unseen_one_is_not():
 
 def test_an_image_is_scaled_to_unit_spread_around_what_was_seen():
     """2 and 6 have mean 4 and spread 2."""
-    filled, seen = fill_unseen(np.array([[2.0, np.nan, 6.0, 2.0, 6.0]]), 0.0)
+    filled, seen = standardise(np.array([[2.0, np.nan, 6.0, 2.0, 6.0]]), 0.0)
     np.testing.assert_array_equal(filled, [[-1, 0, 1, -1, 1]])
     np.testing.assert_array_equal(seen, [[True, False, True, True, True]])

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 import zarr
 from reports.builders import (
     add_calibration,
@@ -98,10 +99,32 @@ def test_a_distortion_may_depend_on_the_row(tmp_path):
 
 
 def test_what_is_no_store_is_refused(tmp_path):
-    with pytest.raises(StoreError, match="not a stemscale store"):
+    with pytest.raises(StoreError, match="does not exist"):
         read_store(tmp_path / "nothing.zarr")
     zarr.create_group(tmp_path / "other.zarr", zarr_format=3)
-    with pytest.raises(StoreError, match="stemscale_format"):
+    with pytest.raises(StoreError, match="has stemscale format None"):
         read_store(tmp_path / "other.zarr")
     with pytest.raises(StoreError, match="no field of view"):
         read_store(new_store(tmp_path / "empty.zarr"))
+    with pytest.raises(StoreError, match="format '2', but this version reads '1'"):
+        read_store(new_store(tmp_path / "newer.zarr", stemscale_format="2"))
+
+
+@pytest.mark.parametrize("state", ["partial", "complete"])
+def test_a_group_that_is_just_being_made_longer_is_opened_once_more(tmp_path, monkeypatch, state):
+    store = new_store(tmp_path / "a.zarr")
+    add_fov(store)
+    add_filtered(store, state=state)
+    opens, refused = xr.open_zarr, []
+
+    def open_zarr(*args, group, **options):
+        if group.endswith("/dlf") and not refused:
+            refused.append(group)
+            raise ValueError("conflicting sizes for dimension 'frame'")
+        return opens(*args, group=group, **options)
+
+    monkeypatch.setattr(xr, "open_zarr", open_zarr)
+    view = read_store(store)
+    assert len(refused) == 1
+    assert [f.name for f in view.fovs[0].filters] == ["dlf"] * (state == "partial")
+    assert bool(view.problems) == (state == "complete")

@@ -9,6 +9,7 @@ import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 
+import stemscale
 from stemscale.acquisition import ScanSettings, frame_coordinates
 from stemscale.errors import StoreConflictError, StoreError
 from stemscale.store import (
@@ -286,3 +287,12 @@ def test_writing_into_a_group_reads_nothing_above_it(tmp_path):
     store.write_image("summary/fov01", "image", np.ones((4, 6), np.float32), {"units": "1"})
     assert store.dataset("summary/fov01/gaussian")["psnr"].values.tolist() == [0.0, 1.0, 2.0]
     assert store.array("summary/fov01/image")[:].sum() == 24
+
+
+@pytest.mark.parametrize("names", [[], ["a"]])
+def test_an_empty_store_says_how_to_fill_it(tmp_path, names):
+    store = AcquisitionStore.create(tmp_path / "s.zarr")
+    with pytest.raises(StoreError, match=r"holds no field of view: add one with `stemscale ing"):
+        store.require_fovs(names)
+    with pytest.raises(StoreError, match=r"holds no field of view: add one with `stemscale ing"):
+        stemscale.summarize(tmp_path / "s.zarr")

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from stemscale_cli.options import Json, Store
-from stemscale_cli.output import clock
 
 if TYPE_CHECKING:
     from stemscale.pipeline import SeriesStatus
@@ -48,6 +47,8 @@ def status(store: Store, as_json: Json = False) -> None:
 
 
 def _row(series: "SeriesStatus") -> tuple[str, ...]:
+    from stemscale.dashboard.words import clock
+
     lost = series.failed + series.damaged
     return (
         series.fov,
