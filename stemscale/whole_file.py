@@ -54,12 +54,22 @@ def whole_file(target: Path) -> Iterator[Path]:
         yield made
         if made.is_file():
             _flush(made)
-        if target.is_dir():
-            target.replace(folder / "replaced")
-        made.replace(target)
+        _put_in_place(made, target, aside=folder / ".replaced")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         held.close()
+
+
+def _put_in_place(made: Path, target: Path, *, aside: Path) -> None:
+    if not target.is_dir():
+        made.replace(target)
+        return
+    target.replace(aside)  # a folder is not replaced in one step
+    try:
+        made.replace(target)
+    except OSError:
+        aside.replace(target)
+        raise
 
 
 def _new_folder(target: Path) -> tuple[Path, BinaryIO]:

@@ -63,6 +63,16 @@ def test_a_folder_takes_the_place_of_a_folder(tmp_path):
     assert list(tmp_path.iterdir()) == [target]
 
 
+def test_where_no_folder_was_written_the_old_one_stays(tmp_path):
+    target = tmp_path / "frames.zspy"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(FileNotFoundError), whole_file(target):
+        pass
+    assert [file.name for file in target.iterdir()] == ["old"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_where_nothing_can_be_written_it_says_so_before_anything_is_made(tmp_path):
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "nowhere" / "frames.tif"):
         pytest.fail("nothing can be written")
