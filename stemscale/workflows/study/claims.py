@@ -52,8 +52,8 @@ _SAME_LAG = (
     "one teaches it: see the smear in the table of scores"
 )
 _STEPS = (
-    "the rate is 200 times the paper's, and all four were trained for about as many steps, so that "
-    "more frames are seen less often each; see the column `lost or invented`, too"
+    "see the table of filters for steps and rates, which are not the paper's at a smaller scale, "
+    "and the column `lost or invented`"
 )
 
 

@@ -105,8 +105,8 @@ def _claims(claims: Sequence[Claim]) -> str:
         "Where images are compared, each field of view counts once: ± is the standard error of "
         "their mean, and what lies within twice of it is not told. Filters are held against each "
         "other by the paper's PSNR where the paper gives a figure, else by the PSNR to the truth. "
-        "A filter that is smaller and was trained for less than the paper's can fail where that "
-        "one does not: see below where this is not the paper's study.\n\n"
+        "Where a filter is smaller than the paper's, or was trained for less, it can fail where "
+        "that one does not: see below where this is not the paper's study.\n\n"
         + table(("row", "claim", "paper", "here", "verdict", "why"), rows)
     )
 
